@@ -1,0 +1,144 @@
+/*
+ * Tests of base/clock: the calendar against libc's, and what the three clocks promise.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void timestamps_are_rfc_3339_in_utc_with_milliseconds(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t milliseconds;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00.000Z"},
+        {1, "1970-01-01T00:00:00.001Z"},
+        {-1, "1969-12-31T23:59:59.999Z"},
+        {-1000, "1969-12-31T23:59:59.000Z"},
+        {951782399999, "2000-02-28T23:59:59.999Z"},
+        {951782400000, "2000-02-29T00:00:00.000Z"},
+        {1767323045678, "2026-01-02T03:04:05.678Z"},
+        {4107542400000, "2100-03-01T00:00:00.000Z"},
+        {253402300799999, "9999-12-31T23:59:59.999Z"},
+        {-62167219200000, "0000-01-01T00:00:00.000Z"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[CLOCK_TIMESTAMP_SIZE];
+        clock_format_timestamp(cases[i].milliseconds, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void times_outside_of_four_digit_years_become_the_nearest(void **state)
+{
+    (void)state;
+    char text[CLOCK_TIMESTAMP_SIZE];
+    clock_format_timestamp(INT64_MAX, text);
+    assert_string_equal(text, "9999-12-31T23:59:59.999Z");
+    clock_format_timestamp(INT64_MIN, text);
+    assert_string_equal(text, "0000-01-01T00:00:00.000Z");
+}
+
+static void the_second_that_is_remembered_is_the_right_one(void **state)
+{
+    (void)state;
+    char text[CLOCK_TIMESTAMP_SIZE];
+    clock_format_timestamp(1767323045001, text);
+    clock_format_timestamp(1767323045999, text);
+    assert_string_equal(text, "2026-01-02T03:04:05.999Z");
+    clock_format_timestamp(1767323046000, text);
+    assert_string_equal(text, "2026-01-02T03:04:06.000Z");
+    clock_format_timestamp(1767323045002, text);
+    assert_string_equal(text, "2026-01-02T03:04:05.002Z");
+}
+
+static void the_calendar_agrees_with_libc(void **state)
+{
+    (void)state;
+    /* Steps of about 17 hours that meet all days from the year 0 to 9999. */
+    for (int64_t second = -62167219200; second <= 253402300799; second += 61169) {
+        time_t moment = (time_t)second;
+        struct tm parts;
+        assert_non_null(gmtime_r(&moment, &parts));
+        char expected[40];
+        size_t length = strftime(expected, sizeof(expected), "-%m-%dT%H:%M:%S.000Z", &parts);
+        char text[CLOCK_TIMESTAMP_SIZE];
+        clock_format_timestamp(second * 1000, text);
+        if (memcmp(text + 4, expected, length + 1) != 0) {
+            assert_string_equal(text + 4, expected);
+        }
+        int year =
+            (text[0] - '0') * 1000 + (text[1] - '0') * 100 + (text[2] - '0') * 10 + text[3] - '0';
+        int64_t midnight = clock_seconds_of_date(year, parts.tm_mon + 1, parts.tm_mday);
+        int64_t of_day = parts.tm_hour * 3600 + parts.tm_min * 60 + parts.tm_sec;
+        if (year != parts.tm_year + 1900 || midnight + of_day != second) {
+            fail_msg("second %lld", (long long)second);
+        }
+    }
+}
+
+static void days_that_do_not_exist_are_refused(void **state)
+{
+    (void)state;
+    static const int bad[][3] = {
+        {2026, 0, 1},  {2026, 13, 1}, {2026, -1, 1}, {2026, 1, 0},  {2026, 1, 32}, {2026, 4, 31},
+        {2026, 2, 29}, {2024, 2, 30}, {1900, 2, 29}, {2100, 2, 29}, {2026, 1, -5},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_true(clock_seconds_of_date(bad[i][0], bad[i][1], bad[i][2]) == INT64_MIN);
+    }
+}
+
+static void leap_days_follow_the_gregorian_rule(void **state)
+{
+    (void)state;
+    assert_true(clock_seconds_of_date(2000, 2, 29) == 951782400);
+    assert_true(clock_seconds_of_date(2024, 2, 29) == 1709164800);
+    assert_true(clock_seconds_of_date(1970, 1, 1) == 0);
+    assert_true(clock_seconds_of_date(1969, 12, 31) == -86400);
+    assert_true(clock_seconds_of_date(-400, 2, 29) != INT64_MIN);
+}
+
+static void clocks_run_forward_and_agree(void **state)
+{
+    (void)state;
+    uint64_t monotonic = clock_monotonic_nanoseconds();
+    uint64_t boot = clock_boot_nanoseconds();
+    for (int i = 0; i < 1000; i++) {
+        uint64_t next = clock_monotonic_nanoseconds();
+        assert_true(next >= monotonic);
+        monotonic = next;
+        next = clock_boot_nanoseconds();
+        assert_true(next >= boot);
+        boot = next;
+    }
+    int64_t seconds = clock_wall_seconds();
+    int64_t milliseconds = clock_wall_milliseconds();
+    assert_in_range(milliseconds / 1000 - seconds, 0, 1);
+    assert_in_range((int64_t)time(NULL) - seconds, 0, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(timestamps_are_rfc_3339_in_utc_with_milliseconds),
+        cmocka_unit_test(times_outside_of_four_digit_years_become_the_nearest),
+        cmocka_unit_test(the_second_that_is_remembered_is_the_right_one),
+        cmocka_unit_test(the_calendar_agrees_with_libc),
+        cmocka_unit_test(days_that_do_not_exist_are_refused),
+        cmocka_unit_test(leap_days_follow_the_gregorian_rule),
+        cmocka_unit_test(clocks_run_forward_and_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
