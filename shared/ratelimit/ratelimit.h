@@ -1,0 +1,80 @@
+/*
+ * ratelimit: how often may this key do that, exactly, over all processes of the host.
+ *
+ * A fixed table in the segment; a slot holds one key's counters for one limit. Keys are 128-bit
+ * keyed hashes, so no address is stored and nobody can aim at a slot. Strategies:
+ * moving-window (a ring of 60 sub-buckets; a sub-bucket counts until it has wholly left the
+ * window, so no window of that length ever admits more than the limit), fixed-window (starts at
+ * the first hit), gcra (burst = limit). Time is boot time. A process killed while it changes a
+ * slot leaves a slot that errs to the strict side. When no slot is free the key shares one of
+ * the overflow slots: limits fail shared, not open.
+ */
+#ifndef RATELIMIT_RATELIMIT_H
+#define RATELIMIT_RATELIMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "segment/segment.h"
+
+extern const struct segment_region ratelimit_segment_region;
+
+#define RATELIMIT_POLICY_MAXIMUM 8
+
+struct ratelimit_limit {
+    uint32_t count;          /* 1 … 1,000,000,000 */
+    uint32_t multiple;       /* K of "N per K unit" */
+    const char *unit;        /* "second" … "year" */
+    uint64_t window_seconds; /* multiple * unit; month = 30 days, year = 360 days, as in the
+                                grammar this follows (the Python library "limits") */
+};
+
+/* All must pass, and all are charged or none. */
+struct ratelimit_policy {
+    struct ratelimit_limit limits[RATELIMIT_POLICY_MAXIMUM];
+    size_t count;
+};
+
+enum ratelimit_strategy { RATELIMIT_MOVING_WINDOW, RATELIMIT_FIXED_WINDOW, RATELIMIT_GCRA };
+
+/* "10/minute;100/hour", "5 per 2 seconds", … separators ; , | ; any case, optional plural.
+ * STATUS_INVALID for anything else, a count of 0, or more than RATELIMIT_POLICY_MAXIMUM. */
+enum status ratelimit_parse_policy(struct slice text, struct ratelimit_policy *policy) MUST_CHECK;
+enum status ratelimit_parse_strategy(const char *text,
+                                     enum ratelimit_strategy *strategy) MUST_CHECK;
+
+/* "10 per 1 minute" */
+void ratelimit_describe(const struct ratelimit_limit *limit, struct buffer *out);
+
+struct ratelimit_decision {
+    bool allowed;
+    const struct ratelimit_limit *limit; /* the tightest one (the refusing one when refused) */
+    uint64_t remaining;                  /* of that limit, after this request */
+    uint64_t reset_seconds;              /* until that limit is whole again, rounded up, >= 1 */
+    uint64_t retry_after_seconds;        /* refused: until one more would pass; else 0 */
+    uint64_t charge;                     /* opaque: for ratelimit_refund */
+};
+
+struct ratelimit_table;
+
+enum status ratelimit_open(struct ratelimit_table **out, struct segment *segment,
+                           enum ratelimit_strategy strategy) MUST_CHECK;
+void ratelimit_close(struct ratelimit_table *table);
+
+/* Tests all limits of `policy` for `key` (any bytes: "chat|user|42") and charges `cost` (>= 1) to
+ * all of them or to none. Never fails. An empty policy allows everything, with limit NULL. */
+void ratelimit_check(struct ratelimit_table *table, const struct ratelimit_policy *policy,
+                     struct slice key, uint32_t cost, struct ratelimit_decision *decision);
+
+/* Gives back what that decision charged, at once; nothing to give back is fine. */
+void ratelimit_refund(struct ratelimit_table *table, const struct ratelimit_policy *policy,
+                      struct slice key, uint32_t cost, const struct ratelimit_decision *decision);
+
+/* Tests only: replaces boot time; NULL restores it. */
+void ratelimit_use_clock(uint64_t (*now_nanoseconds)(void));
+
+#endif
