@@ -1,0 +1,134 @@
+/*
+ * cli/account: passwords, hashes and keys made by the library's own means; see account.h.
+ */
+#include "account.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/password.h"
+#include "auth/principal.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/text.h"
+
+#define PAGE_SIZE             500
+#define PASSWORD_RANDOM_BYTES 15
+#define HASH_TIMEOUT          10000 /* milliseconds; a command can wait */
+#define EMAIL_LENGTH_MAXIMUM  254   /* RFC 5321 section 4.5.3.1.3, without the brackets */
+
+void account_make_password(char out[ACCOUNT_PASSWORD_SIZE])
+{
+    unsigned char bytes[PASSWORD_RANDOM_BYTES];
+
+    random_bytes(bytes, sizeof bytes);
+    (void)text_encode_base64url(bytes, sizeof bytes, out);
+    memory_wipe(bytes, sizeof bytes);
+}
+
+enum status account_read_password(struct arena *arena, const char **out)
+{
+    char line[PASSWORD_LENGTH_MAXIMUM + 3]; /* CR, LF, NUL */
+    size_t length;
+    enum status status = STATUS_INVALID;
+
+    if (fgets(line, (int)sizeof line, stdin) != NULL) {
+        length = strcspn(line, "\r\n");
+        if (length >= PASSWORD_LENGTH_MINIMUM && length <= PASSWORD_LENGTH_MAXIMUM &&
+            text_is_utf8(line, length)) {
+            *out = arena_copy(arena, line, length);
+            status = *out != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+        }
+    }
+    memory_wipe(line, sizeof line);
+    return status;
+}
+
+bool account_is_email(const char *text)
+{
+    const char *at = strchr(text, '@');
+
+    if (at == NULL || at == text || at[1] == '\0' || strchr(at + 1, '@') != NULL ||
+        strlen(text) > EMAIL_LENGTH_MAXIMUM) {
+        return false;
+    }
+    for (; *text != '\0'; text++) {
+        if (*text < 0x21 || *text > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int account_find(struct command_session *session, const char *login, struct account *out)
+{
+    enum status status = account_find_by_login(session->app->storage, &session->arena, login, out);
+
+    if (status == STATUS_NOT_FOUND) {
+        return command_fail("no such user: %s", login);
+    }
+    return status == STATUS_OK ? 0 : command_fail_storage(login, status);
+}
+
+int account_each(struct command_session *session,
+                 int (*visit)(struct command_session *session, const struct account *account,
+                              void *context),
+                 void *context)
+{
+    int64_t offset = 0;
+    size_t count;
+
+    do {
+        struct account *accounts;
+        enum status status = account_list(session->app->storage, &session->arena, PAGE_SIZE, offset,
+                                          &accounts, &count);
+
+        if (status != STATUS_OK) {
+            return command_fail_storage("users", status);
+        }
+        for (size_t i = 0; i < count; i++) {
+            int exit_status = visit(session, &accounts[i], context);
+
+            if (exit_status != 0) {
+                return exit_status;
+            }
+        }
+        offset += (int64_t)count;
+        arena_reset(&session->arena);
+    } while (count == PAGE_SIZE);
+    return 0;
+}
+
+enum status account_hash_password(struct app *app, struct arena *arena, const char *password,
+                                  const char **hash)
+{
+    struct password_hasher hasher = {
+        .segment = app->segment,
+        .concurrency = (unsigned)app->config->password_hash_concurrency,
+        .timeout_milliseconds = HASH_TIMEOUT,
+    };
+
+    return password_hash(&hasher, arena, slice_of(password), hash);
+}
+
+enum status account_make_key(struct app *app, struct arena *arena, const char *user_id,
+                             const struct account_key_options *options, const char **id,
+                             const char **text)
+{
+    struct api_key key = {
+        .user_id = user_id,
+        .name = options->name,
+        .scopes = options->scopes,
+        .tier = options->tier,
+        .created_at = clock_wall_seconds(),
+        .expires_at = options->expires_at,
+    };
+    enum status status = authenticator_make_api_key(arena, text, &key.id, key.hash);
+
+    if (status == STATUS_OK) {
+        status = api_key_create(app->storage, &key);
+        *id = key.id;
+    }
+    return status;
+}

@@ -1,0 +1,158 @@
+/*
+ * quintet check: what keeps the suite from running, one line per thing looked at: "ok" or "fail",
+ * what it was, and what is wrong. Looks at everything that can be looked at, changes nothing but
+ * what any start would make (directories, secrets in development, the shared-memory segment).
+ */
+#include "command.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "storage/migrate.h"
+#include "json/write.h"
+
+#define PROBLEM_MAXIMUM ((size_t)64 * 1024)
+#define OUTPUT_MAXIMUM  ((size_t)1024 * 1024)
+
+struct report {
+    bool is_json;
+    bool has_failed;
+    struct buffer out;
+    struct json_writer json;
+};
+
+/* `problem` "" or NULL means ok. */
+static void note(struct report *report, const char *subject, const char *problem)
+{
+    bool is_ok = problem == NULL || problem[0] == '\0';
+
+    report->has_failed = report->has_failed || !is_ok;
+    if (report->is_json) {
+        json_write_object_begin(&report->json);
+        json_write_member_text(&report->json, "check", subject);
+        json_write_member_boolean(&report->json, "ok", is_ok);
+        json_write_member_text(&report->json, "problem", is_ok ? NULL : problem);
+        json_write_object_end(&report->json);
+    } else if (is_ok) {
+        buffer_append_format(&report->out, "ok    %s\n", subject);
+    } else {
+        buffer_append_format(&report->out, "fail  %s: %s\n", subject, problem);
+    }
+}
+
+/* The line in `problem`, or the status if there is none. */
+static const char *problem_text(enum status status, const struct buffer *problem)
+{
+    return status == STATUS_OK   ? NULL
+           : problem->length > 0 ? buffer_text(problem)
+                                 : status_text(status);
+}
+
+static void check_database(struct report *report, struct storage *storage)
+{
+    struct migrate_status schema;
+    struct buffer problem;
+    enum status status = storage_ping(storage);
+
+    note(report, "database", status == STATUS_OK ? NULL : "does not answer or cannot be opened");
+    if (status != STATUS_OK) {
+        return;
+    }
+    status = migrate_read_status(storage, &schema);
+    if (status != STATUS_OK) {
+        note(report, "migrations", status_text(status));
+        return;
+    }
+    buffer_init(&problem, PROBLEM_MAXIMUM);
+    if (schema.version != schema.latest) {
+        command_append_schema_problem(&problem, &schema);
+    }
+    note(report, "migrations", buffer_text(&problem));
+    buffer_release(&problem);
+}
+
+/* --- Web server ----------------------------------------------------------------------------- */
+
+#define SNIPPET "/lighttpd/quintet.conf"
+
+/* Installed, or beside a program that runs where it was built (build/cli/quintet). */
+static void check_web_server(struct report *report)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof SNIPPET);
+
+    for (int up = 0; length > 0 && up < 3; up++) {
+        const char *slash;
+
+        path[length] = '\0';
+        slash = strrchr(path, '/');
+        length = slash != NULL ? slash - path : 0;
+    }
+    if (length > 0) {
+        memcpy(path + length, SNIPPET, sizeof SNIPPET);
+    }
+    note(report, "web server configuration",
+         access(QUINTET_DATA_DIRECTORY SNIPPET, R_OK) == 0 ||
+                 (length > 0 && access(path, R_OK) == 0)
+             ? NULL
+             : "there is no " QUINTET_DATA_DIRECTORY SNIPPET ", nor one beside the build");
+}
+
+/* --- All ------------------------------------------------------------------------------------ */
+
+static void check_suite(struct report *report)
+{
+    static const struct app_options options = {.program = "quintet"};
+    struct config *config = NULL;
+    struct app *app = NULL;
+    struct buffer problem;
+    enum status status;
+
+    buffer_init(&problem, PROBLEM_MAXIMUM);
+    status = config_load(&config, &problem);
+    note(report, "configuration", problem_text(status, &problem));
+    if (status != STATUS_OK) {
+        goto out;
+    }
+    status = config_settle(config, &problem);
+    note(report, "secrets and directories", problem_text(status, &problem));
+    if (status != STATUS_OK) {
+        config_release(config);
+        goto out;
+    }
+    status = app_open(&app, &options, config, &problem);
+    note(report, "log, limits, shared memory, keys", problem_text(status, &problem));
+    if (status == STATUS_OK) {
+        check_database(report, app->storage);
+    }
+out:
+    app_close(app);
+    buffer_release(&problem);
+}
+
+int check_command(int argc, char **argv)
+{
+    struct report report = {0};
+    const struct command_option options[] = {{.name = "json", .flag = &report.is_json}};
+    int exit_status;
+
+    if (!command_parse_options(&argc, argv, options, 1) || argc != 1) {
+        return command_misused("check");
+    }
+    buffer_init(&report.out, OUTPUT_MAXIMUM);
+    json_write_start(&report.json, &report.out);
+    if (report.is_json) {
+        json_write_array_begin(&report.json);
+    }
+    check_suite(&report);
+    check_web_server(&report);
+    if (report.is_json) {
+        json_write_array_end(&report.json);
+        buffer_append_char(&report.out, '\n');
+    }
+    exit_status = command_print(&report.out);
+    buffer_release(&report.out);
+    return exit_status == 0 && report.has_failed ? COMMAND_FAILED : exit_status;
+}

@@ -1,0 +1,154 @@
+/*
+ * config: every setting of the suite, from one table.
+ *
+ * config/settings.def is the only source of names, types, defaults, bounds, aliases and help; the
+ * struct below, the loader, `quintet config`, the sample file and docs/settings.md are made from
+ * it. Order of precedence: environment, then the file named by QUINTET_CONFIG (else ./quintet.conf,
+ * else ./.env), then defaults. An empty value counts as unset. A malformed value, an unknown word
+ * for a choice, or an unknown name in quintet.conf refuses to load (the program exits 78,
+ * EX_CONFIG) with one line that names the setting, what is wrong and where it came from; secrets
+ * are masked in it. A file whose name begins or ends with ".env" may hold names of other programs,
+ * which are passed over; a name given twice there counts as given last.
+ *
+ * A name and its alias (or two aliases) in one source with different values refuse to load.
+ * CONSOUL_<X> is an alias of every X. What depends on other settings is resolved while loading:
+ * RUNTIME_DIR, DATABASE_URL ("sqlite:FILE"), LOG_LEVEL under DEBUG, HTTPS_REDIRECT ("true" or
+ * "false", never "auto"), CHART_TTL_HOURS, and "*" in CORS_ALLOW_HEADERS (the default list).
+ *
+ * A loaded configuration is immutable and may be shared by threads. Reloading makes a new one.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/status.h"
+
+/* sysexits.h: something was found in an unconfigured or misconfigured state */
+#define CONFIG_EXIT_STATUS 78
+
+/* stands for a secret wherever values are shown */
+#define CONFIG_MASK "********"
+
+struct config_list {
+    const char *const *items;
+    size_t count;
+};
+
+enum config_type {
+    CONFIG_TEXT,    /* const char *; never NULL, "" when unset */
+    CONFIG_INTEGER, /* int64_t within `bounds`; sizes (bounds with K, M, G) accept such suffixes */
+    CONFIG_BOOLEAN, /* bool */
+    CONFIG_LIST,    /* struct config_list; comma list or JSON array of strings */
+    CONFIG_MAP,     /* const char *: text of a JSON object of strings, validated */
+    CONFIG_CHOICE   /* const char *: one of the words in `bounds`, spelled as there */
+};
+
+enum config_flags {
+    CONFIG_SECRET = 1, /* masked wherever it is shown */
+    CONFIG_LIVE = 2    /* takes effect on SIGHUP; all others need a restart */
+};
+
+enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENVIRONMENT };
+
+/* Field name = setting name in lower case: RATE_LIMIT_AUTH is config->rate_limit_auth. */
+struct config {
+#define CONFIG_FIELD_TEXT    const char *
+#define CONFIG_FIELD_INTEGER int64_t
+#define CONFIG_FIELD_BOOLEAN bool
+#define CONFIG_FIELD_LIST    struct config_list
+#define CONFIG_FIELD_MAP     const char *
+#define CONFIG_FIELD_CHOICE  const char *
+#define SETTING(field, name, type, default_text, bounds, aliases, flags, help)                     \
+    CONFIG_FIELD_##type field;
+#include "config/settings.def"
+#undef SETTING
+    bool is_production; /* ENVIRONMENT=production */
+    bool is_development;
+    struct config_values *values; /* every name=value read, for config_lookup */
+    struct arena arena;           /* owns all of the above */
+};
+
+/* Loads from the process environment and the file. On failure *out is NULL and `problem` (an
+ * initialised buffer) holds the one line for stderr. Release with config_release. Creates nothing
+ * on disk: directories and secrets are made by config_settle. */
+enum status config_load(struct config **out, struct buffer *problem) MUST_CHECK;
+
+/* The same from explicit parts, for tests: `environment` is a NULL-terminated array of NAME=value;
+ * `file_path` may be NULL. */
+enum status config_load_from(struct config **out, const char *const *environment,
+                             const char *file_path, struct buffer *problem) MUST_CHECK;
+
+/* Rules across settings. Refused everywhere: CORS `*` with credentials. Refused outside
+ * development: ENABLE_AUTH=false, a missing SECRET_KEY. Refused in production: DEBUG=true, secrets
+ * that are samples, shorter than 32 bytes or equal to each other. Without JWT_SECRET_KEY,
+ * SECRET_KEY signs tokens too. In development secrets that are missing are made once and kept in
+ * STATE_DIR/secrets (0600; two programs racing agree on one). Makes STATE_DIR and RUNTIME_DIR if
+ * absent. On failure `problem` holds the line. */
+enum status config_settle(struct config *config, struct buffer *problem) MUST_CHECK;
+
+void config_release(struct config *config);
+
+/* The value of a setting whose name is made from a pattern (GROQ_API_KEY; see patterns.def), from
+ * environment or file, in its normal form ("true" or "false", words as in the bounds); NULL when
+ * it is not set. Other names give the text as it stands. */
+const char *config_lookup(const struct config *config, const char *name);
+
+/* Calls `visit` for each environment or file name that starts with `prefix` and ends with
+ * `suffix` (either may be ""). */
+void config_each(const struct config *config, const char *prefix, const char *suffix,
+                 void (*visit)(const char *name, const char *value, void *context), void *context);
+
+/* Metadata, for the CLI and the generated pages. */
+struct config_setting {
+    const char *name;
+    enum config_type type;
+    const char *default_text; /* may hold {STATE_DIR} */
+    const char *bounds;       /* "1..1024", "a|b|c", "<kind>" or ""; see settings.def */
+    const char *aliases;      /* space-separated; without the CONSOUL_ ones */
+    unsigned flags;
+    const char *help;
+};
+const struct config_setting *config_settings(size_t *count);
+
+/* Groups of the table, in its order: `first` is the index of the group's first setting. */
+struct config_section {
+    size_t first;
+    const char *title;
+};
+const struct config_section *config_sections(size_t *count);
+
+/* Names that hold a provider's name: before + NAME + after. */
+struct config_pattern {
+    const char *before;
+    const char *after;
+    const char *bounds;
+    unsigned flags;
+    const char *help;
+};
+const struct config_pattern *config_patterns(size_t *count);
+
+/* The providers that need no PROVIDER_<NAME>_BASE_URL, in capitals. */
+const char *const *config_known_providers(size_t *count);
+
+/* What a "<kind>" of bounds is, for people ("address or network"); NULL when it is none. */
+const char *config_kind_text(const char *bounds);
+
+/* The pattern that makes `name` a setting of ours in this configuration, or NULL. */
+const struct config_pattern *config_find_pattern(const struct config *config, const char *name);
+
+/* The file that was read, or NULL. */
+const char *config_file(const struct config *config);
+
+/* Appends the effective value of a setting or pattern name as text that would load to the same
+ * value, and tells its source. Unless `reveal`, a secret that is set is shown as eight asterisks,
+ * and so are passwords inside URLs. STATUS_NOT_FOUND: no such setting, or a pattern name that is
+ * not set. */
+enum status config_describe(const struct config *config, const char *name, bool reveal,
+                            struct buffer *out, enum config_source *source) MUST_CHECK;
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * config/internal: what the files of this folder share. Nobody else includes it.
+ *
+ * The way of a value: env_file.c splits a file into names and texts; load.c decides which text
+ * counts; values.c makes a typed value of it, with the rules of kinds.c; derive.c fills in what
+ * depends on others; settle.c looks at all values together; describe.c shows them. Names of
+ * providers go through patterns.c instead of the table.
+ */
+#ifndef CONFIG_INTERNAL_H
+#define CONFIG_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "config/config.h"
+
+/* --- settings.c ----------------------------------------------------------------------------- */
+
+/* Position in the table of a setting's name, alias, CONSOUL_<name> or CONSOUL_<alias>; -1 if it is
+ * none. */
+int config_find_setting(const char *name);
+
+/* Where the value of that setting lives in `config`. */
+void *config_field(struct config *config, size_t index);
+const void *config_read_field(const struct config *config, size_t index);
+
+/* The setting whose name is most like `name`, or NULL when none is near. */
+const char *config_suggest_name(const char *name);
+
+/* --- env_file.c ----------------------------------------------------------------------------- */
+
+#define CONFIG_LINE_MAXIMUM ((size_t)64 * 1024)
+
+struct config_file_parser {
+    struct slice rest;
+    int line;            /* of the assignment or the error, from 1 */
+    const char *problem; /* what is wrong, a fixed text */
+};
+
+/* One assignment: `name` and `value` are NUL-terminated copies in the arena. */
+struct config_assignment {
+    const char *name;
+    const char *value;
+};
+
+void config_file_start(struct config_file_parser *parser, struct slice text);
+
+/* STATUS_OK; STATUS_NOT_FOUND at the end; STATUS_INVALID with parser->line and ->problem;
+ * STATUS_NO_MEMORY. */
+enum status config_file_next(struct config_file_parser *parser, struct arena *arena,
+                             struct config_assignment *out) MUST_CHECK;
+
+/* What is wrong with a value: `phrase` follows the setting's name or the culprit in the message
+ * ("is not a whole number"); `culprit` is the part that breaks the rule, shown only where that
+ * betrays no secret. */
+struct config_problem {
+    struct slice culprit;
+    const char *phrase;
+};
+
+/* Sets *problem; returns STATUS_INVALID. */
+static inline enum status config_blame(struct config_problem *problem, struct slice culprit,
+                                       const char *phrase)
+{
+    *problem = (struct config_problem){culprit, phrase};
+    return STATUS_INVALID;
+}
+
+/* --- kinds.c -------------------------------------------------------------------------------- */
+
+/* Checks one text against `bounds` ("<kind>" or "a|b|c"; "" allows all) and gives its normal form
+ * in the arena. STATUS_INVALID sets *problem. */
+enum status config_check_text(const char *bounds, struct arena *arena, struct slice text,
+                              const char **out, struct config_problem *problem) MUST_CHECK;
+
+/* Printable text without line breaks; UTF-8. */
+bool config_is_plain_text(struct slice text);
+
+/* --- values.c ------------------------------------------------------------------------------- */
+
+union config_value {
+    const char *text; /* TEXT, MAP, CHOICE */
+    int64_t integer;
+    bool boolean;
+    struct config_list list;
+};
+
+/* Makes a value of `text`. STATUS_INVALID sets *problem. */
+enum status config_parse_value(const struct config_setting *setting, struct arena *arena,
+                               struct slice text, union config_value *out,
+                               struct config_problem *problem) MUST_CHECK;
+
+/* Reads a JSON array of strings that are not empty once trimmed. */
+enum status config_parse_array(struct arena *arena, struct slice text, struct config_list *out,
+                               struct config_problem *problem) MUST_CHECK;
+
+/* Copies between a value and the field at `field`, by the setting's type. */
+void config_store_value(const struct config_setting *setting, const union config_value *value,
+                        void *field);
+union config_value config_fetch_value(const struct config_setting *setting, const void *field);
+
+/* Appends text that parses to the same value; equal values give equal texts. */
+enum status config_print_value(const struct config_setting *setting,
+                               const union config_value *value, struct buffer *out) MUST_CHECK;
+
+/* --- load.c --------------------------------------------------------------------------------- */
+
+struct config_entry {
+    const char *name;
+    const char *value;
+    enum config_source source;
+    int line; /* in the file; 0 for the environment */
+};
+
+struct config_values {
+    const char *file_path; /* NULL when no file was read */
+    struct config_entry *entries;
+    size_t count;
+    const struct config_entry **chosen; /* by setting; NULL = default */
+    bool is_strict;                     /* unknown names in the file are refused */
+};
+
+/* The entry of that name with a value, from environment or file, or NULL. */
+const struct config_entry *config_find_entry(const struct config_values *values, const char *name);
+
+/* --- patterns.c ----------------------------------------------------------------------------- */
+
+const struct config_pattern *config_match_pattern(const struct config_values *values,
+                                                  const char *name);
+
+/* Checks the values of all pattern names and gives each its normal form. STATUS_INVALID: `line`
+ * holds the refusal. */
+enum status config_settle_patterns(struct config_values *values, struct arena *arena,
+                                   struct buffer *line) MUST_CHECK;
+
+/* --- derive.c ------------------------------------------------------------------------------- */
+
+/* `text` with {STATE_DIR} replaced, in the arena; NULL: no memory. */
+const char *config_expand_default(struct arena *arena, const char *text, const char *state_dir);
+
+/* Settles defaults that depend on other settings. */
+enum status config_derive(struct config *config) MUST_CHECK;
+
+/* --- describe.c ----------------------------------------------------------------------------- */
+
+/* Appends with every control character replaced, so that a message stays one line. */
+void config_append_on_one_line(struct buffer *out, const char *text);
+
+/* Appends " (environment)", " (FILE:12)", or " (default)" when `entry` is NULL. */
+void config_append_origin(const struct config_values *values, const struct config_entry *entry,
+                          struct buffer *out);
+
+/* Appends the line "NAME (SETTING) "culprit" phrase (origin)": SETTING only if `entry` gives it
+ * under another name, the culprit only if it is short, printable and no secret. */
+void config_append_refusal(const struct config_values *values, const struct config_entry *entry,
+                           const char *setting_name, unsigned flags,
+                           const struct config_problem *problem, struct buffer *out);
+
+/* Overwrites what the buffer holds, then frees it. */
+void config_release_secret(struct buffer *buffer);
+
+/* Appends `text` with the passwords of URLs in it ("scheme://user:password@") masked. */
+void config_append_masked(struct buffer *out, struct slice text);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * config/settings: the table of settings.def as data, and finding rows in it by name.
+ *
+ * Owns nothing; everything here is constant.
+ */
+#include "config/internal.h"
+
+#include <string.h>
+
+#define ALIAS_PREFIX "CONSOUL_"
+
+static const struct config_setting settings[] = {
+#define SETTING(field, name, type, default_text, bounds, aliases, flags, help)                     \
+    {#name, CONFIG_##type, default_text, bounds, aliases, flags, help},
+#include "config/settings.def"
+#undef SETTING
+};
+
+#define SETTING_COUNT (sizeof settings / sizeof settings[0])
+
+static const size_t offsets[] = {
+#define SETTING(field, name, type, default_text, bounds, aliases, flags, help)                     \
+    offsetof(struct config, field),
+#include "config/settings.def"
+#undef SETTING
+};
+
+/* AT_<section> is the index of the setting that follows the section's heading: the heading takes
+ * a number and gives it back. */
+enum {
+#define SECTION(id, title) AT_##id, BACK_##id = AT_##id - 1,
+/* a setting takes the next number */
+#define SETTING(field, name, type, default_text, bounds, aliases, flags, help) INDEX_##field,
+#include "config/settings.def"
+#undef SETTING
+    INDEX_END
+};
+
+_Static_assert((size_t)INDEX_END == SETTING_COUNT, "headings must not count");
+
+static const struct config_section sections[] = {
+#define SECTION(id, title) {AT_##id, title},
+/* a setting is no section */
+#define SETTING(field, name, type, default_text, bounds, aliases, flags, help)
+#include "config/settings.def"
+#undef SETTING
+};
+
+const struct config_setting *config_settings(size_t *count)
+{
+    *count = SETTING_COUNT;
+    return settings;
+}
+
+const struct config_section *config_sections(size_t *count)
+{
+    *count = sizeof sections / sizeof sections[0];
+    return sections;
+}
+
+void *config_field(struct config *config, size_t index)
+{
+    return (char *)config + offsets[index];
+}
+
+const void *config_read_field(const struct config *config, size_t index)
+{
+    return (const char *)config + offsets[index];
+}
+
+static bool is_alias(const struct config_setting *setting, const char *name)
+{
+    struct slice rest = slice_of(setting->aliases);
+    struct slice alias;
+
+    while (slice_split(&rest, ' ', &alias)) {
+        if (alias.length > 0 && slice_equals(alias, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int find_exactly(const char *name)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (strcmp(settings[i].name, name) == 0 || is_alias(&settings[i], name)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int config_find_setting(const char *name)
+{
+    int index = find_exactly(name);
+
+    if (index < 0 && strncmp(name, ALIAS_PREFIX, sizeof ALIAS_PREFIX - 1) == 0) {
+        index = find_exactly(name + sizeof ALIAS_PREFIX - 1);
+    }
+    return index;
+}
+
+#define SUGGESTION_LENGTH_MAXIMUM 48
+
+/* Levenshtein's distance: insertions, deletions and replacements of one byte. Texts longer than
+ * SUGGESTION_LENGTH_MAXIMUM are far from everything. */
+static size_t distance_between(const char *a, const char *b)
+{
+    size_t row[SUGGESTION_LENGTH_MAXIMUM + 1];
+    size_t a_length = strlen(a);
+    size_t b_length = strlen(b);
+
+    if (a_length > SUGGESTION_LENGTH_MAXIMUM || b_length > SUGGESTION_LENGTH_MAXIMUM) {
+        return SIZE_MAX;
+    }
+    for (size_t j = 0; j <= b_length; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= a_length; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+            diagonal = row[j];
+            row[j] = replaced < shorter ? replaced : shorter;
+        }
+    }
+    return row[b_length];
+}
+
+const char *config_suggest_name(const char *name)
+{
+    const char *best = NULL;
+    size_t limit = strlen(name) / 4 < 3 ? strlen(name) / 4 : 3;
+
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        size_t distance = distance_between(name, settings[i].name);
+
+        if (distance <= limit) {
+            best = settings[i].name;
+            if (distance == 0) {
+                break;
+            }
+            limit = distance - 1;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,351 @@
+/*
+ * What config/ promises of secrets: masked, settled safely, made once; and of failing memory.
+ */
+#include "config_fixture.h"
+
+/* --- Secrets stay masked -------------------------------------------------------------------- */
+
+static void secrets_are_masked_wherever_they_are_shown(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t count;
+    const struct config_setting *settings = config_settings(&count);
+    struct buffer text;
+    enum config_source source;
+
+    assert_loads(fixture,
+                 ENVIRONMENT("SECRET_KEY=hunter2-1", "JWT_SECRET_KEY=hunter2-2",
+                             "API_KEYS=hunter2-3,hunter2-4", "METRICS_TOKEN=hunter2-5",
+                             "API_KEY_TIERS={\"hunter2-6\":\"a\"}", "OPENAI_API_KEY=hunter2-7",
+                             "DATABASE_URL=postgresql://u:hunter2@8@h/d",
+                             "HEALTH_SERVICES=a=redis://:hunter2-9@h,b=redis://x:hunter2/0@h",
+                             "PROVIDER_LAB_BASE_URL=https://u:hunter2@lab.example"),
+                 NULL);
+    buffer_init(&text, 65536);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(config_describe(fixture->config, settings[i].name, false, &text, &source),
+                         STATUS_OK);
+    }
+    assert_int_equal(config_describe(fixture->config, "OPENAI_API_KEY", false, &text, &source),
+                     STATUS_OK);
+    assert_int_equal(
+        config_describe(fixture->config, "PROVIDER_LAB_BASE_URL", false, &text, &source),
+        STATUS_OK);
+    assert_lacks(buffer_text(&text), "hunter2");
+    buffer_release(&text);
+
+    assert_describes(fixture->config, "SECRET_KEY", false, "********");
+    assert_describes(fixture->config, "API_KEYS", false, "********");
+    assert_describes(fixture->config, "DATABASE_URL", false, "postgresql://u:********@h/d");
+    assert_describes(fixture->config, "HEALTH_SERVICES", false,
+                     "a=redis://:********@h,b=redis://x:********@h");
+    assert_describes(fixture->config, "API_KEYS", true, "hunter2-3,hunter2-4");
+}
+
+static void a_secret_that_is_not_set_does_not_look_set(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_loads(fixture, NO_ENVIRONMENT, NULL);
+    assert_describes(fixture->config, "SECRET_KEY", false, "");
+    assert_describes(fixture->config, "API_KEYS", false, "[]");
+    assert_describes(fixture->config, "API_KEY_TIERS", false, "{}");
+}
+
+static void refusals_never_show_a_secret(void **state)
+{
+    static const char *const cases[] = {
+        "SECRET_KEY=hunter2\x01",
+        "API_KEYS=hunter2 hunter2",
+        "API_KEYS=[\"hunter2\"",
+        "API_KEY_TIERS={\"hunter2\":1}",
+        "METRICS_TOKEN=hunter2\x7f",
+        "OPENAI_API_KEY=hunter2 x",
+        "DATABASE_URL=oracle://u:hunter2@h/d",
+        "HEALTH_SERVICES=a=ftp://u:hunter2@h",
+        "OPENAI_BASE_URL=ftp://u:hunter2@h",
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(load(fixture, ENVIRONMENT(cases[i]), NULL), STATUS_INVALID);
+        assert_one_line(buffer_text(&fixture->problem));
+        assert_lacks(buffer_text(&fixture->problem), "hunter2");
+    }
+}
+
+/* --- Settling ------------------------------------------------------------------------------- */
+
+static enum status settle(struct fixture *fixture, const char *const *extra)
+{
+    const char *environment[16];
+    char state_dir[96];
+    size_t count = 0;
+
+    snprintf(state_dir, sizeof state_dir, "STATE_DIR=%s/var", fixture->directory);
+    environment[count++] = state_dir;
+    while (*extra != NULL) {
+        assert_true(count + 1 < COUNT(environment));
+        environment[count++] = *extra++;
+    }
+    environment[count] = NULL;
+    assert_loads(fixture, environment, NULL);
+    return config_settle(fixture->config, &fixture->problem);
+}
+
+static void production_refuses_what_is_unsafe(void **state)
+{
+    static const struct {
+        const char *extra[5];
+        const char *problem;
+    } cases[] = {
+        {{NULL}, "SECRET_KEY must be set unless ENVIRONMENT is development"},
+        {{"JWT_SECRET_KEY=" GOOD_SECRET}, "SECRET_KEY must be set"},
+        {{"SECRET_KEY=" GOOD_SECRET, "DEBUG=true"}, "DEBUG must not be true"},
+        {{"SECRET_KEY=" GOOD_SECRET, "ENABLE_AUTH=false"}, "ENABLE_AUTH may be false in develop"},
+        {{"SECRET_KEY=" GOOD_SECRET, "JWT_SECRET_KEY=" GOOD_SECRET},
+         "JWT_SECRET_KEY must not equal SECRET_KEY"},
+        {{"SECRET_KEY=0f1e2d3c4b5a69788796a5b4c3d2e1f"}, "SECRET_KEY is shorter than 32 bytes"},
+        {{"SECRET_KEY=" GOOD_SECRET, "JWT_SECRET_KEY=0f1e2d3c4b5a6978"},
+         "JWT_SECRET_KEY is shorter than 32 bytes"},
+        {{"SECRET_KEY=secret"}, "SECRET_KEY is shorter than 32 bytes"},
+        {{"SECRET_KEY=change-me"}, "SECRET_KEY is a sample"},
+        {{"SECRET_KEY=your-secret-key-here-make-it-long-and-random"}, "SECRET_KEY is a sample"},
+        {{"SECRET_KEY=dev-secret-key-change-in-production"}, "SECRET_KEY is a sample"},
+        {{"SECRET_KEY=replace_with_long_random_secret_of_64"}, "SECRET_KEY is a sample"},
+        {{"SECRET_KEY=09D25E094FAA6CA2556C818166B7A9563B93F7099F6F0F4CAA6CF63B88E8D3E7"},
+         "SECRET_KEY is a sample"},
+        {{"SECRET_KEY=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+         "SECRET_KEY repeats a few characters"},
+        {{"SECRET_KEY=" GOOD_SECRET, "JWT_SECRET_KEY=supersecretsupersecretsupersecret1"},
+         "JWT_SECRET_KEY is a sample"},
+        {{"SECRET_KEY=" GOOD_SECRET, "CORS_ORIGINS=*", "CORS_ALLOW_CREDENTIALS=true"},
+         "CORS_ORIGINS must not be * while CORS_ALLOW_CREDENTIALS is true (environment)"},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *extra[8] = {"ENVIRONMENT=production"};
+        char made[96];
+
+        for (size_t j = 0; cases[i].extra[j] != NULL; j++) {
+            extra[j + 1] = cases[i].extra[j];
+        }
+        assert_int_equal(settle(fixture, extra), STATUS_INVALID);
+        assert_one_line(buffer_text(&fixture->problem));
+        assert_holds(buffer_text(&fixture->problem), cases[i].problem);
+        snprintf(made, sizeof made, "%s/var", fixture->directory);
+        assert_int_not_equal(access(made, F_OK), 0);
+    }
+}
+
+static void production_starts_with_good_secrets(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(
+        settle(fixture, ENVIRONMENT("ENVIRONMENT=production", "SECRET_KEY=" GOOD_SECRET,
+                                    "JWT_SECRET_KEY=" OTHER_SECRET)),
+        STATUS_OK);
+    assert_string_equal(fixture->config->jwt_secret_key, OTHER_SECRET);
+    assert_int_equal(
+        settle(fixture, ENVIRONMENT("ENVIRONMENT=production", "SECRET_KEY=" GOOD_SECRET)),
+        STATUS_OK);
+    assert_string_equal(fixture->config->jwt_secret_key, GOOD_SECRET);
+}
+
+static void staging_needs_its_secret_and_authentication(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(settle(fixture, ENVIRONMENT("ENVIRONMENT=staging")), STATUS_INVALID);
+    assert_int_equal(
+        settle(fixture, ENVIRONMENT("ENVIRONMENT=staging", "SECRET_KEY=short", "ENABLE_AUTH=0")),
+        STATUS_INVALID);
+    assert_int_equal(settle(fixture, ENVIRONMENT("ENVIRONMENT=staging", "SECRET_KEY=short")),
+                     STATUS_OK);
+}
+
+static void any_origin_with_credentials_is_refused_in_development_too(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(settle(fixture, ENVIRONMENT("CORS_ORIGINS=https://a.example,*",
+                                                 "CORS_ALLOW_CREDENTIALS=1")),
+                     STATUS_INVALID);
+    assert_int_equal(settle(fixture, ENVIRONMENT("CORS_ORIGINS=*")), STATUS_OK);
+}
+
+static mode_t mode_of(const struct fixture *fixture, const char *name)
+{
+    struct stat status;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", fixture->directory, name);
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_mode & 07777;
+}
+
+static void development_makes_its_secrets_once(void **state)
+{
+    struct fixture *fixture = *state;
+    char secret[65];
+    char jwt_secret[65];
+
+    umask(0);
+    assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
+    assert_int_equal(strlen(fixture->config->secret_key), 64);
+    assert_int_equal(strlen(fixture->config->jwt_secret_key), 64);
+    assert_string_not_equal(fixture->config->secret_key, fixture->config->jwt_secret_key);
+    snprintf(secret, sizeof secret, "%s", fixture->config->secret_key);
+    snprintf(jwt_secret, sizeof jwt_secret, "%s", fixture->config->jwt_secret_key);
+    assert_int_equal(mode_of(fixture, "var/secrets/secret_key"), 0600);
+    assert_int_equal(mode_of(fixture, "var/secrets/jwt_secret_key"), 0600);
+    assert_int_equal(mode_of(fixture, "var/secrets"), 0700);
+    assert_int_equal(mode_of(fixture, "var") & 0007, 0);
+    assert_int_equal(mode_of(fixture, "var/run") & 0007, 0);
+
+    assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
+    assert_string_equal(fixture->config->secret_key, secret);
+    assert_string_equal(fixture->config->jwt_secret_key, jwt_secret);
+    assert_describes(fixture->config, "SECRET_KEY", false, "********");
+}
+
+static void a_given_secret_signs_tokens_unless_they_have_their_own(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[128];
+
+    assert_int_equal(settle(fixture, ENVIRONMENT("SECRET_KEY=mine")), STATUS_OK);
+    assert_string_equal(fixture->config->secret_key, "mine");
+    assert_string_equal(fixture->config->jwt_secret_key, "mine");
+    snprintf(path, sizeof path, "%s/var/secrets", fixture->directory);
+    assert_int_not_equal(access(path, F_OK), 0);
+
+    assert_int_equal(settle(fixture, ENVIRONMENT("JWT_SECRET_KEY=theirs")), STATUS_OK);
+    assert_string_equal(fixture->config->jwt_secret_key, "theirs");
+    assert_int_equal(strlen(fixture->config->secret_key), 64);
+}
+
+static void a_damaged_secret_file_is_refused_not_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
+    write_text(fixture, "var/secrets/secret_key", "short\n");
+    assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_INVALID);
+    assert_one_line(buffer_text(&fixture->problem));
+    assert_holds(buffer_text(&fixture->problem), "var/secrets/secret_key");
+    assert_lacks(buffer_text(&fixture->problem), "short\n");
+}
+
+static void a_state_directory_that_cannot_be_made_is_named(void **state)
+{
+    struct fixture *fixture = *state;
+
+    write_text(fixture, "var", "a file stands where the directory should be");
+    assert_int_not_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
+    assert_one_line(buffer_text(&fixture->problem));
+    assert_holds(buffer_text(&fixture->problem), "STATE_DIR names a directory that cannot be made");
+}
+
+#define RACERS 8
+
+static void programs_that_race_for_a_secret_get_the_same_one(void **state)
+{
+    struct fixture *fixture = *state;
+    char first[130] = "";
+    int start[2];
+    int results[2];
+
+    assert_int_equal(pipe(start), 0);
+    assert_int_equal(pipe(results), 0);
+    for (int i = 0; i < RACERS; i++) {
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+            char line[130];
+            char go;
+
+            close(start[1]);
+            /* returns at the same moment in all: when the parent closes its end */
+            if (read(start[0], &go, 1) != 0 || settle(fixture, NO_ENVIRONMENT) != STATUS_OK) {
+                _exit(1);
+            }
+            snprintf(line, sizeof line, "%s %s", fixture->config->secret_key,
+                     fixture->config->jwt_secret_key);
+            _exit(write(results[1], line, 129) == 129 ? 0 : 1);
+        }
+    }
+    close(start[0]);
+    close(start[1]);
+    close(results[1]);
+    for (int i = 0; i < RACERS; i++) {
+        int exit_status;
+
+        assert_true(wait(&exit_status) > 0);
+        assert_true(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        char line[130] = "";
+
+        assert_int_equal(read(results[0], line, 129), 129);
+        if (i == 0) {
+            memcpy(first, line, sizeof first);
+        }
+        assert_string_equal(line, first);
+    }
+    close(results[0]);
+}
+
+/* --- Failing allocations -------------------------------------------------------------------- */
+
+static void every_failing_allocation_is_reported_and_leaks_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *file = write_text(fixture, "quintet.conf",
+                                  "API_KEYS=[\"a\",\"b\"]\nRATE_LIMIT_PER_MINUTE=5\n"
+                                  "RATE_LIMIT_CHARTS=\"5/minute\"\nGROQ_API_KEY=x\n"
+                                  "RATE_LIMIT_TIERS={\"a\":\"1/minute\"}\n");
+    unsigned long n = 0;
+    enum status status = STATUS_NO_MEMORY;
+
+    while (status == STATUS_NO_MEMORY) {
+        assert_true(++n < 10000);
+        config_release(fixture->config);
+        fixture->config = NULL;
+        buffer_release(&fixture->problem);
+        memory_fail_after(n);
+        status = config_load_from(&fixture->config, ENVIRONMENT("CORS_ORIGINS=https://a.example"),
+                                  file, &fixture->problem);
+        memory_fail_after(0);
+        if (status != STATUS_OK) {
+            assert_int_equal(status, STATUS_NO_MEMORY);
+            assert_null(fixture->config);
+        }
+    }
+    assert_int_equal(status, STATUS_OK);
+    assert_true(n > 3);
+    assert_int_equal(fixture->config->api_keys.count, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CONFIG_TEST(secrets_are_masked_wherever_they_are_shown),
+        CONFIG_TEST(a_secret_that_is_not_set_does_not_look_set),
+        CONFIG_TEST(refusals_never_show_a_secret),
+        CONFIG_TEST(production_refuses_what_is_unsafe),
+        CONFIG_TEST(production_starts_with_good_secrets),
+        CONFIG_TEST(staging_needs_its_secret_and_authentication),
+        CONFIG_TEST(any_origin_with_credentials_is_refused_in_development_too),
+        CONFIG_TEST(development_makes_its_secrets_once),
+        CONFIG_TEST(a_given_secret_signs_tokens_unless_they_have_their_own),
+        CONFIG_TEST(a_damaged_secret_file_is_refused_not_replaced),
+        CONFIG_TEST(a_state_directory_that_cannot_be_made_is_named),
+        CONFIG_TEST(programs_that_race_for_a_secret_get_the_same_one),
+        CONFIG_TEST(every_failing_allocation_is_reported_and_leaks_nothing),
+    };
+    return cmocka_run_group_tests_name("config secrets", tests, NULL, NULL);
+}
