@@ -1,0 +1,114 @@
+/*
+ * storage: the one interface to the database, whichever it is.
+ *
+ * SQL text stands in sql/<dialect>/ and is compiled in; callers name statements. A connection
+ * belongs to one thread at a time; storage_connect gives each thread its own, opened lazily and
+ * kept. Reads run in autocommit and must be finished (storage_finish) at once. Every write runs
+ * inside storage_transaction, which begins IMMEDIATE, waits with jitter while others write, and
+ * runs the function again when the database asks for that: the function must therefore have no
+ * effect but on the database and its context. No network call and no password hashing inside.
+ * A statement that writes outside storage_transaction is a bug: STATUS_INTERNAL.
+ *
+ * STATUS_UNAVAILABLE: the database does not answer, is full, was busy past the deadline, or has
+ * not the schema a statement needs (503 for clients). STATUS_CONFLICT: a unique or foreign key
+ * refused the write.
+ *
+ * Connections do not survive fork: a child of a process that had one gets STATUS_INTERNAL. Fork
+ * first, open afterwards.
+ */
+#ifndef STORAGE_STORAGE_H
+#define STORAGE_STORAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/status.h"
+#include "base/text.h"
+
+struct storage;
+struct storage_connection;
+struct storage_statement;
+
+/* Called after each statement with its name and duration; for metrics. May be NULL. */
+typedef void storage_observer(void *context, const char *statement, uint64_t nanoseconds);
+
+struct storage_options {
+    const char *url;                    /* "sqlite:/path/to/file" as config has settled it */
+    unsigned busy_timeout_milliseconds; /* how long a write waits for its turn; 0 = 5000 */
+    bool echo;                          /* log statement names at DEBUG (never values) */
+    storage_observer *observer;
+    void *observer_context;
+};
+
+/* Does not connect. STATUS_INVALID: unknown scheme. Strings are copied. */
+enum status storage_open(struct storage **out, const struct storage_options *options) MUST_CHECK;
+
+/* Closes all connections; no thread may be using one. */
+void storage_close(struct storage *storage);
+
+/* "sqlite" */
+const char *storage_dialect(const struct storage *storage);
+
+/* The calling thread's connection, opened if needed. */
+enum status storage_connect(struct storage *storage, struct storage_connection **out) MUST_CHECK;
+
+/* Connects if needed and runs a trivial read; for readiness. */
+enum status storage_ping(struct storage *storage) MUST_CHECK;
+
+/* Housekeeping that one process of a host does now and then (every minute or so): cuts back a
+ * write-ahead log that has grown, refreshes the planner's statistics. */
+enum status storage_maintain(struct storage *storage) MUST_CHECK;
+
+/* The named statement, reset and without bindings; prepared once per connection. An unknown name
+ * is a bug: STATUS_INTERNAL. Must be followed by storage_finish before the next use. */
+enum status storage_prepare(struct storage_connection *connection, const char *name,
+                            struct storage_statement **out) MUST_CHECK;
+
+/* Positions from 1, in the order of the SQL text's parameters. Texts and blobs are not copied:
+ * they must live until storage_finish. NULL text binds NULL. Failures stick and are returned by
+ * storage_step. */
+void storage_bind_integer(struct storage_statement *statement, int position, int64_t value);
+void storage_bind_double(struct storage_statement *statement, int position, double value);
+void storage_bind_text(struct storage_statement *statement, int position, const char *text);
+void storage_bind_slice(struct storage_statement *statement, int position, struct slice text);
+void storage_bind_blob(struct storage_statement *statement, int position, const void *bytes,
+                       size_t length);
+void storage_bind_null(struct storage_statement *statement, int position);
+
+/* STATUS_OK: a row is there; STATUS_NOT_FOUND: no (more) row; else an error. */
+enum status storage_step(struct storage_statement *statement) MUST_CHECK;
+
+/* Columns of the present row, from 0. Text and blob live until the next step or finish; text is
+ * NUL-terminated; NULL columns give 0, "" / length 0 (storage_is_null tells). */
+int64_t storage_integer(struct storage_statement *statement, int column);
+double storage_double(struct storage_statement *statement, int column);
+struct slice storage_text(struct storage_statement *statement, int column);
+struct slice storage_blob(struct storage_statement *statement, int column);
+bool storage_is_null(struct storage_statement *statement, int column);
+
+/* A NUL-terminated copy in the arena that outlives the statement; NULL for a NULL column, or when
+ * the arena is spent: that sticks and storage_status tells, so a reader of many columns may look
+ * once. */
+const char *storage_copy_text(struct storage_statement *statement, int column, struct arena *arena);
+enum status storage_status(const struct storage_statement *statement) MUST_CHECK;
+
+/* Ends the statement; NULL is allowed. */
+void storage_finish(struct storage_statement *statement);
+
+/* For statements without rows: step once and finish. STATUS_OK when executed. */
+enum status storage_execute(struct storage_statement *statement) MUST_CHECK;
+
+/* Rows changed by the last executed statement of this connection. */
+int64_t storage_changes(struct storage_connection *connection);
+
+/* Runs `function` in a write transaction. It commits when the function returns STATUS_OK and the
+ * commit succeeds; otherwise rolls back and returns the function's status. When this returns
+ * STATUS_OK, the change survives kill -9 of this process. Nested use is a bug: STATUS_INTERNAL. */
+typedef enum status storage_work(struct storage_connection *connection, void *context);
+enum status storage_transaction(struct storage_connection *connection, storage_work *function,
+                                void *context) MUST_CHECK;
+
+#endif

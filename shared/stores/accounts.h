@@ -1,0 +1,80 @@
+/*
+ * stores/accounts: users, their passwords' hashes, lockout, and who is an administrator.
+ *
+ * E-mail addresses and usernames are compared in lower case (ASCII); ids are UUIDs. Hashing is
+ * not done here: callers hash before and outside the transaction. All results live in the arena
+ * given. Times are wall seconds.
+ */
+#ifndef STORES_ACCOUNTS_H
+#define STORES_ACCOUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "storage/storage.h"
+
+struct account {
+    const char *id;
+    const char *email;
+    const char *username; /* NULL when none */
+    const char *name;     /* NULL when none */
+    const char *password_hash;
+    bool is_active;
+    bool is_verified;
+    bool is_superuser;
+    bool two_factor_enabled;
+    int64_t failed_logins;
+    int64_t locked_until; /* 0 = not locked */
+    int64_t token_epoch;  /* access tokens issued before this second are dead */
+    int64_t created_at;
+    const char *company_id; /* current company, NULL when none */
+};
+
+struct account_new {
+    const char *email;
+    const char *username; /* NULL allowed */
+    const char *name;     /* NULL allowed */
+    const char *password_hash;
+    bool is_superuser;
+};
+
+/* STATUS_CONFLICT: e-mail or username taken; STATUS_INVALID: an e-mail address without '@' or a
+ * username with one (logins tell them apart by it). The new account is returned. */
+enum status account_create(struct storage *storage, struct arena *arena,
+                           const struct account_new *given, struct account *out) MUST_CHECK;
+
+enum status account_find_by_id(struct storage *storage, struct arena *arena, const char *id,
+                               struct account *out) MUST_CHECK;
+/* By e-mail address or, if there is no '@', by username. */
+enum status account_find_by_login(struct storage *storage, struct arena *arena, const char *login,
+                                  struct account *out) MUST_CHECK;
+
+/* Counts a wrong password, atomically with the decision to lock: at `threshold` wrong ones in a
+ * row the account is locked until now + lock_seconds. *locked tells whether it is locked now. */
+enum status account_record_failure(struct storage *storage, const char *id, int64_t now,
+                                   int64_t threshold, int64_t lock_seconds,
+                                   bool *locked) MUST_CHECK;
+/* Clears the count; STATUS_BUSY when the account has been locked meanwhile. */
+enum status account_record_success(struct storage *storage, const char *id, int64_t now) MUST_CHECK;
+
+/* Replaces the hash if it still is `old_hash` (NULL: whatever it is); STATUS_CONFLICT if not. */
+enum status account_replace_password(struct storage *storage, const char *id, const char *old_hash,
+                                     const char *new_hash) MUST_CHECK;
+
+enum status account_set_locked(struct storage *storage, const char *id,
+                               int64_t locked_until) MUST_CHECK;
+enum status account_set_active(struct storage *storage, const char *id, bool is_active) MUST_CHECK;
+enum status account_set_superuser(struct storage *storage, const char *id,
+                                  bool is_superuser) MUST_CHECK;
+/* name / username: NULL leaves as it is. STATUS_CONFLICT: username taken;
+ * STATUS_INVALID: it has an '@'. */
+enum status account_update_profile(struct storage *storage, const char *id, const char *name,
+                                   const char *username) MUST_CHECK;
+
+enum status account_count(struct storage *storage, int64_t *count) MUST_CHECK;
+enum status account_list(struct storage *storage, struct arena *arena, int64_t limit,
+                         int64_t offset, struct account **out, size_t *count) MUST_CHECK;
+
+#endif
