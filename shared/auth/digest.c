@@ -1,0 +1,162 @@
+/*
+ * auth/digest: SHA-256, HMAC and AES-256-GCM by OpenSSL's EVP interface.
+ *
+ * Layout of a sealed text: nonce (12 bytes, random), ciphertext, tag (16 bytes).
+ *
+ * Process-wide state: the fetched algorithms. Fetching takes locks and microseconds, and the
+ * result never changes; it lives until the process ends.
+ */
+#include "auth/digest.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <pthread.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+
+#define NONCE_SIZE 12
+#define TAG_SIZE   16
+#define SEAL_LABEL "quintet seal 1"
+
+static struct {
+    pthread_once_t once;
+    EVP_MD *sha256;
+    EVP_MAC *hmac;
+    EVP_CIPHER *aes_256_gcm;
+} algorithms = {.once = PTHREAD_ONCE_INIT};
+
+static void fetch_algorithms(void)
+{
+    algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    algorithms.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    algorithms.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+}
+
+static bool have_algorithms(void)
+{
+    pthread_once(&algorithms.once, fetch_algorithms);
+    return algorithms.sha256 != NULL && algorithms.hmac != NULL && algorithms.aes_256_gcm != NULL;
+}
+
+/* OpenSSL does not take NULL for an empty text everywhere. */
+static const unsigned char *bytes_of(struct slice slice)
+{
+    return (const unsigned char *)(slice.length > 0 ? slice.data : "");
+}
+
+enum status digest_sha256(struct slice bytes, unsigned char out[DIGEST_SIZE])
+{
+    if (!have_algorithms() ||
+        EVP_Digest(bytes_of(bytes), bytes.length, out, NULL, algorithms.sha256, NULL) != 1) {
+        return STATUS_INTERNAL;
+    }
+    return STATUS_OK;
+}
+
+enum status digest_hmac_sha256(struct slice key, struct slice bytes, unsigned char out[DIGEST_SIZE])
+{
+    if (!have_algorithms()) {
+        return STATUS_INTERNAL;
+    }
+    EVP_MAC_CTX *context = EVP_MAC_CTX_new(algorithms.hmac);
+    if (context == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    char digest[] = "SHA256";
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    size_t length;
+    bool ok = EVP_MAC_init(context, bytes_of(key), key.length, parameters) == 1 &&
+              EVP_MAC_update(context, bytes_of(bytes), bytes.length) == 1 &&
+              EVP_MAC_final(context, out, &length, DIGEST_SIZE) == 1;
+    EVP_MAC_CTX_free(context);
+    return ok ? STATUS_OK : STATUS_INTERNAL;
+}
+
+static enum status make_seal_key(struct slice key_text, unsigned char key[DIGEST_SIZE])
+{
+    return digest_hmac_sha256(key_text, slice_of(SEAL_LABEL), key);
+}
+
+enum status digest_seal(struct slice key_text, struct slice context, struct slice plain,
+                        unsigned char *out, size_t *out_length)
+{
+    if (plain.length > DIGEST_SEAL_MAXIMUM || context.length > DIGEST_SEAL_MAXIMUM) {
+        return STATUS_TOO_LARGE;
+    }
+    unsigned char key[DIGEST_SIZE];
+    enum status status = make_seal_key(key_text, key);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    unsigned char *nonce = out;
+    unsigned char *cipher = nonce + NONCE_SIZE;
+    random_bytes(nonce, NONCE_SIZE);
+    EVP_CIPHER_CTX *state = EVP_CIPHER_CTX_new();
+    if (state == NULL) {
+        status = STATUS_NO_MEMORY;
+        goto out;
+    }
+    int length;
+    if (EVP_EncryptInit_ex2(state, algorithms.aes_256_gcm, key, nonce, NULL) != 1 ||
+        EVP_EncryptUpdate(state, NULL, &length, bytes_of(context), (int)context.length) != 1 ||
+        EVP_EncryptUpdate(state, cipher, &length, bytes_of(plain), (int)plain.length) != 1 ||
+        EVP_EncryptFinal_ex(state, cipher + plain.length, &length) != 1 ||
+        EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, cipher + plain.length) != 1) {
+        status = STATUS_INTERNAL;
+        goto out;
+    }
+    *out_length = plain.length + DIGEST_SEAL_OVERHEAD;
+out:
+    EVP_CIPHER_CTX_free(state);
+    memory_wipe(key, sizeof(key));
+    return status;
+}
+
+enum status digest_unseal(struct slice key_text, struct slice context, struct slice sealed,
+                          unsigned char *out, size_t *out_length)
+{
+    if (sealed.length < DIGEST_SEAL_OVERHEAD || context.length > DIGEST_SEAL_MAXIMUM ||
+        sealed.length > DIGEST_SEAL_MAXIMUM + DIGEST_SEAL_OVERHEAD) {
+        return STATUS_INVALID;
+    }
+    unsigned char key[DIGEST_SIZE];
+    enum status status = make_seal_key(key_text, key);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const unsigned char *nonce = bytes_of(sealed);
+    const unsigned char *cipher = nonce + NONCE_SIZE;
+    size_t size = sealed.length - DIGEST_SEAL_OVERHEAD;
+    unsigned char tag[TAG_SIZE]; /* the call to set it takes a pointer to what is not const */
+    for (size_t i = 0; i < TAG_SIZE; i++) {
+        tag[i] = cipher[size + i];
+    }
+    EVP_CIPHER_CTX *state = EVP_CIPHER_CTX_new();
+    if (state == NULL) {
+        status = STATUS_NO_MEMORY;
+        goto out;
+    }
+    int length;
+    if (EVP_DecryptInit_ex2(state, algorithms.aes_256_gcm, key, nonce, NULL) != 1 ||
+        EVP_DecryptUpdate(state, NULL, &length, bytes_of(context), (int)context.length) != 1 ||
+        EVP_DecryptUpdate(state, out, &length, cipher, (int)size) != 1 ||
+        EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, tag) != 1) {
+        status = STATUS_INTERNAL;
+        goto out;
+    }
+    if (EVP_DecryptFinal_ex(state, out + size, &length) != 1) {
+        memory_wipe(out, size); /* what failed authentication must not be used by mistake */
+        status = STATUS_INVALID;
+        goto out;
+    }
+    *out_length = size;
+out:
+    EVP_CIPHER_CTX_free(state);
+    memory_wipe(key, sizeof(key));
+    return status;
+}

@@ -1,0 +1,34 @@
+/*
+ * auth/digest: SHA-256, HMAC-SHA-256 and sealing (AES-256-GCM) by libcrypto.
+ *
+ * The only other place beside auth/token.c that includes OpenSSL headers. Algorithms are fetched
+ * once per process; thread-safe.
+ */
+#ifndef AUTH_DIGEST_H
+#define AUTH_DIGEST_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+#include "base/text.h"
+
+#define DIGEST_SIZE          32
+#define DIGEST_SEAL_OVERHEAD 28 /* nonce 12, tag 16 */
+#define DIGEST_SEAL_MAXIMUM  (1 << 20)
+
+enum status digest_sha256(struct slice bytes, unsigned char out[DIGEST_SIZE]) MUST_CHECK;
+enum status digest_hmac_sha256(struct slice key, struct slice bytes,
+                               unsigned char out[DIGEST_SIZE]) MUST_CHECK;
+
+/* Encrypts under HMAC-SHA-256(key_text, a fixed label): never under SHA-256(key_text), because
+ * that is what the database stores of a refresh token, and whoever reads the database must not be
+ * able to unseal. `key_text` must be unguessable. out has room for length + DIGEST_SEAL_OVERHEAD;
+ * *out_length is set. `context` is authenticated, not stored. STATUS_TOO_LARGE: more than
+ * DIGEST_SEAL_MAXIMUM bytes of either. */
+enum status digest_seal(struct slice key_text, struct slice context, struct slice plain,
+                        unsigned char *out, size_t *out_length) MUST_CHECK;
+/* STATUS_INVALID: wrong key, context or damaged bytes. `out` has room for sealed.length. */
+enum status digest_unseal(struct slice key_text, struct slice context, struct slice sealed,
+                          unsigned char *out, size_t *out_length) MUST_CHECK;
+
+#endif
