@@ -1,0 +1,470 @@
+/*
+ * upstream: curl_multi on somebody else's event loop.
+ *
+ * libcurl must not be called from within its own callbacks, and owners do what they like in theirs:
+ * cancel, pause, start. So what a handler asks for is noted and done once libcurl has returned
+ * (`depth` is 0 again). Deadlines other than the one for connecting are kept here, one timer for
+ * each call, because libcurl knows no first-byte deadline and counts idle time in whole seconds.
+ */
+#include "upstream/upstream.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "upstream/upstream_easy.h"
+
+#define MILLISECOND UINT64_C(1000000)
+
+/* Idle connections that are kept open, over all hosts. */
+#define CONNECTIONS_KEPT 64L
+
+/* Handles that are kept for the next calls: they are cheaper to reset than to make. */
+#define HANDLES_KEPT 32
+
+struct upstream {
+    struct upstream_loop loop;
+    CURLM *multi;
+    CURLSH *share; /* TLS sessions, so that a new connection can resume */
+    char *ca_path;
+    struct upstream_call *calls;
+    CURL *spare[HANDLES_KEPT];
+    int spare_count;
+    int depth; /* inside libcurl */
+    bool has_cancelled;
+};
+
+struct upstream_call {
+    struct upstream *upstream;
+    CURL *easy;
+    struct curl_slist *headers;
+    const struct upstream_handlers *handlers;
+    void *context;
+    struct upstream_head head;
+    uint64_t started;
+    uint64_t last_activity;
+    uint64_t first_byte_timeout; /* nanoseconds, as the next two */
+    uint64_t idle_timeout;
+    uint64_t total_timeout;
+    size_t received;
+    size_t maximum; /* 0: none */
+    bool is_paused;
+    bool is_stopped; /* libcurl holds data back because of it */
+    bool is_too_large;
+    bool is_cancelled;
+    struct upstream_call *next;
+    struct upstream_call *previous;
+};
+
+static void on_deadline(void *context);
+static void on_resume(void *context);
+
+/* --- Calls --------------------------------------------------------------------------------------- */
+
+static void put_handle(struct upstream *upstream, CURL *easy)
+{
+    if (upstream->spare_count < HANDLES_KEPT) {
+        curl_easy_reset(easy);
+        upstream->spare[upstream->spare_count++] = easy;
+    } else {
+        curl_easy_cleanup(easy);
+    }
+}
+
+static CURL *take_handle(struct upstream *upstream)
+{
+    return upstream->spare_count > 0 ? upstream->spare[--upstream->spare_count] : curl_easy_init();
+}
+
+/* Out of libcurl. depth must be 0. */
+static void detach(struct upstream_call *call)
+{
+    struct upstream *upstream = call->upstream;
+    if (call->easy != NULL) {
+        curl_multi_remove_handle(upstream->multi, call->easy);
+        put_handle(upstream, call->easy);
+        call->easy = NULL;
+    }
+    (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_deadline, call);
+    (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_resume, call);
+}
+
+static void release_call(struct upstream_call *call)
+{
+    struct upstream *upstream = call->upstream;
+    if (call->previous != NULL) {
+        call->previous->next = call->next;
+    } else {
+        upstream->calls = call->next;
+    }
+    if (call->next != NULL) {
+        call->next->previous = call->previous;
+    }
+    memory_release(call->headers);
+    buffer_release(&call->head.lines);
+    memory_release(call);
+}
+
+static void finish(struct upstream_call *call, enum upstream_result result)
+{
+    detach(call);
+    call->is_cancelled = true; /* upstream_cancel from `done` has nothing left to do */
+    call->handlers->done(call, result, call->context);
+    release_call(call);
+}
+
+static void release_cancelled(struct upstream *upstream)
+{
+    struct upstream_call *call = upstream->has_cancelled ? upstream->calls : NULL;
+    upstream->has_cancelled = false;
+    while (call != NULL) {
+        struct upstream_call *next = call->next;
+        if (call->is_cancelled) {
+            detach(call);
+            release_call(call);
+        }
+        call = next;
+    }
+}
+
+static struct upstream_call *call_of(CURL *easy)
+{
+    char *call = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
+    return (struct upstream_call *)(void *)call;
+}
+
+static void enter(struct upstream *upstream)
+{
+    upstream->depth++;
+}
+
+/* libcurl has returned: what has been put off is done, and what has ended is told. */
+static void leave(struct upstream *upstream)
+{
+    if (--upstream->depth > 0) {
+        return;
+    }
+    release_cancelled(upstream);
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(upstream->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE) {
+            continue;
+        }
+        struct upstream_call *call = call_of(message->easy_handle);
+        enum upstream_result result = upstream_easy_result(message->data.result);
+        finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
+    }
+}
+
+/* --- From libcurl -------------------------------------------------------------------------------- */
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *context)
+{
+    struct upstream_call *call = context;
+    size_t length = size * count;
+    if (call->is_cancelled) {
+        return 0;
+    }
+    call->last_activity = clock_monotonic_nanoseconds();
+    struct slice line = {.data = bytes, .length = length};
+    if (upstream_head_take(&call->head, line) && call->handlers->answered != NULL) {
+        call->handlers->answered(call, call->head.status_code, call->context);
+    }
+    return call->is_cancelled ? 0 : length;
+}
+
+static size_t on_data(char *bytes, size_t size, size_t count, void *context)
+{
+    struct upstream_call *call = context;
+    size_t length = size * count;
+    if (call->is_cancelled) {
+        return 0;
+    }
+    if (call->is_paused) {
+        call->is_stopped = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    call->last_activity = clock_monotonic_nanoseconds();
+    if (call->maximum > 0 && length > call->maximum - call->received) {
+        call->is_too_large = true;
+        return 0;
+    }
+    call->received += length;
+    if (call->handlers->data != NULL) {
+        call->handlers->data(call, (struct slice){.data = bytes, .length = length}, call->context);
+    }
+    return call->is_cancelled ? 0 : length;
+}
+
+static void on_ready(int descriptor, bool readable, bool writable, void *context)
+{
+    struct upstream *upstream = context;
+    int running;
+    enter(upstream);
+    curl_multi_socket_action(upstream->multi, descriptor,
+                             (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0),
+                             &running);
+    leave(upstream);
+}
+
+static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *context, void *unused)
+{
+    struct upstream *upstream = context;
+    (void)easy;
+    (void)unused;
+    if (what == CURL_POLL_REMOVE) {
+        upstream->loop.unwatch(upstream->loop.loop, descriptor);
+        return 0;
+    }
+    bool reads = what == CURL_POLL_IN || what == CURL_POLL_INOUT;
+    bool writes = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
+    enum status status =
+        upstream->loop.watch(upstream->loop.loop, descriptor, reads, writes, on_ready, upstream);
+    return status == STATUS_OK ? 0 : -1;
+}
+
+static void on_timer(void *context)
+{
+    struct upstream *upstream = context;
+    int running;
+    enter(upstream);
+    curl_multi_socket_action(upstream->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    leave(upstream);
+}
+
+static int on_set_timer(CURLM *multi, long milliseconds, void *context)
+{
+    struct upstream *upstream = context;
+    (void)multi;
+    enum status status =
+        upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_timer, upstream);
+    return status == STATUS_OK ? 0 : -1;
+}
+
+/* --- Deadlines ----------------------------------------------------------------------------------- */
+
+/* The earliest of those that count at present. */
+static uint64_t deadline_of(const struct upstream_call *call)
+{
+    uint64_t deadline = call->started + call->total_timeout;
+    uint64_t other = deadline;
+    if (call->head.status_code == 0) {
+        other = call->started + call->first_byte_timeout;
+    } else if (!call->is_paused) {
+        other = call->last_activity + call->idle_timeout;
+    }
+    return other < deadline ? other : deadline;
+}
+
+static enum status schedule(struct upstream_call *call, uint64_t now)
+{
+    struct upstream *upstream = call->upstream;
+    uint64_t deadline = deadline_of(call);
+    int64_t milliseconds =
+        deadline <= now ? 0 : (int64_t)((deadline - now + MILLISECOND - 1) / MILLISECOND);
+    return upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_deadline, call);
+}
+
+static void on_deadline(void *context)
+{
+    struct upstream_call *call = context;
+    uint64_t now = clock_monotonic_nanoseconds();
+    /* Activity does not move the timer, it only moves the deadline. */
+    if (deadline_of(call) <= now || schedule(call, now) != STATUS_OK) {
+        finish(call, UPSTREAM_TIMEOUT);
+    }
+}
+
+/* --- What the owner calls -------------------------------------------------------------------- */
+
+static enum status set_callbacks(struct upstream_call *call)
+{
+    CURL *easy = call->easy;
+    bool failed = curl_easy_setopt(easy, CURLOPT_PRIVATE, call) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_SHARE, call->upstream->share) != CURLE_OK;
+    return failed ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+static uint64_t timeout(unsigned milliseconds, unsigned otherwise)
+{
+    return upstream_or(milliseconds, otherwise) * MILLISECOND;
+}
+
+enum status upstream_start(struct upstream *upstream, const struct upstream_request *request,
+                           const struct upstream_handlers *handlers, void *context,
+                           struct upstream_call **out)
+{
+    *out = NULL;
+    struct upstream_call *call = memory_allocate(sizeof(*call));
+    if (call == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    upstream_head_init(&call->head);
+    call->upstream = upstream;
+    call->handlers = handlers;
+    call->context = context;
+    call->maximum = request->response_maximum;
+    call->started = clock_monotonic_nanoseconds();
+    call->last_activity = call->started;
+    call->first_byte_timeout =
+        timeout(request->first_byte_timeout_milliseconds, UPSTREAM_FIRST_BYTE_TIMEOUT);
+    call->idle_timeout = timeout(request->idle_timeout_milliseconds, UPSTREAM_IDLE_TIMEOUT);
+    call->total_timeout = timeout(request->total_timeout_milliseconds, UPSTREAM_TOTAL_TIMEOUT);
+    call->next = upstream->calls;
+    if (call->next != NULL) {
+        call->next->previous = call;
+    }
+    upstream->calls = call;
+
+    enum status status;
+    call->headers = upstream_easy_headers(request, &status);
+    if (status != STATUS_OK) {
+        goto out;
+    }
+    status = STATUS_NO_MEMORY;
+    CURL *easy = take_handle(upstream);
+    if (easy == NULL) {
+        goto out;
+    }
+    call->easy = easy;
+    status = upstream_easy_prepare(easy, request, upstream->ca_path, call->headers);
+    if (status == STATUS_OK) {
+        status = set_callbacks(call);
+    }
+    if (status == STATUS_OK) {
+        status = schedule(call, call->started);
+    }
+    if (status == STATUS_OK && curl_multi_add_handle(upstream->multi, easy) != CURLM_OK) {
+        status = STATUS_NO_MEMORY;
+    }
+
+out:
+    if (status != STATUS_OK) {
+        detach(call);
+        release_call(call);
+        return status;
+    }
+    *out = call;
+    return STATUS_OK;
+}
+
+void upstream_cancel(struct upstream_call *call)
+{
+    struct upstream *upstream = call->upstream;
+    if (call->is_cancelled) {
+        return;
+    }
+    call->is_cancelled = true;
+    if (upstream->depth > 0) {
+        upstream->has_cancelled = true;
+        return;
+    }
+    detach(call);
+    release_call(call);
+}
+
+static void on_resume(void *context)
+{
+    struct upstream_call *call = context;
+    struct upstream *upstream = call->upstream;
+    if (call->is_paused || !call->is_stopped) {
+        return;
+    }
+    call->is_stopped = false;
+    enter(upstream);
+    curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    leave(upstream);
+}
+
+void upstream_pause(struct upstream_call *call, bool paused)
+{
+    struct upstream *upstream = call->upstream;
+    if (call->is_paused == paused || call->is_cancelled) {
+        return;
+    }
+    call->is_paused = paused;
+    if (paused) {
+        return; /* the next data is refused, and that stops libcurl */
+    }
+    call->last_activity = clock_monotonic_nanoseconds();
+    /* Going on hands out data at once: not within this call of the owner's. */
+    if (upstream->loop.set_timer(upstream->loop.loop, 0, on_resume, call) != STATUS_OK ||
+        schedule(call, call->last_activity) != STATUS_OK) {
+        /* A call that can neither go on nor end would stay for ever. */
+        call->total_timeout = 0;
+    }
+}
+
+int upstream_status_code(const struct upstream_call *call)
+{
+    return call->head.status_code;
+}
+
+const char *upstream_header(struct upstream_call *call, const char *name)
+{
+    return upstream_head_find(&call->head, name);
+}
+
+/* --- Making and ending --------------------------------------------------------------------------- */
+
+enum status upstream_create(struct upstream **out, const struct upstream_loop *loop,
+                            const char *ca_path)
+{
+    *out = NULL;
+    if (upstream_easy_initialise() != STATUS_OK) {
+        return STATUS_NO_MEMORY;
+    }
+    struct upstream *upstream = memory_allocate(sizeof(*upstream));
+    if (upstream == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    upstream->loop = *loop;
+    upstream->multi = curl_multi_init();
+    upstream->share = curl_share_init();
+    struct slice path = slice_of(ca_path);
+    upstream->ca_path = memory_copy_text(path.length > 0 ? path.data : "", path.length);
+    bool failed = upstream->multi == NULL || upstream->share == NULL || upstream->ca_path == NULL;
+    if (!failed) {
+        CURLM *multi = upstream->multi;
+        failed |= curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK;
+        failed |= curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, upstream) != CURLM_OK;
+        failed |= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK;
+        failed |= curl_multi_setopt(multi, CURLMOPT_TIMERDATA, upstream) != CURLM_OK;
+        failed |= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT) != CURLM_OK;
+        failed |= curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+                  CURLSHE_OK;
+    }
+    if (failed) {
+        upstream_release(upstream);
+        return STATUS_NO_MEMORY;
+    }
+    *out = upstream;
+    return STATUS_OK;
+}
+
+void upstream_release(struct upstream *upstream)
+{
+    if (upstream == NULL) {
+        return;
+    }
+    while (upstream->calls != NULL) {
+        detach(upstream->calls);
+        release_call(upstream->calls);
+    }
+    while (upstream->spare_count > 0) {
+        curl_easy_cleanup(upstream->spare[--upstream->spare_count]);
+    }
+    if (upstream->multi != NULL) {
+        curl_multi_cleanup(upstream->multi);
+    }
+    if (upstream->share != NULL) {
+        curl_share_cleanup(upstream->share);
+    }
+    (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_timer, upstream);
+    memory_release(upstream->ca_path);
+    memory_release(upstream);
+}

@@ -1,0 +1,278 @@
+/*
+ * upstream_easy: options, header lines and results, the same for both ways in.
+ */
+#include "upstream/upstream_easy.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+#define DEFAULT_CA_PATH "/etc/ssl/certs"
+
+/* libcurl reads so much at a time, and holds so much for each call. */
+#define READ_SIZE 8192L
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool is_initialised;
+
+static void initialise(void)
+{
+    struct sigaction current;
+    if (sigaction(SIGPIPE, NULL, &current) == 0 && current.sa_handler == SIG_DFL) {
+        signal(SIGPIPE, SIG_IGN);
+    }
+    is_initialised = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
+enum status upstream_easy_initialise(void)
+{
+    pthread_once(&once, initialise);
+    return is_initialised ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+unsigned upstream_or(unsigned milliseconds, unsigned otherwise)
+{
+    return milliseconds == 0 ? otherwise : milliseconds;
+}
+
+/* --- The request --------------------------------------------------------------------------------- */
+
+static bool has_line_break(const char *text)
+{
+    return strpbrk(text, "\r\n") != NULL;
+}
+
+struct curl_slist *upstream_easy_headers(const struct upstream_request *request,
+                                         enum status *status)
+{
+    /* Without a value libcurl leaves its own line out: "Expect: 100-continue" would cost a round
+     * trip, and a Content-Type is the caller's to give. */
+    static const char *const always[] = {"Expect:", NULL};
+    static const char *const untyped[] = {"Expect:", "Content-Type:", NULL};
+    static const char *const none[] = {NULL};
+    const char *const *given = request->headers == NULL ? none : request->headers;
+    bool is_typed = false;
+    size_t count = 0;
+    size_t size = 0;
+    *status = STATUS_INVALID;
+    for (size_t i = 0; given[i] != NULL; i++) {
+        if (has_line_break(given[i])) {
+            return NULL;
+        }
+        is_typed = is_typed || strncasecmp(given[i], "content-type:", 13) == 0;
+        size += strlen(given[i]) + 1;
+        count++;
+    }
+    const char *const *ours = is_typed ? always : untyped;
+    for (size_t i = 0; ours[i] != NULL; i++) {
+        size += strlen(ours[i]) + 1;
+        count++;
+    }
+    *status = STATUS_NO_MEMORY;
+    struct curl_slist *nodes = memory_allocate(count * sizeof(*nodes) + size);
+    if (nodes == NULL) {
+        return NULL;
+    }
+    char *text = (char *)(nodes + count);
+    for (size_t i = 0; i < count; i++) {
+        const char *line = *ours != NULL ? *ours++ : *given++;
+        size_t length = strlen(line) + 1;
+        memcpy(text, line, length);
+        nodes[i].data = text;
+        nodes[i].next = i + 1 < count ? &nodes[i + 1] : NULL;
+        text += length;
+    }
+    *status = STATUS_OK;
+    return nodes;
+}
+
+static bool set_method(CURL *easy, const struct upstream_request *request)
+{
+    bool failed = false;
+    bool has_body = request->body.length > 0;
+    if (strcmp(request->method, "HEAD") == 0) {
+        return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+    }
+    if (strcmp(request->method, "GET") == 0 && !has_body) {
+        return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
+    }
+    if (has_body || strcmp(request->method, "POST") == 0) {
+        failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L) != CURLE_OK;
+        failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, has_body ? request->body.data : "") !=
+                  CURLE_OK;
+        failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                   (curl_off_t)request->body.length) != CURLE_OK;
+    }
+    failed |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) != CURLE_OK;
+    return !failed;
+}
+
+enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *request,
+                                  const char *ca_path, struct curl_slist *headers)
+{
+    if (request->url == NULL || request->method == NULL || request->method[0] == '\0' ||
+        has_line_break(request->url) || strpbrk(request->method, " \t\r\n") != NULL) {
+        return STATUS_INVALID;
+    }
+    bool is_tls = strncasecmp(request->url, "https:", 6) == 0;
+    const struct {
+        CURLoption option;
+        long value;
+    } numbers[] = {
+        {CURLOPT_NOSIGNAL, 1},
+        {CURLOPT_NOPROGRESS, 1},
+        {CURLOPT_FOLLOWLOCATION, 0},
+        {CURLOPT_TCP_NODELAY, 1},
+        {CURLOPT_TCP_KEEPALIVE, 1},
+        {CURLOPT_BUFFERSIZE, READ_SIZE},
+        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS},
+        /* Better to wait for a connection that turns out to be HTTP/2 than to open another. */
+        {CURLOPT_PIPEWAIT, is_tls ? 1 : 0},
+        {CURLOPT_SSL_VERIFYPEER, 1},
+        {CURLOPT_SSL_VERIFYHOST, 2},
+        {CURLOPT_CONNECTTIMEOUT_MS,
+         (long)upstream_or(request->connect_timeout_milliseconds, UPSTREAM_CONNECT_TIMEOUT)},
+    };
+    const struct {
+        CURLoption option;
+        const char *value;
+    } texts[] = {
+        {CURLOPT_URL, request->url},
+        {CURLOPT_PROTOCOLS_STR, "http,https"},
+        /* Both, because the environment may be a client's (HTTP_PROXY under CGI). */
+        {CURLOPT_PROXY, ""},
+        {CURLOPT_NOPROXY, "*"},
+        /* Debian's built-in CAfile would be parsed anew for each connection: some 10 ms. */
+        {CURLOPT_CAINFO, NULL},
+        {CURLOPT_CAPATH, ca_path == NULL || ca_path[0] == '\0' ? DEFAULT_CA_PATH : ca_path},
+        {CURLOPT_UNIX_SOCKET_PATH, request->unix_socket},
+    };
+    bool failed = !set_method(easy, request);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        failed |= curl_easy_setopt(easy, numbers[i].option, numbers[i].value) != CURLE_OK;
+    }
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        failed |= curl_easy_setopt(easy, texts[i].option, texts[i].value) != CURLE_OK;
+    }
+    failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK;
+    return failed ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+/* --- The answer's head --------------------------------------------------------------------------- */
+
+void upstream_head_init(struct upstream_head *head)
+{
+    *head = (struct upstream_head){.status_code = 0};
+    buffer_init(&head->lines, UPSTREAM_HEADERS_MAXIMUM);
+}
+
+/* "HTTP/1.1 200 OK", "HTTP/2 200" */
+static int parse_status_code(struct slice line)
+{
+    const char *blank = memchr(line.data, ' ', line.length);
+    if (blank == NULL) {
+        return 0;
+    }
+    struct slice rest = {.data = blank + 1,
+                         .length = line.length - (size_t)(blank + 1 - line.data)};
+    int code = 0;
+    for (size_t i = 0; i < 3 && i < rest.length; i++) {
+        if (rest.data[i] < '0' || rest.data[i] > '9') {
+            return 0;
+        }
+        code = code * 10 + (rest.data[i] - '0');
+    }
+    return code;
+}
+
+bool upstream_head_take(struct upstream_head *head, struct slice line)
+{
+    line = slice_trim(line);
+    if (head->is_complete) {
+        return false; /* a trailer */
+    }
+    if (slice_starts_with(line, "HTTP/")) {
+        head->status_code = parse_status_code(line);
+        buffer_reset(&head->lines);
+        return false;
+    }
+    if (line.length > 0) {
+        /* Whole lines only, and none with a NUL that would end it early. */
+        if (line.length + 1 <= UPSTREAM_HEADERS_MAXIMUM - head->lines.length &&
+            memchr(line.data, '\0', line.length) == NULL) {
+            buffer_append(&head->lines, line.data, line.length);
+            buffer_append_char(&head->lines, '\0');
+        }
+        return false;
+    }
+    head->is_complete = head->status_code >= 200;
+    return head->is_complete;
+}
+
+const char *upstream_head_find(const struct upstream_head *head, const char *name)
+{
+    size_t length = strlen(name);
+    const char *at = buffer_text(&head->lines);
+    const char *end = at + head->lines.length;
+    while (at < end) {
+        size_t size = strlen(at);
+        if (size > length && at[length] == ':' && strncasecmp(at, name, length) == 0) {
+            return at + length + 1 + strspn(at + length + 1, " \t");
+        }
+        at += size + 1;
+    }
+    return "";
+}
+
+/* --- The result ---------------------------------------------------------------------------------- */
+
+enum upstream_result upstream_easy_result(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return UPSTREAM_COMPLETE;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_FAILED_INIT:
+        return UPSTREAM_UNREACHABLE;
+    case CURLE_OPERATION_TIMEDOUT:
+        return UPSTREAM_TIMEOUT;
+    case CURLE_FILESIZE_EXCEEDED:
+        return UPSTREAM_TOO_LARGE;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return UPSTREAM_CANCELLED;
+    default:
+        return UPSTREAM_BROKEN;
+    }
+}
+
+const char *upstream_result_text(enum upstream_result result)
+{
+    switch (result) {
+    case UPSTREAM_COMPLETE:
+        return "complete";
+    case UPSTREAM_UNREACHABLE:
+        return "unreachable";
+    case UPSTREAM_TIMEOUT:
+        return "timeout";
+    case UPSTREAM_BROKEN:
+        return "broken";
+    case UPSTREAM_TOO_LARGE:
+        return "too_large";
+    case UPSTREAM_CANCELLED:
+        return "cancelled";
+    }
+    return "unknown";
+}
