@@ -1,0 +1,277 @@
+/*
+ * transport: finds out what has started the program, and runs the transport for it.
+ */
+#include "transport/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "transport/cgi.h"
+#include "transport/fastcgi.h"
+#include "transport/pump_private.h"
+
+/* Where systemd puts the first socket (sd_listen_fds(3)). */
+#define SYSTEMD_FIRST_DESCRIPTOR 3
+
+#define LISTEN_BACKLOG 4096
+
+extern char **environ;
+
+struct transport {
+    struct transport_options options; /* defaults filled in */
+    struct workers *workers;          /* NULL: CGI */
+    pthread_mutex_t lock;             /* of the two below */
+    struct pump *pump;
+    bool is_stopping;
+};
+
+/* A socket we made ourselves. */
+struct own_socket {
+    const char *path;
+    dev_t device;
+    ino_t inode;
+};
+
+/* --- The pump -------------------------------------------------------------------------------- */
+
+struct pump *transport_pump(struct transport *transport)
+{
+    if (transport == NULL) {
+        return pump_of_loopback;
+    }
+    pthread_mutex_lock(&transport->lock);
+    struct pump *pump = transport->pump;
+    if (pump == NULL && !transport->is_stopping &&
+        pump_create(&pump, transport->workers, transport->options.program) == STATUS_OK) {
+        transport->pump = pump;
+    }
+    pthread_mutex_unlock(&transport->lock);
+    return pump;
+}
+
+static void begin_stopping(void *context)
+{
+    struct transport *transport = context;
+    pthread_mutex_lock(&transport->lock);
+    transport->is_stopping = true;
+    struct pump *pump = transport->pump;
+    pthread_mutex_unlock(&transport->lock);
+    if (pump != NULL) {
+        pump_shut_down(pump);
+    }
+}
+
+/* --- The socket -------------------------------------------------------------------------------- */
+
+static bool is_listening(int descriptor)
+{
+    int answer = 0;
+    socklen_t size = sizeof(answer);
+    return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &answer, &size) == 0 && answer == 1;
+}
+
+static bool systemd_gave_a_socket(void)
+{
+    const char *process = getenv("LISTEN_PID");
+    const char *count = getenv("LISTEN_FDS");
+    int64_t number;
+    return process != NULL && count != NULL &&
+           text_parse_integer(slice_of(process), &number) == STATUS_OK && number == getpid() &&
+           text_parse_integer(slice_of(count), &number) == STATUS_OK && number == 1 &&
+           is_listening(SYSTEMD_FIRST_DESCRIPTOR);
+}
+
+/* A socket file that nobody listens on any more is in the way; one that somebody does is not
+ * ours to take. */
+static enum status remove_stale(const struct sockaddr_un *address)
+{
+    struct stat found;
+    if (lstat(address->sun_path, &found) != 0) {
+        return errno == ENOENT ? STATUS_OK : STATUS_DENIED;
+    }
+    if (!S_ISSOCK(found.st_mode)) {
+        return STATUS_CONFLICT;
+    }
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0) {
+        return STATUS_INTERNAL;
+    }
+    bool is_stale = connect(probe, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
+                    errno == ECONNREFUSED;
+    close(probe);
+    if (!is_stale) {
+        return STATUS_CONFLICT;
+    }
+    return unlink(address->sun_path) == 0 || errno == ENOENT ? STATUS_OK : STATUS_DENIED;
+}
+
+/* Returns the descriptor, or -1 with errno set. */
+static int listen_on(const char *path, struct own_socket *own)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof(address.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address.sun_path, path, length);
+    if (remove_stale(&address) != STATUS_OK) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        return -1;
+    }
+    /* The mode counts from the first moment on: no chmod afterwards. */
+    mode_t mask = umask(0117);
+    int error = bind(descriptor, (const struct sockaddr *)&address, sizeof(address));
+    umask(mask);
+    struct stat made;
+    if (error != 0 || lstat(path, &made) != 0 || listen(descriptor, LISTEN_BACKLOG) != 0) {
+        int reason = errno;
+        close(descriptor);
+        errno = reason;
+        return -1;
+    }
+    *own = (struct own_socket){.path = path, .device = made.st_dev, .inode = made.st_ino};
+    return descriptor;
+}
+
+static void remove_own(const struct own_socket *own)
+{
+    struct stat found;
+    if (own->path != NULL && lstat(own->path, &found) == 0 && found.st_dev == own->device &&
+        found.st_ino == own->inode) {
+        unlink(own->path);
+    }
+}
+
+/* --- Running ------------------------------------------------------------------------------------- */
+
+static enum status call_started(struct transport *transport)
+{
+    const struct transport_options *options = &transport->options;
+    return options->started == NULL ? STATUS_OK
+                                    : options->started(transport, options->handlers.context);
+}
+
+static void call_stopped(struct transport *transport)
+{
+    if (transport->options.stopped != NULL) {
+        transport->options.stopped(transport->options.handlers.context);
+    }
+}
+
+static int run_fastcgi(struct transport *transport, int listener)
+{
+    const struct transport_options *options = &transport->options;
+    /* Fewer arenas: threads here allocate little, and each arena keeps what it once had. */
+    mallopt(M_ARENA_MAX, 2);
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    int flags = fcntl(listener, F_GETFL);
+    if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) != 0) {
+        return EX_OSERR;
+    }
+    fcntl(listener, F_SETFD, FD_CLOEXEC);
+    if (workers_start(&transport->workers, options->program, options->worker_count,
+                      options->queue_maximum) != STATUS_OK) {
+        fprintf(stderr, "%s: cannot start %d worker threads\n", options->program,
+                options->worker_count);
+        return EX_OSERR;
+    }
+    int result = 1;
+    if (call_started(transport) == STATUS_OK) {
+        result = fastcgi_serve(options, transport->workers, listener, begin_stopping, transport);
+        begin_stopping(transport);
+    }
+    /* The workers first: the last thing one of them has done may be a message to the pump. */
+    workers_stop(transport->workers);
+    pump_release(transport->pump);
+    call_stopped(transport);
+    return result;
+}
+
+static int run_cgi(struct transport *transport)
+{
+    int result = 1;
+    if (call_started(transport) == STATUS_OK) {
+        result = cgi_serve(&transport->options, (const char *const *)environ, STDIN_FILENO,
+                           STDOUT_FILENO, &transport->pump);
+    }
+    pump_release(transport->pump);
+    call_stopped(transport);
+    return result;
+}
+
+static void fill_in(struct transport_options *options)
+{
+    if (options->connection_maximum == 0) {
+        options->connection_maximum = 16384;
+    }
+    if (options->request_timeout_seconds == 0) {
+        options->request_timeout_seconds = 60;
+    }
+    if (options->write_timeout_seconds == 0) {
+        options->write_timeout_seconds = 30;
+    }
+    if (options->idle_timeout_seconds == 0) {
+        options->idle_timeout_seconds = 75;
+    }
+}
+
+static int print_usage(const char *program)
+{
+    fprintf(
+        stderr,
+        "usage: %s --listen PATH\n"
+        "Otherwise it is started by a web server: as a FastCGI program with a listening socket\n"
+        "as standard input (or LISTEN_FDS=1), or as a CGI program.\n",
+        program);
+    return EX_USAGE;
+}
+
+int transport_run(const struct transport_options *options, int argc, char **argv)
+{
+    struct transport transport = {.options = *options};
+    struct own_socket own = {.path = NULL};
+    int listener = -1;
+    int result;
+    fill_in(&transport.options);
+    signal(SIGPIPE, SIG_IGN);
+    /* Sockets first, then CGI: a CGI program must not look at its arguments, which a client may
+     * choose (RFC 3875 section 4.4). */
+    if (systemd_gave_a_socket()) {
+        listener = SYSTEMD_FIRST_DESCRIPTOR;
+    } else if (is_listening(STDIN_FILENO)) {
+        listener = STDIN_FILENO;
+    } else if (getenv("GATEWAY_INTERFACE") == NULL) {
+        if (argc != 3 || strcmp(argv[1], "--listen") != 0) {
+            return print_usage(options->program);
+        }
+        listener = listen_on(argv[2], &own);
+        if (listener < 0) {
+            fprintf(stderr, "%s: cannot listen on %s: %s\n", options->program, argv[2],
+                    strerror(errno));
+            return EX_CANTCREAT;
+        }
+    }
+    pthread_mutex_init(&transport.lock, NULL);
+    result = listener < 0 ? run_cgi(&transport) : run_fastcgi(&transport, listener);
+    remove_own(&own);
+    pthread_mutex_destroy(&transport.lock);
+    return result;
+}
