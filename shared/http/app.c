@@ -1,0 +1,269 @@
+/*
+ * http/app: opens and closes what a program needs, in order of dependence.
+ */
+#include "http/app.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "http/live.h"
+#include "http/pipeline.h"
+#include "log/log.h"
+#include "segment/board.h"
+#include "segment/lease.h"
+#include "storage/migrate.h"
+
+#define MAINTENANCE_SECONDS 60
+
+/* The same list in the same order for all programs: it is the layout of the segment. */
+static size_t list_regions(struct segment_region *out)
+{
+    size_t count = 0;
+    out[count++] = metrics_segment_region;
+    out[count++] = ratelimit_segment_region;
+    out[count++] = lease_segment_region;
+    out[count++] = board_segment_region;
+    return count;
+}
+
+static void observe_statement(void *context, const char *statement, uint64_t nanoseconds)
+{
+    struct app *app = context;
+    metrics_observe(app->metrics, METRIC_DB_QUERY_DURATION, METRIC_LABELS(statement), nanoseconds);
+}
+
+static enum status open_segment(struct app *app, struct buffer *problem)
+{
+    struct segment_region regions[8];
+    size_t count = list_regions(regions);
+    enum status status = segment_open(&app->segment, app->config->runtime_dir,
+                                      app->options->program, regions, count, problem);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (app->config->enable_metrics) {
+        status = metrics_open(&app->metrics, app->segment, app->options->program);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    enum ratelimit_strategy strategy = RATELIMIT_MOVING_WINDOW;
+    status = ratelimit_parse_strategy(app->config->rate_limit_strategy, &strategy);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return ratelimit_open(&app->limits, app->segment, strategy);
+}
+
+static enum status open_storage(struct app *app, struct buffer *problem)
+{
+    struct storage_options options = {
+        .url = app->config->database_url,
+        .echo = app->config->database_echo,
+        .observer = app->metrics ? observe_statement : NULL,
+        .observer_context = app,
+    };
+    enum status status = storage_open(&app->storage, &options);
+    if (status != STATUS_OK) {
+        buffer_append_text(problem, "DATABASE_URL: this kind of database is not supported");
+        return status;
+    }
+    if (app->options->uses_storage) {
+        /* A database that does not answer must not keep a program from starting (its requests
+         * answer 503 until it does); one whose schema we do not understand must. */
+        status = migrate_up(app->storage, problem);
+        if (status == STATUS_UNAVAILABLE || status == STATUS_BUSY) {
+            log_write(LOG_ERROR, "storage_unavailable", LOG_TEXT("detail", buffer_text(problem)));
+            buffer_reset(problem);
+            status = STATUS_OK;
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return authenticator_create(&app->authenticator, app->config, app->storage, problem);
+}
+
+static enum status open_log(struct app *app, struct buffer *problem)
+{
+    enum log_level level = LOG_INFO;
+    if (log_parse_level(app->config->log_level, &level) != STATUS_OK) {
+        buffer_append_text(problem, "LOG_LEVEL: is not a level");
+        return STATUS_INVALID;
+    }
+    enum status status = log_open(app->options->program, level, app->config->log_file);
+    if (status != STATUS_OK) {
+        buffer_append_text(problem, "LOG_FILE: cannot be opened");
+    }
+    return status;
+}
+
+enum status app_open(struct app **out, const struct app_options *options, struct config *config,
+                     struct buffer *problem)
+{
+    *out = NULL;
+    struct app *app = memory_allocate(sizeof *app);
+    if (app == NULL) {
+        config_release(config);
+        return STATUS_NO_MEMORY;
+    }
+    app->options = options;
+    app->config = config;
+    struct app_live *live = NULL;
+    enum status status = live_create(&live, config, problem);
+    if (status != STATUS_OK) {
+        config_release(config);
+        memory_release(app);
+        return status;
+    }
+    atomic_store(&app->live, live);
+    status = open_log(app, problem);
+    if (status == STATUS_OK) {
+        status = open_segment(app, problem);
+    }
+    if (status == STATUS_OK) {
+        status = open_storage(app, problem);
+    }
+    if (status == STATUS_OK && options->start != NULL) {
+        status = options->start(app, problem);
+    }
+    if (status != STATUS_OK) {
+        app_close(app);
+        return status;
+    }
+    *out = app;
+    return STATUS_OK;
+}
+
+void app_close(struct app *app)
+{
+    if (app == NULL) {
+        return;
+    }
+    if (app->options->stop != NULL) {
+        app->options->stop(app);
+    }
+    authenticator_release(app->authenticator);
+    storage_close(app->storage);
+    ratelimit_close(app->limits);
+    metrics_close(app->metrics);
+    segment_close(app->segment);
+    live_release(atomic_load(&app->live));
+    memory_release(app);
+}
+
+/* SIGHUP: logs are opened anew; a configuration that cannot be used is refused whole, with one
+ * line in the log, and the old one goes on. */
+static void reload(void *context)
+{
+    struct app *app = context;
+    log_reopen();
+    struct buffer problem;
+    buffer_init(&problem, 1024);
+    struct config *config = NULL;
+    struct app_live *live = NULL;
+    enum status status = config_load(&config, &problem);
+    if (status == STATUS_OK) {
+        status = config_settle(config, &problem);
+    }
+    if (status == STATUS_OK) {
+        status = live_create(&live, config, &problem);
+    }
+    if (status == STATUS_OK) {
+        enum log_level level = LOG_INFO;
+        if (log_parse_level(config->log_level, &level) == STATUS_OK) {
+            log_set_level(level);
+        }
+        live->previous = atomic_load(&app->live);
+        atomic_store(&app->live, live);
+        log_write(LOG_INFO, "configuration_reloaded", LOG_TEXT("program", app->options->program));
+    } else {
+        config_release(config);
+        log_write(LOG_ERROR, "configuration_refused", LOG_TEXT("detail", buffer_text(&problem)));
+    }
+    buffer_release(&problem);
+}
+
+/* One process of the host keeps the write-ahead log short. */
+static void maintain_storage(struct app *app)
+{
+    static uint64_t next; /* background is never run twice at once */
+    uint64_t now = clock_boot_nanoseconds();
+    if (!app->options->uses_storage || now < next) {
+        return;
+    }
+    next = now + MAINTENANCE_SECONDS * UINT64_C(1000000000);
+    if (lease_elect(app->segment, "storage-maintenance", (MAINTENANCE_SECONDS + 5) * 1000) &&
+        storage_maintain(app->storage) != STATUS_OK) {
+        log_write(LOG_WARNING, "storage_maintenance_failed",
+                  LOG_TEXT("program", app->options->program));
+    }
+}
+
+static void run_background(void *context)
+{
+    struct app *app = context;
+    maintain_storage(app);
+    if (app->options->background != NULL) {
+        app->options->background(app);
+    }
+}
+
+static enum status remember_transport(struct transport *transport, void *context)
+{
+    ((struct app *)context)->transport = transport;
+    return STATUS_OK;
+}
+
+struct exchange_handlers app_handlers(struct app *app)
+{
+    return (struct exchange_handlers){
+        .body_limit = pipeline_body_limit,
+        .handle = pipeline_handle,
+        .overloaded = pipeline_overloaded,
+        .context = app,
+    };
+}
+
+static int refuse_to_start(const struct app_options *options, struct buffer *problem)
+{
+    const char *text = problem->length > 0 ? buffer_text(problem) : "cannot start";
+    fprintf(stderr, "quintet-%s: %s\n", options->program, text);
+    buffer_release(problem);
+    return CONFIG_EXIT_STATUS;
+}
+
+int app_run(const struct app_options *options, int argc, char **argv)
+{
+    struct buffer problem;
+    buffer_init(&problem, 4096);
+    struct config *config = NULL;
+    if (config_load(&config, &problem) != STATUS_OK) {
+        return refuse_to_start(options, &problem);
+    }
+    if (config_settle(config, &problem) != STATUS_OK) {
+        config_release(config);
+        return refuse_to_start(options, &problem);
+    }
+    struct app *app = NULL;
+    if (app_open(&app, options, config, &problem) != STATUS_OK) {
+        return refuse_to_start(options, &problem);
+    }
+    buffer_release(&problem);
+    struct transport_options transport = {
+        .program = options->program,
+        .worker_count = (int)config->workers,
+        .queue_maximum = (int)config->queue_size,
+        .handlers = app_handlers(app),
+        .started = remember_transport,
+        .reload = reload,
+        .background = run_background,
+    };
+    int exit_status = transport_run(&transport, argc, argv);
+    app_close(app);
+    return exit_status;
+}

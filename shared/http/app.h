@@ -1,0 +1,65 @@
+/*
+ * http/app: everything a running program shares between its requests, and how it starts.
+ *
+ * A program's main.c is its route table and one call of app_run. app_run loads the configuration
+ * (exit 78 when it cannot), opens log, segment, metrics, limits, storage (migrating SQLite up) and
+ * authentication, and hands the pipeline to the transport.
+ */
+#ifndef HTTP_APP_H
+#define HTTP_APP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "auth/principal.h"
+#include "base/status.h"
+#include "config/config.h"
+#include "http/router.h"
+#include "metrics/metrics.h"
+#include "ratelimit/ratelimit.h"
+#include "segment/segment.h"
+#include "storage/storage.h"
+#include "transport/transport.h"
+
+struct app;
+
+struct app_options {
+    const char *program; /* "auth" */
+    const struct route *routes;
+    size_t route_count;
+    bool uses_storage; /* migrates the database up before the first request; without it the
+                          database is opened only when a request needs it */
+    /* Each may be NULL. `start` runs after everything is open and before the first request; its
+     * failure (with `problem`) refuses to start with exit 78. */
+    enum status (*start)(struct app *app, struct buffer *problem);
+    void (*background)(struct app *app); /* about once a second, on a worker, may block */
+    void (*stop)(struct app *app);
+};
+
+struct app_live; /* what SIGHUP may change: limits, CORS, hosts; see http/live.h */
+
+struct app {
+    const struct app_options *options;
+    const struct config *config;
+    struct segment *segment;
+    struct metrics *metrics; /* NULL with ENABLE_METRICS=false: allowed everywhere */
+    struct ratelimit_table *limits;
+    struct storage *storage;
+    struct authenticator *authenticator;
+    struct transport *transport; /* NULL under the loopback transport */
+    struct app_live *_Atomic live;
+    void *state; /* of the program */
+};
+
+/* The whole life of a program; returns its exit status. */
+int app_run(const struct app_options *options, int argc, char **argv);
+
+/* For tests: opens with an explicit configuration (taken over), without a transport. */
+enum status app_open(struct app **out, const struct app_options *options, struct config *config,
+                     struct buffer *problem) MUST_CHECK;
+void app_close(struct app *app);
+
+/* The pipeline, for any transport (loopback_run in tests). */
+struct exchange_handlers app_handlers(struct app *app);
+
+#endif

@@ -1,0 +1,126 @@
+/* Who connects: address, scheme and host, as far as a proxy may be believed. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "http/pipeline.h"
+
+/* The right-most hop that is not one of ours; what stands to the left of it is hearsay. */
+static struct slice last_untrusted_hop(const struct request *request, struct slice hops)
+{
+    struct slice found = {0};
+    while (hops.length > 0) {
+        size_t start = hops.length;
+        while (start > 0 && hops.data[start - 1] != ',') {
+            start--;
+        }
+        struct slice hop = slice_trim((struct slice){hops.data + start, hops.length - start});
+        struct network network;
+        if (network_parse(hop, &network) != STATUS_OK ||
+            memchr(hop.data, '/', hop.length) != NULL) {
+            return found;
+        }
+        found = hop;
+        const char *text = arena_copy(request->arena, hop.data, hop.length);
+        if (text == NULL || !network_list_contains(&request->live->trusted_proxies, text)) {
+            return found;
+        }
+        hops.length = start > 0 ? start - 1 : 0;
+    }
+    return found;
+}
+
+void client_identify(struct request *request)
+{
+    struct slice remote = exchange_parameter(request->exchange, "REMOTE_ADDR");
+    request->client_address = remote.length > 0 ? remote.data : "unknown";
+    struct slice https = exchange_parameter(request->exchange, "HTTPS");
+    request->is_https = https.length > 0 && !slice_equals_ignoring_case(https, "off");
+    if (!network_list_contains(&request->live->trusted_proxies, request->client_address)) {
+        return;
+    }
+    struct slice scheme = request_header(request, "X-Forwarded-Proto");
+    if (scheme.length > 0) {
+        request->is_https = slice_equals_ignoring_case(slice_trim(scheme), "https");
+    }
+    struct slice hop = last_untrusted_hop(request, request_header(request, "X-Forwarded-For"));
+    if (hop.length > 0) {
+        const char *address = arena_copy(request->arena, hop.data, hop.length);
+        if (address != NULL) {
+            request->client_address = address;
+        }
+    }
+}
+
+static struct slice host_without_port(struct slice host)
+{
+    if (host.length > 0 && host.data[0] == '[') {
+        const char *end = memchr(host.data, ']', host.length);
+        return end ? (struct slice){host.data, (size_t)(end - host.data) + 1} : host;
+    }
+    const char *colon = host.length ? memchr(host.data, ':', host.length) : NULL;
+    return colon ? (struct slice){host.data, (size_t)(colon - host.data)} : host;
+}
+
+/* RFC 9110 section 7.2: after the host only ":" and digits; the redirect to HTTPS repeats it all. */
+static bool is_port_or_nothing(struct slice text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (i == 0 ? text.data[i] != ':' : text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool host_matches(struct slice host, const char *pattern)
+{
+    if (strcmp(pattern, "*") == 0) {
+        return true;
+    }
+    if (pattern[0] == '*' && pattern[1] == '.') {
+        size_t length = strlen(pattern + 1);
+        return host.length > length &&
+               slice_equals_ignoring_case((struct slice){host.data + host.length - length, length},
+                                          pattern + 1);
+    }
+    return slice_equals_ignoring_case(host, pattern);
+}
+
+bool client_check_host(struct request *request)
+{
+    const struct config_list *allowed = &pipeline_config(request)->allowed_hosts;
+    struct slice given = request_header(request, "Host");
+    struct slice host = host_without_port(given);
+    struct slice port = {given.data + host.length, given.length - host.length};
+    bool is_allowed = allowed->count == 0;
+    for (size_t i = 0; i < allowed->count && !is_allowed; i++) {
+        is_allowed = host_matches(host, allowed->items[i]);
+    }
+    if (is_allowed && is_port_or_nothing(port)) {
+        return true;
+    }
+    problem_answer(request, PROBLEM_INVALID_REQUEST, "Host not allowed");
+    return false;
+}
+
+bool client_check_https(struct request *request)
+{
+    if (request->is_https || !request->live->redirects_to_https) {
+        return true;
+    }
+    struct slice host = request_header(request, "Host");
+    struct slice target = exchange_parameter(request->exchange, "REQUEST_URI");
+    if (host.length == 0 || target.length == 0 || target.data[0] != '/') {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "HTTPS is required");
+        return false;
+    }
+    response_empty(request, 308);
+    response_add_header(request, "Location",
+                        arena_format(request->arena, "https://%s%s", host.data, target.data));
+    if (request->response.headers.length == 0 &&
+        buffer_status(&request->response.headers) == STATUS_OK) {
+        /* Too long for a head, or no text for a header. */
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "HTTPS is required");
+    }
+    return false;
+}

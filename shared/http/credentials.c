@@ -1,0 +1,109 @@
+/* Who is asking and whether they may: 401 and 403, and 503 when we cannot know. */
+#include <string.h>
+
+#include "http/pipeline.h"
+
+/* A compact JWS has two dots; keys of ours and of providers' clients have none. */
+static bool looks_like_token(struct slice text)
+{
+    size_t dots = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        dots += text.data[i] == '.';
+    }
+    return dots == 2;
+}
+
+struct credentials {
+    struct slice token;
+    struct slice api_key;
+};
+
+static void find_credentials(const struct request *request, struct credentials *out)
+{
+    *out = (struct credentials){0};
+    const struct config *config = pipeline_config(request);
+    out->api_key = slice_trim(request_header(request, config->api_key_header));
+    if (out->api_key.length == 0 && config->api_key_query[0] != '\0') {
+        (void)request_query(request, config->api_key_query, &out->api_key);
+    }
+    struct slice header = slice_trim(request_header(request, "Authorization"));
+    struct slice scheme = {header.data, header.length < 7 ? header.length : 7};
+    if (!slice_equals_ignoring_case(scheme, "bearer ")) {
+        return;
+    }
+    struct slice text = slice_trim((struct slice){header.data + 7, header.length - 7});
+    if ((request->match.route->flags & ROUTE_OPENAI) != 0 && !looks_like_token(text)) {
+        out->api_key = text;
+    } else {
+        out->token = text;
+    }
+}
+
+static bool is_bypassed(const struct request *request)
+{
+    if (request->match.route->access == ACCESS_ADMIN ||
+        (request->match.route->flags & ROUTE_GUARDED) != 0) {
+        return false;
+    }
+    const struct config_list *paths = &pipeline_config(request)->auth_bypass_paths;
+    for (size_t i = 0; i < paths->count; i++) {
+        if (text_matches_glob(paths->items[i], request->path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void answer_refusal(struct request *request, enum status status, bool is_api_key)
+{
+    if (status == STATUS_EXPIRED) {
+        problem_answer(request, PROBLEM_CREDENTIAL_EXPIRED, NULL);
+    } else if (status == STATUS_INVALID || status == STATUS_DENIED || status == STATUS_NOT_FOUND) {
+        problem_answer(request, is_api_key ? PROBLEM_INVALID_API_KEY : PROBLEM_INVALID_CREDENTIALS,
+                       NULL);
+    } else {
+        problem_answer_status(request, status);
+    }
+}
+
+static void become_anonymous(struct request *request)
+{
+    request->principal = (struct principal){
+        .kind = PRINCIPAL_ANONYMOUS, .id = "anonymous", .owner = "anonymous", .scope = ""};
+}
+
+bool credentials_check(struct request *request)
+{
+    enum route_access access = request->match.route->access;
+    request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
+    if (access == ACCESS_PUBLIC) {
+        return true;
+    }
+    struct credentials credentials;
+    find_credentials(request, &credentials);
+    bool is_api_key = credentials.token.length == 0 && credentials.api_key.length > 0;
+    if (credentials.token.length > 0 || is_api_key) {
+        struct authenticator *authenticator = request->app->authenticator;
+        enum status status =
+            is_api_key ? authenticator_check_api_key(authenticator, request->arena,
+                                                     credentials.api_key, &request->principal)
+                       : authenticator_check_token(authenticator, request->arena, credentials.token,
+                                                   &request->principal);
+        if (status != STATUS_OK) {
+            request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
+            answer_refusal(request, status, is_api_key);
+            return false;
+        }
+    } else if (!pipeline_config(request)->enable_auth || is_bypassed(request)) {
+        become_anonymous(request);
+    } else if (access != ACCESS_OPTIONAL) {
+        problem_answer(request, PROBLEM_AUTH_REQUIRED, NULL);
+        return false;
+    }
+    if (access == ACCESS_ADMIN && !request->principal.is_superuser &&
+        pipeline_config(request)->enable_auth) {
+        problem_answer(request, PROBLEM_PERMISSION_DENIED, NULL);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,113 @@
+/*
+ * http/fields: each reader adds its own field error, so that one 422 names all of them.
+ */
+#include "http/fields.h"
+
+#include <string.h>
+
+/* The member, or NULL after adding "missing" where it must be there. */
+static const struct json_node *find(struct request *request, const char *name,
+                                    enum field_presence presence)
+{
+    const struct json_node *node = json_member(request->json, name);
+    if (node != NULL && json_node_kind(node) == JSON_NULL && presence == FIELD_OPTIONAL) {
+        return NULL;
+    }
+    if (node == NULL && presence == FIELD_REQUIRED) {
+        problem_add_field(request, "body", name, "Field required", "missing");
+    }
+    return node;
+}
+
+const char *field_text(struct request *request, const char *name, enum field_presence presence,
+                       size_t minimum, size_t maximum)
+{
+    const struct json_node *node = find(request, name, presence);
+    const char *text = NULL;
+    if (node == NULL) {
+        return NULL;
+    }
+    if (!json_get_text(node, &text)) {
+        problem_add_field(request, "body", name, "Input should be a valid string", "string_type");
+        return NULL;
+    }
+    size_t length = text_count_characters(text, strlen(text));
+    if (length < minimum) {
+        problem_add_field(
+            request, "body", name,
+            arena_format(request->arena, "String should have at least %zu characters", minimum),
+            "string_too_short");
+        return NULL;
+    }
+    if (length > maximum) {
+        problem_add_field(
+            request, "body", name,
+            arena_format(request->arena, "String should have at most %zu characters", maximum),
+            "string_too_long");
+        return NULL;
+    }
+    return text;
+}
+
+int64_t field_integer(struct request *request, const char *name, enum field_presence presence,
+                      int64_t minimum, int64_t maximum, int64_t fallback)
+{
+    const struct json_node *node = find(request, name, presence);
+    int64_t number = 0;
+    if (node == NULL) {
+        return fallback;
+    }
+    if (!json_get_integer(node, &number)) {
+        problem_add_field(request, "body", name, "Input should be a valid integer", "int_type");
+        return fallback;
+    }
+    if (number < minimum || number > maximum) {
+        problem_add_field(request, "body", name,
+                          arena_format(request->arena, "Input should be between %lld and %lld",
+                                       (long long)minimum, (long long)maximum),
+                          "out_of_range");
+        return fallback;
+    }
+    return number;
+}
+
+bool field_boolean(struct request *request, const char *name, enum field_presence presence,
+                   bool fallback)
+{
+    const struct json_node *node = find(request, name, presence);
+    bool value = fallback;
+    if (node != NULL && !json_get_boolean(node, &value)) {
+        problem_add_field(request, "body", name, "Input should be a valid boolean", "bool_type");
+        return fallback;
+    }
+    return value;
+}
+
+static bool is_email(const char *text)
+{
+    const char *at = strchr(text, '@');
+    if (at == NULL || at == text || strchr(at + 1, '@') != NULL || strlen(text) > 254) {
+        return false;
+    }
+    const char *dot = strrchr(at, '.');
+    if (dot == NULL || dot == at + 1 || dot[1] == '\0') {
+        return false;
+    }
+    for (const char *byte = text; *byte != '\0'; byte++) {
+        if ((unsigned char)*byte <= ' ' || *byte == 0x7f || strchr("<>(),;:\\\"[]", *byte)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *field_email(struct request *request, const char *name, enum field_presence presence)
+{
+    const char *text = field_text(request, name, presence, 1, 254);
+    if (text != NULL && !is_email(text)) {
+        problem_add_field(request, "body", name, "Input is not a valid email address",
+                          "value_error");
+        return NULL;
+    }
+    return text;
+}

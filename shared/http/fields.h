@@ -1,0 +1,34 @@
+/*
+ * http/fields: members of a JSON body, with their errors collected for one 422.
+ *
+ * Each reads one member of request->json, adds a field error when it does not fit, and returns
+ * what a handler can use. Read all fields, then ask problem_has_fields once.
+ */
+#ifndef HTTP_FIELDS_H
+#define HTTP_FIELDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http/request.h"
+
+enum field_presence { FIELD_OPTIONAL, FIELD_REQUIRED };
+
+/* A string of minimum…maximum characters (code points). NULL when absent, null or wrong. */
+const char *field_text(struct request *request, const char *name, enum field_presence presence,
+                       size_t minimum, size_t maximum);
+
+/* A whole number in the range; `fallback` when absent, null or wrong. */
+int64_t field_integer(struct request *request, const char *name, enum field_presence presence,
+                      int64_t minimum, int64_t maximum, int64_t fallback);
+
+/* true or false and nothing else. */
+bool field_boolean(struct request *request, const char *name, enum field_presence presence,
+                   bool fallback);
+
+/* An address that mail could be sent to: one @, no white space or control characters, at most
+ * 254 bytes (RFC 5321 section 4.5.3.1). */
+const char *field_email(struct request *request, const char *name, enum field_presence presence);
+
+#endif

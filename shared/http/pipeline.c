@@ -1,0 +1,398 @@
+/*
+ * http/pipeline: the order of checks, and what begins and ends every request.
+ */
+#include "http/pipeline.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "http/response.h"
+#include "log/log.h"
+
+/* What metrics and logs call a path that no route answers, so that random paths add nothing. */
+static const char unmatched_endpoint[] = "unmatched";
+
+const struct config *pipeline_config(const struct request *request)
+{
+    return request->live->config;
+}
+
+static const char *endpoint_of(const struct request *request)
+{
+    return request->match.route ? request->match.route->template : unmatched_endpoint;
+}
+
+/* RFC 3875 leaves it to the server where SCRIPT_NAME ends, and they all differ; the two together
+ * always are the decoded path. False when memory is out. */
+static bool full_path(struct exchange *exchange, struct slice *path)
+{
+    struct slice script = exchange_parameter(exchange, "SCRIPT_NAME");
+    struct slice info = exchange_parameter(exchange, "PATH_INFO");
+    *path = script.length == 0 ? info : script;
+    if (script.length == 0 || info.length == 0) {
+        return true;
+    }
+    char *joined = arena_allocate(&exchange->arena, script.length + info.length + 1);
+    if (joined == NULL) {
+        return false;
+    }
+    memcpy(joined, script.data, script.length);
+    memcpy(joined + script.length, info.data, info.length);
+    *path = (struct slice){joined, script.length + info.length};
+    return true;
+}
+
+/* What handlers get as text: nothing of ours is named by anything else. */
+static bool is_text(struct slice path)
+{
+    return text_is_utf8(path.data, path.length) &&
+           (path.length == 0 || memchr(path.data, '\0', path.length) == NULL);
+}
+
+/* False when memory is out. */
+static bool match_route(struct request *request, struct slice path)
+{
+    const struct app_options *options = request->app->options;
+    if (path.length > 1 && path.data[path.length - 1] == '/') {
+        path.length--;
+    }
+    request->path = path;
+    if (!is_text(path)) {
+        return true;
+    }
+    router_match(options->routes, options->route_count, request->method, path, &request->match);
+    const struct config_list *prefixes = &pipeline_config(request)->api_prefixes;
+    for (size_t i = 0; i < prefixes->count && !request->match.path_exists; i++) {
+        size_t length = strlen(prefixes->items[i]);
+        if (length == 0 || !slice_starts_with(path, prefixes->items[i]) || path.length == length ||
+            path.data[length] != '/') {
+            continue;
+        }
+        struct slice shorter = {path.data + length, path.length - length};
+        router_match(options->routes, options->route_count, request->method, shorter,
+                     &request->match);
+        if (request->match.path_exists || slice_starts_with(shorter, "/v1/")) {
+            request->path = shorter;
+        }
+    }
+    request->is_openai = slice_starts_with(request->path, "/v1/") ||
+                         (request->match.route && request->match.route->flags & ROUTE_OPENAI);
+    for (size_t i = 0; i < request->match.value_count; i++) {
+        struct slice *value = &request->match.values[i];
+        value->data = arena_copy(request->arena, value->data, value->length);
+        if (value->data == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The request of an exchange, made on first use: for the body limit if there is a body, else for
+ * the handler. NULL when memory is out. */
+static struct request *request_of(struct app *app, struct exchange *exchange)
+{
+    if (exchange->state != NULL) {
+        return exchange->state;
+    }
+    /* Room for the answer that says there is no memory, while there is some. */
+    if (buffer_reserve(&exchange->output, RESPONSE_WITHOUT_MEMORY_SIZE) == NULL) {
+        return NULL;
+    }
+    struct request *request = arena_allocate(&exchange->arena, sizeof *request);
+    struct slice path;
+    if (request == NULL || !full_path(exchange, &path)) {
+        return NULL;
+    }
+    request->app = app;
+    request->live = atomic_load(&app->live);
+    request->exchange = exchange;
+    request->arena = &exchange->arena;
+    request->should_retry = -1;
+    request->correlation_id = "";
+    request->client_address = "unknown";
+    request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
+    response_init(&request->response);
+    request->method = http_method_of(exchange_parameter(exchange, "REQUEST_METHOD"));
+    if (!match_route(request, path)) {
+        return NULL;
+    }
+    if (request->method == HTTP_HEAD) {
+        request->method = HTTP_GET;
+        request->is_head = true;
+    }
+    exchange->state = request;
+    return request;
+}
+
+size_t pipeline_body_limit(struct exchange *exchange, void *context)
+{
+    struct app *app = context;
+    const struct config *config = atomic_load(&app->live)->config;
+    struct slice length = exchange_parameter(exchange, "CONTENT_LENGTH");
+    if (slice_equals(length, "0")) {
+        return (size_t)config->max_body_size;
+    }
+    struct request *request = request_of(app, exchange);
+    bool is_ingest =
+        request && request->match.route && (request->match.route->flags & ROUTE_INGEST) != 0;
+    return (size_t)(is_ingest ? config->max_ingest_size : config->max_body_size);
+}
+
+static bool is_correlation_id(struct slice text)
+{
+    if (text.length == 0 || text.length > REQUEST_CORRELATION_MAXIMUM) {
+        return false;
+    }
+    for (size_t i = 0; i < text.length; i++) {
+        char byte = text.data[i];
+        bool is_alphanumeric = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                               (byte >= '0' && byte <= '9');
+        if (!is_alphanumeric && byte != '.' && byte != '_' && byte != '-') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void identify_correlation(struct request *request)
+{
+    static const char *const names[] = {"X-Correlation-ID", "X-Request-ID"};
+    for (size_t i = 0; i < 2; i++) {
+        struct slice given = request_header(request, names[i]);
+        if (is_correlation_id(given)) {
+            request->correlation_id = given.data;
+            return;
+        }
+    }
+    char uuid[RANDOM_UUID_SIZE];
+    random_uuid(uuid);
+    const char *copy = arena_copy(request->arena, uuid, RANDOM_UUID_SIZE - 1);
+    request->correlation_id = copy ? copy : "unknown";
+}
+
+/* W3C Trace Context level 1, section 3.2: version-traceid-parentid-flags, lower-case hex, ids not
+ * all zero, version not ff. A later version may go on after the fourth field; it is handed on as
+ * version 00 without what we do not know (section 3.2.4). */
+static void identify_trace(struct request *request)
+{
+    struct slice text = request_header(request, "traceparent");
+    if (text.length < 55 ||
+        (text.length > 55 && (text.data[55] != '-' || slice_starts_with(text, "00")))) {
+        return;
+    }
+    for (size_t i = 0; i < 55; i++) {
+        char byte = text.data[i];
+        bool is_dash = i == 2 || i == 35 || i == 52;
+        bool is_hex = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
+        if (is_dash ? byte != '-' : !is_hex) {
+            return;
+        }
+    }
+    if (slice_starts_with(text, "ff") ||
+        memcmp(text.data + 3, "00000000000000000000000000000000", 32) == 0 ||
+        memcmp(text.data + 36, "0000000000000000", 16) == 0) {
+        return;
+    }
+    char *copy = arena_copy(request->arena, text.data, 55);
+    if (copy != NULL) {
+        memcpy(copy, "00", 2);
+    }
+    request->traceparent = copy;
+}
+
+static bool check_route(struct request *request)
+{
+    if (request->match.route != NULL) {
+        return true;
+    }
+    if (!request->match.path_exists) {
+        problem_answer(request, PROBLEM_NOT_FOUND, NULL);
+        return false;
+    }
+    struct buffer methods;
+    buffer_init(&methods, 128);
+    router_describe_methods(request->match.allowed_methods, &methods);
+    if (buffer_status(&methods) == STATUS_OK) {
+        problem_answer(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
+        response_add_header(request, "Allow", buffer_text(&methods));
+    } else {
+        problem_answer_status(request, buffer_status(&methods));
+    }
+    buffer_release(&methods);
+    return false;
+}
+
+static bool check_body_size(struct request *request)
+{
+    if (request->exchange->body_too_large) {
+        problem_answer(request, PROBLEM_REQUEST_TOO_LARGE, NULL);
+        return false;
+    }
+    if (request->exchange->body_truncated) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST_BODY, "The request body is incomplete");
+        return false;
+    }
+    request->body = request->exchange->body;
+    return true;
+}
+
+static bool is_json_type(struct slice type)
+{
+    struct slice rest = type;
+    struct slice media = {0};
+    return type.length > 0 && slice_split(&rest, ';', &media) &&
+           slice_equals_ignoring_case(slice_trim(media), "application/json");
+}
+
+static bool check_body(struct request *request)
+{
+    enum route_body kind = request->match.route->body;
+    if (kind == BODY_NONE || kind == BODY_RAW) {
+        return true;
+    }
+    if (request->body.length == 0) {
+        if (kind == BODY_JSON_OPTIONAL) {
+            return true;
+        }
+        problem_answer(request, PROBLEM_INVALID_REQUEST_BODY, NULL);
+        return false;
+    }
+    if (!is_json_type(request_header(request, "Content-Type"))) {
+        problem_answer(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+        return false;
+    }
+    if (kind == BODY_JSON_TEXT) {
+        return true;
+    }
+    enum status status = json_parse(request->arena, request->body, &request->json);
+    if (status == STATUS_NO_MEMORY) {
+        problem_answer_status(request, status);
+        return false;
+    }
+    if (status != STATUS_OK) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST_BODY, NULL);
+        return false;
+    }
+    if (json_node_kind(request->json) != JSON_OBJECT) {
+        problem_add_field(request, "body", NULL, "Input should be an object", "object_type");
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return false;
+    }
+    return true;
+}
+
+static bool check_query(struct request *request)
+{
+    enum status status = request_parse_query(request);
+    if (status == STATUS_NO_MEMORY) {
+        problem_answer_status(request, status);
+    } else if (status != STATUS_OK) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "The query string is not valid");
+    }
+    return status == STATUS_OK;
+}
+
+static void run(struct request *request)
+{
+    client_identify(request);
+    cors_identify(request);
+    if (log_enabled(LOG_DEBUG)) {
+        log_write(
+            LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
+            LOG_TEXT("path", request->path.data), LOG_TEXT("client", request->client_address));
+    }
+    if (client_check_host(request) && client_check_https(request) &&
+        cors_check_preflight(request) && check_route(request) && check_body_size(request) &&
+        limits_check_address(request) && check_query(request) && credentials_check(request) &&
+        limits_check_principal(request) && check_body(request)) {
+        request->match.route->handle(request);
+    }
+}
+
+static void begin(struct request *request)
+{
+    identify_correlation(request);
+    identify_trace(request);
+    log_set_correlation(request->correlation_id);
+    metrics_present(request->app->metrics, METRIC_HTTP_REQUESTS_IN_PROGRESS,
+                    METRIC_LABELS(http_method_text(request->method), endpoint_of(request)), 1);
+}
+
+static void answer(struct request *request)
+{
+    struct exchange *exchange = request->exchange;
+    response_send(request);
+    pipeline_finish(request);
+    exchange_complete(exchange);
+}
+
+void pipeline_handle(struct exchange *exchange, void *context)
+{
+    struct request *request = request_of(context, exchange);
+    if (request == NULL) {
+        response_send_without_memory(exchange);
+        exchange_complete(exchange);
+        return;
+    }
+    bool handed_over = false;
+    request->handed_over = &handed_over;
+    begin(request);
+    run(request);
+    if (!handed_over) {
+        answer(request);
+    }
+    log_set_correlation(NULL);
+}
+
+void pipeline_overloaded(struct exchange *exchange, void *context)
+{
+    struct request *request = request_of(context, exchange);
+    if (request == NULL) {
+        response_send_without_memory(exchange);
+        exchange_complete(exchange);
+        return;
+    }
+    begin(request);
+    client_identify(request);
+    cors_identify(request);
+    problem_answer(request, PROBLEM_OVERLOADED, NULL);
+    answer(request);
+    log_set_correlation(NULL);
+}
+
+static void count(struct request *request, uint64_t nanoseconds)
+{
+    struct metrics *metrics = request->app->metrics;
+    const char *method = http_method_text(request->method);
+    const char *endpoint = endpoint_of(request);
+    int status = request->response.status;
+    char status_text[4] = {(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
+                           (char)('0' + status % 10), '\0'};
+    metrics_add(metrics, METRIC_HTTP_REQUESTS, METRIC_LABELS(method, endpoint, status_text), 1);
+    metrics_observe(metrics, METRIC_HTTP_REQUEST_DURATION, METRIC_LABELS(method, endpoint),
+                    nanoseconds);
+    if (request->response.error_word != NULL) {
+        metrics_add(metrics, METRIC_HTTP_ERRORS,
+                    METRIC_LABELS(method, endpoint, request->response.error_word), 1);
+    }
+    metrics_present(metrics, METRIC_HTTP_REQUESTS_IN_PROGRESS, METRIC_LABELS(method, endpoint), -1);
+}
+
+void pipeline_finish(struct request *request)
+{
+    uint64_t nanoseconds = clock_monotonic_nanoseconds() - request->exchange->started_nanoseconds;
+    count(request, nanoseconds);
+    int status = request->response.status;
+    const char *user = request->principal.id[0] != '\0' ? request->principal.id : NULL;
+    const char *path = arena_copy(request->arena, request->path.data, request->path.length);
+    log_write(status >= 500 ? LOG_ERROR : LOG_INFO,
+              status >= 500 ? "request_failed" : "request_completed",
+              LOG_TEXT("method", request->is_head ? "HEAD" : http_method_text(request->method)),
+              LOG_TEXT("path", path), LOG_INTEGER("status_code", status),
+              LOG_DOUBLE("duration_ms", (double)(nanoseconds / 1000) / 1000.0),
+              LOG_TEXT("client", request->client_address), LOG_TEXT("user", user),
+              LOG_TEXT("error_type", request->response.error_word));
+    response_release(&request->response);
+}

@@ -1,0 +1,49 @@
+/*
+ * http/pipeline: the order of checks that every request of every program goes through.
+ *
+ * correlation id → trusted host, HTTPS redirect → CORS preflight → route → body size → limit by
+ * address → authentication, authorization → limit by principal → strict parse → handler → answer,
+ * log line, metrics. Each check is one function that returns false when it has answered.
+ */
+#ifndef HTTP_PIPELINE_H
+#define HTTP_PIPELINE_H
+
+#include <stdbool.h>
+
+#include "http/app.h"
+#include "http/live.h"
+#include "http/request.h"
+
+/* exchange_handlers: context is the struct app. */
+size_t pipeline_body_limit(struct exchange *exchange, void *context);
+void pipeline_handle(struct exchange *exchange, void *context);
+void pipeline_overloaded(struct exchange *exchange, void *context);
+
+/* Counts, logs and frees what does not live in the arena; after the answer is complete. */
+void pipeline_finish(struct request *request);
+
+/* The live configuration this request began with. */
+const struct config *pipeline_config(const struct request *request);
+
+/* --- The checks, each in a file of its own ------------------------------------------------------ */
+
+/* client.c: client_address, is_https, trusted host, HTTPS redirect. */
+void client_identify(struct request *request);
+bool client_check_host(struct request *request);
+bool client_check_https(struct request *request);
+
+/* cors.c: sets cors_origin; answers preflights. */
+void cors_identify(struct request *request);
+bool cors_check_preflight(struct request *request);
+
+/* limits.c: charges the address, then moves the charge to the principal. */
+bool limits_check_address(struct request *request);
+bool limits_check_principal(struct request *request);
+
+/* credentials.c: 401 and 403. */
+bool credentials_check(struct request *request);
+
+/* request.c: STATUS_INVALID for a malformed query. */
+enum status request_parse_query(struct request *request) MUST_CHECK;
+
+#endif

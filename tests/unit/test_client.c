@@ -1,0 +1,433 @@
+/* Who connects, from where, and how often: hosts, proxies, origins, limits. */
+#include "pipeline_help.h"
+
+static void echo(struct request *request)
+{
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    json_write_member_text(json, "client", request->client_address);
+    json_write_member_text(json, "scheme", request->is_https ? "https" : "http");
+    json_write_member_text(json, "principal", request->principal.id);
+    json_write_object_end(json);
+}
+
+static const struct route routes[] = {
+    {HTTP_GET, "/open", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
+    {HTTP_POST, "/open", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
+    {HTTP_GET, "/free", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/charts", echo, FAMILY_CHARTS, ACCESS_PUBLIC, BODY_NONE, 0},
+    {HTTP_GET, "/private", echo, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/private/too", echo, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/optional", echo, FAMILY_CHAT, ACCESS_OPTIONAL, BODY_NONE, 0},
+};
+
+static const struct app_options options = {
+    .program = "test",
+    .routes = routes,
+    .route_count = COUNT(routes),
+};
+
+static int set_up(void **state)
+{
+    return pipeline_set_up_with(state, &options);
+}
+
+/* --- Hosts and HTTPS ------------------------------------------------------------------------ */
+
+static void only_allowed_hosts_are_served(void **state)
+{
+    static const struct {
+        const char *host;
+        int status;
+    } cases[] = {
+        {"HTTP_HOST=api.example", 200},
+        {"HTTP_HOST=API.Example:8443", 200},
+        {"HTTP_HOST=a.wild.example", 200},
+        {"HTTP_HOST=a.b.wild.example:1", 200},
+        {"HTTP_HOST=wild.example", 400},
+        {"HTTP_HOST=evilwild.example", 400},
+        {"HTTP_HOST=api.example.evil.example", 400},
+        {"HTTP_HOST=evil.example", 400},
+        {"HTTP_HOST=evil.example:api.example", 400},
+        {"HTTP_HOST=api.example:@evil.example", 400},
+        {"HTTP_HOST=api.example:80x", 400},
+        {"HTTP_HOST=api.example/", 400},
+        {"HTTP_HOST=", 400},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("ALLOWED_HOSTS=api.example,*.wild.example"));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_answers(pipeline, CALL(.path = "/open", .cgi = {cases[i].host}), cases[i].status);
+    }
+    assert_answers(pipeline, CALL(.path = "/open"), 400);
+}
+
+static void a_redirect_repeats_only_what_fits_a_header(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true"));
+    assert_answers(pipeline,
+                   CALL(.path = "/open", .cgi = {"HTTP_HOST=[::1]:80", "REQUEST_URI=/open?a=%20"}),
+                   308);
+    assert_header(pipeline, "Location", "https://[::1]:80/open?a=%20");
+    assert_int_equal(pipeline->body.length, 0);
+    char target[4000] = "REQUEST_URI=/";
+    memset(target + strlen(target), 'a', sizeof target - strlen(target) - 1);
+    const char *const unfit[][2] = {
+        {"HTTP_HOST=api.example", target},
+        {"HTTP_HOST=api.example", "REQUEST_URI=/\r\nX-Evil: 1"},
+        {"HTTP_HOST=api.example\r\nX-Evil: 1", "REQUEST_URI=/"},
+        {"HTTP_HOST=api.example:80@evil.example", "REQUEST_URI=/"},
+        {"HTTP_HOST=api.example", "REQUEST_URI=http://evil.example/"},
+        {"HTTP_HOST=api.example", "REQUEST_URI="},
+        {"HTTP_HOST=", "REQUEST_URI=/"},
+    };
+    for (size_t i = 0; i < COUNT(unfit); i++) {
+        assert_refused(pipeline, CALL(.path = "/open", .cgi = {unfit[i][0], unfit[i][1]}), 400,
+                       "invalid_request");
+        assert_header(pipeline, "Location", NULL);
+    }
+}
+
+static void the_scheme_is_believed_from_trusted_proxies_only(void **state)
+{
+    static const struct {
+        const char *address;
+        const char *scheme;
+        const char *https;
+        int status;
+    } cases[] = {
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=https", "HTTPS=", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO= HTTPS ", "HTTPS=off", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=http", "HTTPS=on", 308},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=", "HTTPS=on", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=", "HTTPS=", 308},
+        {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_PROTO=https", "HTTPS=", 308},
+        {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_PROTO=http", "HTTPS=on", 200},
+        {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_PROTO=https", "HTTPS=off", 308},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("HTTPS_REDIRECT=true", "TRUSTED_PROXIES=10.0.0.0/8"));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_answers(
+            pipeline,
+            CALL(.path = "/open", .cgi = {cases[i].address, cases[i].scheme, cases[i].https,
+                                          "HTTP_HOST=api.example", "REQUEST_URI=/open"}),
+            cases[i].status);
+        bool is_https = cases[i].status == 200;
+        assert_true((answer_header(pipeline, "Strict-Transport-Security") != NULL) == is_https);
+    }
+}
+
+static void the_client_is_the_last_hop_that_is_not_ours(void **state)
+{
+    static const struct {
+        const char *remote;
+        const char *hops;
+        const char *client;
+    } cases[] = {
+        {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_FOR=203.0.113.9", "192.0.2.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=", "10.0.0.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9", "203.0.113.9"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, 203.0.113.9", "203.0.113.9"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1,203.0.113.9 , 10.0.0.2",
+         "203.0.113.9"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=10.0.0.3, 10.0.0.2", "10.0.0.3"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=garbage, 10.0.0.2", "10.0.0.2"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, garbage", "10.0.0.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1,", "10.0.0.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=10.0.0.0/8", "10.0.0.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9/32", "10.0.0.1"},
+        {"REMOTE_ADDR=fd00::1", "HTTP_X_FORWARDED_FOR=2001:db8::1", "2001:db8::1"},
+        {"REMOTE_ADDR=::ffff:10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9", "203.0.113.9"},
+        {"REMOTE_ADDR=", "HTTP_X_FORWARDED_FOR=203.0.113.9", "unknown"},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("TRUSTED_PROXIES=10.0.0.0/8,fd00::/8"));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_answers(pipeline, CALL(.path = "/open", .cgi = {cases[i].remote, cases[i].hops}),
+                       200);
+        assert_member(pipeline, "client", cases[i].client);
+    }
+}
+
+/* --- Origins -------------------------------------------------------------------------------- */
+
+#define ORIGIN    "HTTP_ORIGIN=http://localhost:3000"
+#define ASKS_POST "HTTP_ACCESS_CONTROL_REQUEST_METHOD=POST"
+
+static void an_allowed_origin_is_echoed_and_a_foreign_one_ignored(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {ORIGIN}), 200);
+    assert_header(pipeline, "Access-Control-Allow-Origin", "http://localhost:3000");
+    assert_header(pipeline, "Access-Control-Allow-Credentials", NULL);
+    assert_header(pipeline, "Vary", "Origin");
+    const char *exposed = answer_header(pipeline, "Access-Control-Expose-Headers");
+    static const char *const names[] = {"X-Correlation-ID",      "X-Request-ID",
+                                        "Retry-After",           "X-RateLimit-Limit",
+                                        "X-RateLimit-Remaining", "X-RateLimit-Reset"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        assert_non_null(strstr(exposed, names[i]));
+    }
+    static const char *const foreign[] = {
+        "HTTP_ORIGIN=http://localhost:3001", "HTTP_ORIGIN=https://localhost:3000",
+        "HTTP_ORIGIN=http://localhost:3000.evil.example", "HTTP_ORIGIN=null"};
+    for (size_t i = 0; i < COUNT(foreign); i++) {
+        assert_answers(pipeline, CALL(.path = "/open", .cgi = {foreign[i]}), 200);
+        assert_header(pipeline, "Access-Control-Allow-Origin", NULL);
+        assert_header(pipeline, "Access-Control-Expose-Headers", NULL);
+        assert_header(pipeline, "Vary", "Origin");
+    }
+    /* Errors can be read by the page too. */
+    assert_answers(pipeline, CALL(.path = "/private", .cgi = {ORIGIN}), 401);
+    assert_header(pipeline, "Access-Control-Allow-Origin", "http://localhost:3000");
+}
+
+static void a_preflight_answers_what_was_asked_and_is_allowed(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline,
+                   CALL(.method = "OPTIONS", .path = "/open",
+                        .cgi = {ORIGIN, ASKS_POST,
+                                "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=authorization,X-Evil, "
+                                "X-API-Key,,tracestate"}),
+                   204);
+    assert_header(pipeline, "Access-Control-Allow-Origin", "http://localhost:3000");
+    assert_header(pipeline, "Access-Control-Allow-Methods", "POST");
+    assert_header(pipeline, "Access-Control-Allow-Headers", "authorization, X-API-Key, tracestate");
+    assert_header(pipeline, "Access-Control-Max-Age", "600");
+    assert_header(pipeline, "Content-Length", NULL);
+    assert_answers(pipeline,
+                   CALL(.method = "OPTIONS", .path = "/open",
+                        .cgi = {ORIGIN, "HTTP_ACCESS_CONTROL_REQUEST_METHOD=BREW",
+                                "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=X-Evil"}),
+                   204);
+    assert_header(pipeline, "Access-Control-Allow-Methods", NULL);
+    assert_header(pipeline, "Access-Control-Allow-Headers", NULL);
+    assert_refused(pipeline,
+                   CALL(.method = "OPTIONS", .path = "/open",
+                        .cgi = {"HTTP_ORIGIN=http://evil.example", ASKS_POST}),
+                   403, "permission_denied");
+    assert_header(pipeline, "Access-Control-Allow-Origin", NULL);
+    /* Without both headers it is no preflight. */
+    assert_answers(pipeline, CALL(.method = "OPTIONS", .path = "/open", .cgi = {ORIGIN}), 405);
+    assert_answers(pipeline, CALL(.method = "OPTIONS", .path = "/open", .cgi = {ASKS_POST}), 405);
+}
+
+static void preflights_follow_the_settings(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("CORS_ORIGINS=*", "CORS_ALLOW_METHODS=GET,PUT",
+                           "CORS_ALLOW_HEADERS=X-Own", "CORS_MAX_AGE=5"));
+    assert_answers(
+        pipeline,
+        CALL(.method = "OPTIONS", .path = "/open",
+             .cgi = {"HTTP_ORIGIN=http://any.example", "HTTP_ACCESS_CONTROL_REQUEST_METHOD=PUT",
+                     "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=x-own,authorization"}),
+        204);
+    assert_header(pipeline, "Access-Control-Allow-Origin", "*");
+    assert_header(pipeline, "Access-Control-Allow-Methods", "PUT");
+    assert_header(pipeline, "Access-Control-Allow-Headers", "x-own");
+    assert_header(pipeline, "Access-Control-Max-Age", "5");
+    assert_answers(pipeline,
+                   CALL(.method = "OPTIONS", .path = "/open",
+                        .cgi = {"HTTP_ORIGIN=http://any.example", ASKS_POST}),
+                   204);
+    assert_header(pipeline, "Access-Control-Allow-Methods", NULL);
+    pipeline_open(pipeline, &options,
+                  SETTINGS("CORS_ORIGINS=http://a.example", "CORS_ALLOW_CREDENTIALS=true"));
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"HTTP_ORIGIN=http://a.example"}), 200);
+    assert_header(pipeline, "Access-Control-Allow-Credentials", "true");
+    assert_header(pipeline, "Access-Control-Allow-Origin", "http://a.example");
+}
+
+/* --- Limits --------------------------------------------------------------------------------- */
+
+static void answers_tell_what_is_left_and_refusals_when_to_return(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=2/hour"));
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_header(pipeline, "X-RateLimit-Limit", "2");
+    assert_header(pipeline, "X-RateLimit-Remaining", "1");
+    assert_non_null(answer_header(pipeline, "X-RateLimit-Reset"));
+    assert_non_null(strstr(answer_header(pipeline, "RateLimit-Policy"), "q=2;w=3600"));
+    assert_non_null(strstr(answer_header(pipeline, "RateLimit"), "r=1;t="));
+    assert_header(pipeline, "Retry-After", NULL);
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_refused(pipeline, CALL(.path = "/open"), 429, "rate_limit_exceeded");
+    assert_member(pipeline, "message", "Rate limit exceeded: 2 per 1 hour");
+    assert_header(pipeline, "X-RateLimit-Remaining", "0");
+    int64_t seconds = 0;
+    assert_true(json_get_integer(json_member(answer_json(pipeline), "retry_after"), &seconds));
+    assert_in_range(seconds, 3480, 3660);
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)seconds);
+    assert_header(pipeline, "Retry-After", text);
+}
+
+static void addresses_and_families_are_counted_apart(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("RATE_LIMIT_DEFAULT=1/hour", "RATE_LIMIT_CHARTS=1/hour"));
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_answers(pipeline, CALL(.path = "/open"), 429);
+    assert_answers(pipeline, CALL(.method = "POST", .path = "/open"), 429);
+    assert_answers(pipeline, CALL(.path = "/api/v1/open/"), 429);
+    assert_answers(pipeline, CALL(.path = "/charts"), 200);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=192.0.2.8"}), 200);
+    /* Headers that nobody has verified buy nothing. */
+    assert_answers(
+        pipeline,
+        CALL(.path = "/open", .key = "invented",
+             .cgi = {"HTTP_X_FORWARDED_FOR=203.0.113.1", "HTTP_AUTHORIZATION=Bearer invented"}),
+        429);
+}
+
+static void a_network_of_ipv6_counts_as_one_client(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=1/hour"));
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=2001:db8::1"}), 200);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=2001:db8::ffff:2"}), 429);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=2001:0DB8:0::3"}), 429);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=2001:db8:0:1::1"}), 200);
+    /* IPv4 in IPv6 form is no network of that kind. */
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=::ffff:192.0.2.1"}), 200);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=::ffff:192.0.2.2"}), 200);
+}
+
+static void exempt_routes_trusted_clients_and_a_switch_are_never_limited(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("RATE_LIMIT_DEFAULT=1/hour", "RATE_LIMIT_TRUSTED_CIDRS=10.9.0.0/16"));
+    for (int i = 0; i < 3; i++) {
+        assert_answers(pipeline, CALL(.path = "/free"), 200);
+        assert_header(pipeline, "X-RateLimit-Limit", NULL);
+        assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.9.255.1"}), 200);
+    }
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.8.0.1"}), 200);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.8.0.1"}), 429);
+    /* Nobody becomes trusted by saying so. */
+    assert_answers(
+        pipeline,
+        CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.8.0.1", "HTTP_X_FORWARDED_FOR=10.9.0.1"}),
+        429);
+    pipeline_open(pipeline, &options,
+                  SETTINGS("RATE_LIMIT_DEFAULT=1/hour", "RATE_LIMIT_ENABLED=false"));
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+}
+
+static void a_principal_pays_instead_of_its_address(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=2/hour"));
+    const struct call *one = CALL(.path = "/private", .key = PLAIN_KEY);
+    const struct call *other = CALL(.path = "/private/too", .key = PREMIUM_KEY);
+    assert_answers(pipeline, one, 200);
+    assert_answers(pipeline, one, 200);
+    assert_refused(pipeline, one, 429, "rate_limit_exceeded");
+    /* The address got all back, so the other key behind it has its own two. */
+    assert_answers(pipeline, other, 200);
+    assert_answers(pipeline, other, 200);
+    assert_refused(pipeline, other, 429, "rate_limit_exceeded");
+    /* And another address does not help the first. */
+    assert_answers(pipeline,
+                   CALL(.path = "/private", .key = PLAIN_KEY, .cgi = {"REMOTE_ADDR=192.0.2.8"}),
+                   429);
+    assert_answers(pipeline, CALL(.path = "/optional"), 200);
+    assert_answers(pipeline, CALL(.path = "/optional"), 200);
+    assert_answers(pipeline, CALL(.path = "/optional"), 429);
+}
+
+static void a_tier_replaces_the_limit_of_the_family(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("RATE_LIMIT_CHAT=1/hour", "RATE_LIMIT_TIERS={\"premium\":\"3/hour\"}"));
+    const struct call *premium = CALL(.path = "/private", .key = PREMIUM_KEY);
+    const struct call *plain = CALL(.path = "/private", .key = PLAIN_KEY);
+    for (int i = 0; i < 3; i++) {
+        assert_answers(pipeline, premium, 200);
+        assert_header(pipeline, "X-RateLimit-Limit", "3");
+    }
+    assert_answers(pipeline, premium, 429);
+    assert_answers(pipeline, plain, 200);
+    assert_header(pipeline, "X-RateLimit-Limit", "1");
+    assert_answers(pipeline, plain, 429);
+}
+
+/* --- Keys in other places ------------------------------------------------------------------- */
+
+static void a_key_in_the_query_counts_only_where_it_is_switched_on(void **state)
+{
+    struct pipeline *pipeline = *state;
+    const struct call *call = CALL(.path = "/private", .query = "api_key=" PLAIN_KEY);
+    assert_refused(pipeline, call, 401, "auth_required");
+    pipeline_open(pipeline, &options, SETTINGS("API_KEY_QUERY=api_key"));
+    assert_answers(pipeline, call, 200);
+    assert_refused(pipeline, CALL(.path = "/private", .query = "api_key=wrong"), 401,
+                   "invalid_api_key");
+    assert_refused(pipeline, CALL(.path = "/private", .query = "API_KEY=" PLAIN_KEY), 401,
+                   "auth_required");
+}
+
+static void the_header_of_keys_can_be_renamed(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("API_KEY_HEADER=X-Own-Key"));
+    assert_answers(pipeline, CALL(.path = "/private", .cgi = {"HTTP_X_OWN_KEY= " PLAIN_KEY " "}),
+                   200);
+    assert_refused(pipeline, CALL(.path = "/private", .key = PLAIN_KEY), 401, "auth_required");
+}
+
+/* --- No memory ------------------------------------------------------------------------------ */
+
+static void identifying_a_client_survives_any_failed_allocation(void **state)
+{
+    static const struct call calls[] = {
+        {.path = "/open",
+         .cgi = {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9, 10.0.0.2",
+                 "HTTP_X_FORWARDED_PROTO=https", ORIGIN}},
+        {.path = "/open", .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=/open"}},
+        {.path = "/open", .cgi = {"HTTP_HOST=api.example:x", "REQUEST_URI=/open"}},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("HTTPS_REDIRECT=true", "TRUSTED_PROXIES=10.0.0.0/8",
+                           "RATE_LIMIT_DEFAULT=100000000/day"));
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        torture(pipeline, &calls[i], false);
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, pipeline_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(only_allowed_hosts_are_served),
+        TEST(a_redirect_repeats_only_what_fits_a_header),
+        TEST(the_scheme_is_believed_from_trusted_proxies_only),
+        TEST(the_client_is_the_last_hop_that_is_not_ours),
+        TEST(an_allowed_origin_is_echoed_and_a_foreign_one_ignored),
+        TEST(a_preflight_answers_what_was_asked_and_is_allowed),
+        TEST(preflights_follow_the_settings),
+        TEST(answers_tell_what_is_left_and_refusals_when_to_return),
+        TEST(addresses_and_families_are_counted_apart),
+        TEST(a_network_of_ipv6_counts_as_one_client),
+        TEST(exempt_routes_trusted_clients_and_a_switch_are_never_limited),
+        TEST(a_principal_pays_instead_of_its_address),
+        TEST(a_tier_replaces_the_limit_of_the_family),
+        TEST(a_key_in_the_query_counts_only_where_it_is_switched_on),
+        TEST(the_header_of_keys_can_be_renamed),
+        TEST(identifying_a_client_survives_any_failed_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

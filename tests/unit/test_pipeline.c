@@ -1,0 +1,649 @@
+/* The order in which a request is checked, and what each check lets through. */
+#include "pipeline_help.h"
+
+#include "auth/principal.h"
+#include "base/clock.h"
+#include "metrics/metrics.h"
+#include "stores/accounts.h"
+#include "stores/api_keys.h"
+
+static unsigned handled;
+
+static void echo(struct request *request)
+{
+    handled++;
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    json_write_member_text(json, "principal", request->principal.id);
+    json_write_member_slice(json, "path", request->path);
+    json_write_member_integer(json, "body_length", (int64_t)request->body.length);
+    json_write_member_boolean(json, "has_json", request->json != NULL);
+    json_write_object_end(json);
+}
+
+static void echo_part(struct request *request)
+{
+    handled++;
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    json_write_member_text(json, "id", request_path_value(request, "id"));
+    json_write_member_text(json, "part", request_path_value(request, "part"));
+    json_write_object_end(json);
+}
+
+static const struct route routes[] = {
+    {HTTP_GET, "/open", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
+    {HTTP_POST, "/open", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_JSON, 0},
+    {HTTP_PUT, "/maybe", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_JSON_OPTIONAL, 0},
+    {HTTP_POST, "/text", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_JSON_TEXT, 0},
+    {HTTP_POST, "/raw", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_RAW, 0},
+    {HTTP_POST, "/ingest", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_RAW, ROUTE_INGEST},
+    {HTTP_GET, "/private", echo, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_POST, "/private", echo, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
+    {HTTP_GET, "/optional", echo, FAMILY_DEFAULT, ACCESS_OPTIONAL, BODY_NONE, 0},
+    {HTTP_GET, "/admin", echo, FAMILY_DEFAULT, ACCESS_ADMIN, BODY_NONE, 0},
+    {HTTP_GET, "/guarded", echo, FAMILY_DEFAULT, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_GUARDED},
+    {HTTP_GET, "/v1/models", echo, FAMILY_DEFAULT, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_OPENAI},
+    {HTTP_GET, "/things/{id}/parts/{part}", echo_part, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
+};
+
+static const struct app_options options = {
+    .program = "test",
+    .routes = routes,
+    .route_count = COUNT(routes),
+};
+
+static const struct app_options options_with_storage = {
+    .program = "test",
+    .routes = routes,
+    .route_count = COUNT(routes),
+    .uses_storage = true,
+};
+
+static int set_up(void **state)
+{
+    handled = 0;
+    return pipeline_set_up_with(state, &options);
+}
+
+#define PREFLIGHT "HTTP_ORIGIN=http://localhost:3000", "HTTP_ACCESS_CONTROL_REQUEST_METHOD=POST"
+#define TOO_LARGE "CONTENT_LENGTH=99999999"
+
+/* --- Order ---------------------------------------------------------------------------------- */
+
+static void bad_host_answers_before_preflight_and_route(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("ALLOWED_HOSTS=api.example"));
+    assert_refused(pipeline, CALL(.path = "/nothing", .cgi = {"HTTP_HOST=evil.example"}), 400,
+                   "invalid_request");
+    assert_refused(
+        pipeline,
+        CALL(.method = "OPTIONS", .path = "/open", .cgi = {"HTTP_HOST=evil.example", PREFLIGHT}),
+        400, "invalid_request");
+}
+
+static void https_redirect_answers_before_preflight_and_route(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true"));
+    assert_answers(
+        pipeline,
+        CALL(.path = "/nothing", .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=/nothing?a=1"}),
+        308);
+    assert_header(pipeline, "Location", "https://api.example/nothing?a=1");
+    assert_answers(pipeline,
+                   CALL(.method = "OPTIONS", .path = "/open",
+                        .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=/open", PREFLIGHT}),
+                   308);
+}
+
+static void bad_host_answers_before_https_redirect(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=api.example"));
+    assert_refused(pipeline,
+                   CALL(.path = "/open", .cgi = {"HTTP_HOST=evil.example", "REQUEST_URI=/open"}),
+                   400, "invalid_request");
+}
+
+static void preflight_answers_before_route_size_limit_and_authentication(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=1/hour"));
+    const struct call *preflight =
+        CALL(.method = "OPTIONS", .path = "/private", .cgi = {PREFLIGHT, TOO_LARGE});
+    for (int i = 0; i < 3; i++) {
+        assert_answers(pipeline, preflight, 204);
+        assert_header(pipeline, "X-RateLimit-Limit", NULL);
+    }
+    assert_answers(pipeline, CALL(.method = "OPTIONS", .path = "/nothing", .cgi = {PREFLIGHT}),
+                   204);
+    /* None of them was counted: the one that is allowed still is. */
+    assert_refused(pipeline, CALL(.path = "/private"), 401, "auth_required");
+    assert_refused(pipeline, CALL(.path = "/private"), 429, "rate_limit_exceeded");
+    assert_answers(pipeline, preflight, 204);
+}
+
+static void not_found_and_wrong_method_answer_before_body_size(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/nothing", .cgi = {TOO_LARGE}), 404,
+                   "not_found");
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/private/x", .cgi = {TOO_LARGE}), 404,
+                   "not_found");
+    assert_refused(pipeline, CALL(.method = "PUT", .path = "/open", .cgi = {TOO_LARGE}), 405,
+                   "method_not_allowed");
+}
+
+static void not_found_and_wrong_method_are_not_charged(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=1/hour"));
+    for (int i = 0; i < 3; i++) {
+        assert_refused(pipeline, CALL(.path = "/nothing"), 404, "not_found");
+        assert_refused(pipeline, CALL(.method = "DELETE", .path = "/open"), 405,
+                       "method_not_allowed");
+    }
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+}
+
+static void body_size_answers_before_rate_limit_and_is_not_charged(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=1/hour"));
+    const struct call *large = CALL(.method = "POST", .path = "/open", .cgi = {TOO_LARGE});
+    assert_refused(pipeline, large, 413, "request_too_large");
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_refused(pipeline, CALL(.path = "/open"), 429, "rate_limit_exceeded");
+    assert_refused(pipeline, large, 413, "request_too_large");
+}
+
+static void body_size_answers_before_authentication(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/private", .cgi = {TOO_LARGE}), 413,
+                   "request_too_large");
+}
+
+static void rate_limit_answers_before_query_and_authentication(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=1/hour"));
+    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz"), 400, "invalid_request");
+    assert_refused(pipeline, CALL(.path = "/private", .key = "guess"), 429, "rate_limit_exceeded");
+    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz"), 429,
+                   "rate_limit_exceeded");
+}
+
+static void guesses_are_charged_to_the_address(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=2/hour"));
+    assert_refused(pipeline, CALL(.path = "/private", .key = "guess-one"), 401, "invalid_api_key");
+    assert_refused(pipeline, CALL(.path = "/private", .key = "guess-two"), 401, "invalid_api_key");
+    /* The right one is the third guess. */
+    assert_refused(pipeline, CALL(.path = "/private", .key = PLAIN_KEY), 429,
+                   "rate_limit_exceeded");
+}
+
+static void authentication_answers_before_the_body_is_read(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/private", .json = "{"), 401,
+                   "auth_required");
+    assert_refused(pipeline,
+                   CALL(.method = "POST", .path = "/private", .json = "{", .key = PLAIN_KEY), 400,
+                   "invalid_request_body");
+    assert_int_equal(handled, 0);
+}
+
+static void limit_of_the_principal_answers_before_the_body_is_read(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=1/hour"));
+    const struct call *broken =
+        CALL(.method = "POST", .path = "/private", .json = "{", .key = PLAIN_KEY);
+    assert_refused(pipeline, broken, 400, "invalid_request_body");
+    assert_refused(pipeline, broken, 429, "rate_limit_exceeded");
+}
+
+static void every_refusal_is_logged_counted_and_carries_its_id(void **state)
+{
+    static const struct {
+        int status;
+        const char *count;
+        struct call call;
+    } cases[] = {
+        {400, "400", {.path = "/open", .cgi = {"HTTP_HOST=evil.example"}}},
+        {413,
+         "413",
+         {.method = "POST", .path = "/open", .cgi = {"HTTP_HOST=a.example", TOO_LARGE}}},
+        {400,
+         "400",
+         {.method = "POST", .path = "/open", .json = "[", .cgi = {"HTTP_HOST=a.example"}}},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("ALLOWED_HOSTS=a.example"));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct call call = cases[i].call;
+        const char *method = call.method ? call.method : "GET";
+        const char *const *labels = METRIC_LABELS(method, "/open", cases[i].count);
+        int64_t before = metrics_read(pipeline->app->metrics, METRIC_HTTP_REQUESTS, labels);
+        assert_answers(pipeline, &call, cases[i].status);
+        const char *id = answer_header(pipeline, "X-Correlation-ID");
+        assert_int_equal(count_in(pipeline_log(pipeline), id), 1);
+        assert_int_equal(metrics_read(pipeline->app->metrics, METRIC_HTTP_REQUESTS, labels),
+                         before + 1);
+        assert_int_equal(metrics_read(pipeline->app->metrics, METRIC_HTTP_REQUESTS_IN_PROGRESS,
+                                      METRIC_LABELS(method, "/open")),
+                         0);
+    }
+    assert_answers(pipeline, CALL(.path = "/random/17", .cgi = {"HTTP_HOST=a.example"}), 404);
+    assert_int_equal(metrics_read(pipeline->app->metrics, METRIC_HTTP_REQUESTS,
+                                  METRIC_LABELS("GET", "unmatched", "404")),
+                     1);
+    assert_int_equal(metrics_read(pipeline->app->metrics, METRIC_HTTP_ERRORS,
+                                  METRIC_LABELS("GET", "unmatched", "not_found")),
+                     1);
+}
+
+static void an_overloaded_program_answers_503_at_once(void **state)
+{
+    struct pipeline *pipeline = *state;
+    struct exchange_handlers handlers = app_handlers(pipeline->app);
+    handlers.handle = handlers.overloaded;
+    buffer_reset(&pipeline->answer);
+    assert_int_equal(loopback_run(&handlers, SETTINGS("REQUEST_METHOD=GET", "PATH_INFO=/open"),
+                                  (struct slice){"", 0}, &pipeline->answer),
+                     STATUS_OK);
+    assert_null(pipeline_read_answer(pipeline));
+    assert_int_equal(pipeline->status, 503);
+    assert_header(pipeline, "Retry-After", "1");
+    assert_member(pipeline, "error", "service_overloaded");
+    assert_int_equal(handled, 0);
+}
+
+/* --- Routes --------------------------------------------------------------------------------- */
+
+static void every_route_answers_under_the_prefixes_too(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/api/v1/open"), 200);
+    assert_member(pipeline, "path", "/open");
+    assert_refused(pipeline, CALL(.path = "/api/v1/nothing"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/api/v1open"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/api/v1"), 404, "not_found");
+    assert_refused(pipeline, CALL(.method = "DELETE", .path = "/api/v1/open"), 405,
+                   "method_not_allowed");
+    pipeline_open(pipeline, &options, SETTINGS("API_PREFIXES=/a,/b/c"));
+    assert_answers(pipeline, CALL(.path = "/a/open"), 200);
+    assert_answers(pipeline, CALL(.path = "/b/c/open"), 200);
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_refused(pipeline, CALL(.path = "/api/v1/open"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/a/a/open"), 404, "not_found");
+}
+
+static void one_trailing_slash_is_accepted_without_redirect(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/open/"), 200);
+    assert_answers(pipeline, CALL(.path = "/api/v1/open/"), 200);
+    assert_answers(pipeline, CALL(.path = "/things/a/parts/b/"), 200);
+    assert_member(pipeline, "part", "b");
+    assert_refused(pipeline, CALL(.path = "/open//"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "//open"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = ""), 404, "not_found");
+}
+
+static void the_path_may_be_split_into_two_variables_anywhere(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"SCRIPT_NAME=/api/v1"}), 200);
+    assert_answers(pipeline, CALL(.path = "", .cgi = {"SCRIPT_NAME=/open"}), 200);
+    assert_answers(pipeline, CALL(.path = "/a/parts/b", .cgi = {"SCRIPT_NAME=/things"}), 200);
+    assert_member(pipeline, "id", "a");
+}
+
+static void a_path_that_is_not_utf8_names_nothing(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/things/\xc3\xa9/parts/b"), 200);
+    assert_member(pipeline, "id", "\xc3\xa9");
+    assert_refused(pipeline, CALL(.path = "/things/\xff/parts/b"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/things/\xed\xa0\x80/parts/b"), 404, "not_found");
+    assert_int_equal(handled, 1);
+}
+
+static void head_answers_like_get_without_a_body(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    char length[32];
+    snprintf(length, sizeof length, "%zu", pipeline->body.length);
+    assert_answers(pipeline, CALL(.method = "HEAD", .path = "/open"), 200);
+    assert_int_equal(pipeline->body.length, 0);
+    assert_header(pipeline, "Content-Length", length);
+    assert_answers(pipeline, CALL(.method = "HEAD", .path = "/nothing"), 404);
+    assert_int_equal(pipeline->body.length, 0);
+    assert_answers(pipeline, CALL(.method = "HEAD", .path = "/text"), 405);
+    assert_int_equal(pipeline->body.length, 0);
+}
+
+static void wrong_methods_are_told_the_right_ones(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const struct {
+        const char *method;
+        const char *path;
+        const char *allowed;
+    } cases[] = {
+        {"DELETE", "/open", "GET, HEAD, POST"},
+        {"OPTIONS", "/open", "GET, HEAD, POST"},
+        {"BREW", "/open", "GET, HEAD, POST"},
+        {"get", "/open", "GET, HEAD, POST"},
+        {"GET", "/maybe", "PUT"},
+        {"HEAD", "/text", "POST"},
+        {"POST", "/things/a/parts/b", "GET, HEAD"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_answers(pipeline, CALL(.method = cases[i].method, .path = cases[i].path), 405);
+        assert_header(pipeline, "Allow", cases[i].allowed);
+    }
+    assert_int_equal(handled, 0);
+}
+
+/* --- Bodies --------------------------------------------------------------------------------- */
+
+static void exactly_the_limit_is_accepted(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("MAX_BODY_SIZE=1K", "MAX_INGEST_SIZE=2K"));
+    char body[2050];
+    memset(body, ' ', sizeof body);
+    memcpy(body, "{}", 2);
+    static const struct {
+        const char *path;
+        size_t length;
+        int status;
+    } cases[] = {
+        {"/open", 1024, 200}, {"/open", 1025, 413},   {"/raw", 1024, 200},
+        {"/raw", 1025, 413},  {"/ingest", 2048, 200}, {"/ingest", 2049, 413},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        body[cases[i].length] = '\0';
+        assert_answers(pipeline, CALL(.method = "POST", .path = cases[i].path, .json = body),
+                       cases[i].status);
+        body[cases[i].length] = ' ';
+    }
+}
+
+static void a_body_shorter_than_announced_is_400(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/raw", .cgi = {"CONTENT_LENGTH=5"}),
+                   400, "invalid_request_body");
+}
+
+static void json_must_be_announced_as_json(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const struct {
+        const char *type;
+        int status;
+    } cases[] = {
+        {"application/json", 200},
+        {"application/json; charset=utf-8", 200},
+        {"Application/JSON;charset=UTF-8", 200},
+        {"text/plain", 415},
+        {"application/jsonp", 415},
+        {"application/json, text/plain", 415},
+        {"", 415},
+    };
+    struct exchange_handlers handlers = app_handlers(pipeline->app);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char type[64];
+        snprintf(type, sizeof type, "CONTENT_TYPE=%s", cases[i].type);
+        buffer_reset(&pipeline->answer);
+        assert_int_equal(loopback_run(&handlers,
+                                      SETTINGS("REQUEST_METHOD=POST", "PATH_INFO=/open", type),
+                                      slice_of("{}"), &pipeline->answer),
+                         STATUS_OK);
+        assert_null(pipeline_read_answer(pipeline));
+        assert_int_equal(pipeline->status, cases[i].status);
+    }
+}
+
+static void broken_json_is_400_and_other_values_are_422(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const broken[] = {
+        "",         "{",          "{}x",           "{\"a\":1,\"a\":2}",
+        "{a:1}",    "[1,]",       "{\"a\":NaN}",   "{\"a\":\"\xff\"}",
+        "// x\n{}", "{\"a\":01}", "\xef\xbb\xbf{}"};
+    for (size_t i = 0; i < COUNT(broken); i++) {
+        assert_refused(pipeline, CALL(.method = "POST", .path = "/open", .json = broken[i]), 400,
+                       "invalid_request_body");
+    }
+    static const char *const others[] = {"[]", "1", "\"a\"", "null", "true"};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_refused(pipeline, CALL(.method = "POST", .path = "/open", .json = others[i]), 422,
+                       "field_validation_failed");
+    }
+    assert_int_equal(handled, 0);
+}
+
+static void each_kind_of_body_reaches_its_handler(void **state)
+{
+    struct pipeline *pipeline = *state;
+    bool has_json = true;
+    assert_answers(pipeline, CALL(.method = "PUT", .path = "/maybe"), 200);
+    assert_true(json_get_boolean(json_member(answer_json(pipeline), "has_json"), &has_json));
+    assert_false(has_json);
+    assert_answers(pipeline, CALL(.method = "PUT", .path = "/maybe", .json = "{}"), 200);
+    assert_true(json_get_boolean(json_member(answer_json(pipeline), "has_json"), &has_json));
+    assert_true(has_json);
+    assert_answers(pipeline, CALL(.method = "POST", .path = "/text", .json = "not looked at"), 200);
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/text"), 400, "invalid_request_body");
+    assert_answers(pipeline, CALL(.method = "POST", .path = "/raw"), 200);
+}
+
+/* --- Who may ------------------------------------------------------------------------------- */
+
+static void each_access_lets_in_whom_it_should(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const struct {
+        const char *path;
+        const char *key;
+        int status;
+        const char *error;
+    } cases[] = {
+        {"/open", NULL, 200, NULL},
+        {"/open", "wrong", 200, NULL},
+        {"/optional", NULL, 200, NULL},
+        {"/optional", "wrong", 401, "invalid_api_key"},
+        {"/optional", PLAIN_KEY, 200, NULL},
+        {"/private", NULL, 401, "auth_required"},
+        {"/private", "wrong", 401, "invalid_api_key"},
+        {"/private", PLAIN_KEY "x", 401, "invalid_api_key"},
+        {"/private", PLAIN_KEY, 200, NULL},
+        {"/admin", NULL, 401, "auth_required"},
+        {"/admin", PLAIN_KEY, 403, "permission_denied"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct call *call = CALL(.path = cases[i].path, .key = cases[i].key);
+        if (cases[i].error == NULL) {
+            assert_answers(pipeline, call, cases[i].status);
+            continue;
+        }
+        assert_refused(pipeline, call, cases[i].status, cases[i].error);
+        assert_header(pipeline, "WWW-Authenticate", cases[i].status == 401 ? "Bearer" : NULL);
+    }
+}
+
+static void bypassed_paths_need_no_credentials_but_check_those_given(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("AUTH_BYPASS_PATHS=/private,/guarded,/admin,/v1/*"));
+    assert_answers(pipeline, CALL(.path = "/private"), 200);
+    assert_member(pipeline, "principal", "anonymous");
+    assert_answers(pipeline, CALL(.path = "/private/"), 200);
+    assert_answers(pipeline, CALL(.path = "/api/v1/private"), 200);
+    assert_answers(pipeline, CALL(.path = "/v1/models"), 200);
+    assert_refused(pipeline, CALL(.path = "/private", .key = "wrong"), 401, "invalid_api_key");
+    assert_refused(pipeline, CALL(.path = "/guarded"), 401, "auth_required");
+    assert_refused(pipeline, CALL(.path = "/admin"), 401, "auth_required");
+}
+
+static void switched_off_authentication_opens_protected_routes(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("ENABLE_AUTH=false"));
+    static const char *const paths[] = {"/private", "/guarded", "/admin", "/optional"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        assert_answers(pipeline, CALL(.path = paths[i]), 200);
+        assert_member(pipeline, "principal", "anonymous");
+    }
+    assert_refused(pipeline, CALL(.path = "/private", .key = "wrong"), 401, "invalid_api_key");
+}
+
+static void a_key_as_bearer_counts_on_openai_routes_only(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(
+        pipeline, CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 200);
+    assert_answers(pipeline,
+                   CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=bearer  " PLAIN_KEY}),
+                   200);
+    assert_refused(pipeline,
+                   CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 401,
+                   "invalid_credentials");
+    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Basic abc"}), 401,
+                   "auth_required");
+    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer"}), 401,
+                   "auth_required");
+}
+
+/* --- Storage -------------------------------------------------------------------------------- */
+
+/* A key of the database, whose owner is an administrator. */
+static const char *make_stored_key(struct pipeline *pipeline)
+{
+    struct account account;
+    const char *text = NULL;
+    struct storage *storage = pipeline->app->storage;
+    struct account_new given = {.email = "a@example.com", .password_hash = "none"};
+    assert_int_equal(account_create(storage, &pipeline->arena, &given, &account), STATUS_OK);
+    assert_int_equal(account_set_superuser(storage, account.id, true), STATUS_OK);
+    struct api_key key = {.user_id = account.id,
+                          .name = "test",
+                          .scopes = "",
+                          .tier = "",
+                          .created_at = clock_wall_seconds()};
+    assert_int_equal(authenticator_make_api_key(&pipeline->arena, &text, &key.id, key.hash),
+                     STATUS_OK);
+    assert_int_equal(api_key_create(storage, &key), STATUS_OK);
+    return text;
+}
+
+static void an_administrator_may_do_everything(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options_with_storage, NO_SETTINGS);
+    assert_answers(pipeline, CALL(.path = "/admin", .key = make_stored_key(pipeline)), 200);
+}
+
+static void unavailable_storage_is_503_and_never_401(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_int_equal(mkdir(pipeline_path(pipeline, "broken.db"), 0700), 0);
+    char setting[192];
+    snprintf(setting, sizeof setting, "DATABASE_URL=sqlite:%s",
+             pipeline_path(pipeline, "broken.db"));
+    pipeline_open(pipeline, &options_with_storage, SETTINGS(setting, "RATE_LIMIT_ENABLED=false"));
+    static const char key[] = "qk_0123456789abcdef_0123456789abcdef0123456789abcdef";
+    static const char *const paths[] = {"/private", "/optional", "/admin", "/guarded"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        assert_refused(pipeline, CALL(.path = paths[i], .key = key), 503, "storage_unavailable");
+        assert_header(pipeline, "Retry-After", "1");
+    }
+    assert_int_equal(handled, 0);
+    /* What needs no storage goes on. */
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_answers(pipeline, CALL(.path = "/private", .key = PLAIN_KEY), 200);
+    assert_refused(pipeline, CALL(.path = "/private"), 401, "auth_required");
+}
+
+/* --- No memory ------------------------------------------------------------------------------ */
+
+static void every_check_survives_any_failed_allocation(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options_with_storage,
+                  SETTINGS("RATE_LIMIT_DEFAULT=100000000/day", "RATE_LIMIT_CHAT=1/day"));
+    const char *key = make_stored_key(pipeline);
+    assert_refused(pipeline, CALL(.path = "/private"), 401, "auth_required");
+    const struct call calls[] = {
+        {.path = "/open", .query = "a=1&b=%20"},
+        {.path = "/open", .query = "a=%"},
+        {.path = "/a/parts/b", .cgi = {"SCRIPT_NAME=/api/v1/things"}},
+        {.path = "/nothing", .cgi = {"HTTP_ACCEPT=application/problem+json"}},
+        {.method = "DELETE", .path = "/open"},
+        {.method = "POST", .path = "/open", .json = "{\"a\":[1,2,{\"b\":\"c\"}]}"},
+        {.method = "POST", .path = "/open", .json = "[]"},
+        {.method = "OPTIONS",
+         .path = "/open",
+         .cgi = {PREFLIGHT, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=authorization, content-type"}},
+        {.path = "/admin", .key = key},
+        {.path = "/admin", .key = PLAIN_KEY},
+        {.path = "/optional", .key = "qk_0123456789abcdef_nothing"},
+        {.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=Bearer a.b.c"}},
+        {.path = "/private"}, /* refused by the limit */
+    };
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        torture(pipeline, &calls[i], false);
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, pipeline_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(bad_host_answers_before_preflight_and_route),
+        TEST(https_redirect_answers_before_preflight_and_route),
+        TEST(bad_host_answers_before_https_redirect),
+        TEST(preflight_answers_before_route_size_limit_and_authentication),
+        TEST(not_found_and_wrong_method_answer_before_body_size),
+        TEST(not_found_and_wrong_method_are_not_charged),
+        TEST(body_size_answers_before_rate_limit_and_is_not_charged),
+        TEST(body_size_answers_before_authentication),
+        TEST(rate_limit_answers_before_query_and_authentication),
+        TEST(guesses_are_charged_to_the_address),
+        TEST(authentication_answers_before_the_body_is_read),
+        TEST(limit_of_the_principal_answers_before_the_body_is_read),
+        TEST(every_refusal_is_logged_counted_and_carries_its_id),
+        TEST(an_overloaded_program_answers_503_at_once),
+        TEST(every_route_answers_under_the_prefixes_too),
+        TEST(one_trailing_slash_is_accepted_without_redirect),
+        TEST(the_path_may_be_split_into_two_variables_anywhere),
+        TEST(a_path_that_is_not_utf8_names_nothing),
+        TEST(head_answers_like_get_without_a_body),
+        TEST(wrong_methods_are_told_the_right_ones),
+        TEST(exactly_the_limit_is_accepted),
+        TEST(a_body_shorter_than_announced_is_400),
+        TEST(json_must_be_announced_as_json),
+        TEST(broken_json_is_400_and_other_values_are_422),
+        TEST(each_kind_of_body_reaches_its_handler),
+        TEST(each_access_lets_in_whom_it_should),
+        TEST(bypassed_paths_need_no_credentials_but_check_those_given),
+        TEST(switched_off_authentication_opens_protected_routes),
+        TEST(a_key_as_bearer_counts_on_openai_routes_only),
+        TEST(an_administrator_may_do_everything),
+        TEST(unavailable_storage_is_503_and_never_401),
+        TEST(every_check_survives_any_failed_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
