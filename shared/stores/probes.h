@@ -1,0 +1,41 @@
+/*
+ * stores/probes: what probes of services found, over time.
+ *
+ * Written by the elected prober of a host, read by the health program. Times are wall
+ * milliseconds, latencies microseconds.
+ */
+#ifndef STORES_PROBES_H
+#define STORES_PROBES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "storage/storage.h"
+
+struct probe_record {
+    const char *service;
+    int64_t probed_at;
+    bool is_healthy;
+    int64_t latency_microseconds;
+    const char *message; /* fixed text; "" when healthy */
+};
+
+/* All in one transaction. */
+enum status probe_save(struct storage *storage, const struct probe_record *records,
+                       size_t count) MUST_CHECK;
+
+/* Latencies of successful probes since then, thinned evenly to at most `maximum`. */
+enum status probe_history(struct storage *storage, struct arena *arena, const char *service,
+                          int64_t since, size_t maximum, struct probe_record **out,
+                          size_t *count) MUST_CHECK;
+
+/* The newest failures. */
+enum status probe_errors(struct storage *storage, struct arena *arena, const char *service,
+                         size_t maximum, struct probe_record **out, size_t *count) MUST_CHECK;
+
+enum status probe_prune(struct storage *storage, int64_t before) MUST_CHECK;
+
+#endif
