@@ -1,0 +1,137 @@
+/*
+ * auth/account: the person behind the credentials: me, validate, change-password.
+ */
+#include <string.h>
+
+#include "auth.h"
+#include "base/clock.h"
+#include "http/fields.h"
+#include "http/pipeline.h"
+
+static void answer_user(struct request *request, const struct account *account)
+{
+    tokens_write_user(response_json(request, 200), account);
+}
+
+void auth_show_me(struct request *request)
+{
+    struct account account;
+    if (tokens_load_account(request, &account)) {
+        answer_user(request, &account);
+    }
+}
+
+void auth_update_me(struct request *request)
+{
+    struct account account;
+    const char *name = field_text(request, "name", FIELD_OPTIONAL, 1, 128);
+    const char *username = auth_username_field(request);
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
+    if (!tokens_load_account(request, &account)) {
+        return;
+    }
+    enum status status = account_update_profile(request->app->storage, account.id, name, username);
+    if (status == STATUS_CONFLICT) {
+        problem_answer(request, PROBLEM_CONFLICT, "This username is taken");
+    } else if (status != STATUS_OK) {
+        problem_answer_status(request, status);
+    } else if (tokens_load_account(request, &account)) {
+        answer_user(request, &account);
+    }
+}
+
+void auth_validate(struct request *request)
+{
+    const char *token = field_text(request, "token", FIELD_REQUIRED, 1, 16384);
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
+    struct principal principal;
+    struct account account;
+    enum status status = authenticator_check_token(request->app->authenticator, request->arena,
+                                                   slice_of(token), &principal);
+    if (status == STATUS_OK) {
+        status =
+            account_find_by_id(request->app->storage, request->arena, principal.user_id, &account);
+    }
+    bool is_valid = status == STATUS_OK;
+    if (!is_valid && status != STATUS_INVALID && status != STATUS_EXPIRED &&
+        status != STATUS_NOT_FOUND && status != STATUS_DENIED) {
+        problem_answer_status(request, status);
+        return;
+    }
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    json_write_member_boolean(json, "valid", is_valid);
+    if (is_valid) {
+        json_write_name(json, "user");
+        tokens_write_user(json, &account);
+    }
+    json_write_object_end(json);
+}
+
+/* The current password proves that it is the person and not just a stolen token; wrong guesses
+ * count towards the lock like those of a login. */
+static bool check_current_password(struct request *request, const struct password_hasher *hasher,
+                                   const struct account *account, const char *password)
+{
+    if (account->locked_until > clock_wall_seconds()) {
+        problem_answer(request, PROBLEM_ACCOUNT_LOCKED, NULL);
+        return false;
+    }
+    bool outdated;
+    enum status status =
+        password_verify(hasher, account->password_hash, slice_of(password), &outdated);
+    if (status == STATUS_DENIED) {
+        auth_refuse_password(request, account);
+        return false;
+    }
+    if (status != STATUS_OK) {
+        problem_answer_status(request, status);
+        return false;
+    }
+    return true;
+}
+
+void auth_change_password(struct request *request)
+{
+    if (!tokens_require_user(request)) {
+        return;
+    }
+    const char *current = field_text(request, "current_password", FIELD_REQUIRED, 1, 1024);
+    const char *fresh = auth_password_field(request, "new_password");
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
+    struct account account;
+    struct password_hasher hasher = tokens_hasher(request);
+    if (!tokens_load_account(request, &account) ||
+        !check_current_password(request, &hasher, &account, current)) {
+        return;
+    }
+    const char *hash = NULL;
+    enum status status = password_hash(&hasher, request->arena, slice_of(fresh), &hash);
+    if (status == STATUS_OK) {
+        status = account_replace_password(request->app->storage, account.id, account.password_hash,
+                                          hash);
+    }
+    if (status == STATUS_OK) {
+        status = session_revoke_all(request->app->storage, account.id,
+                                    request->principal.session_id, clock_wall_seconds());
+    }
+    if (status == STATUS_CONFLICT) {
+        problem_answer(request, PROBLEM_CONFLICT, "The password was changed by another request");
+    } else if (status != STATUS_OK) {
+        problem_answer_status(request, status);
+    } else {
+        struct json_writer *json = response_json(request, 200);
+        json_write_object_begin(json);
+        json_write_member_text(json, "message", "Password changed");
+        json_write_object_end(json);
+    }
+}

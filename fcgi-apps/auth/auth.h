@@ -1,0 +1,80 @@
+/*
+ * auth: the program that logs people in and gives programs their keys.
+ *
+ * routes in main.c; login.c (register, login), sessions.c (refresh, logout, list, revoke),
+ * account.c (me, validate, change-password), api_keys.c; tokens.c makes tokens and the body that
+ * carries them.
+ */
+#ifndef AUTH_PROGRAM_H
+#define AUTH_PROGRAM_H
+
+#include "auth/password.h"
+#include "http/app.h"
+#include "http/request.h"
+#include "stores/accounts.h"
+#include "stores/sessions.h"
+
+/* login.c */
+void auth_register(struct request *request);
+void auth_login(struct request *request);
+/* Fields of a body that more than one route has; NULL after adding a field error (or absent). */
+const char *auth_password_field(struct request *request, const char *name);
+const char *auth_username_field(struct request *request);
+/* Counts a wrong password towards the lock and answers 401. */
+void auth_refuse_password(struct request *request, const struct account *account);
+
+/* sessions.c */
+void auth_refresh(struct request *request);
+void auth_logout(struct request *request);
+void auth_list_sessions(struct request *request);
+void auth_revoke_session(struct request *request);
+
+/* account.c */
+void auth_show_me(struct request *request);
+void auth_update_me(struct request *request);
+void auth_validate(struct request *request);
+void auth_change_password(struct request *request);
+
+/* api_keys.c */
+void auth_list_api_keys(struct request *request);
+void auth_create_api_key(struct request *request);
+void auth_revoke_api_key(struct request *request);
+
+/* --- tokens.c ------------------------------------------------------------------------------------ */
+
+/* A refresh token: 256 random bits as base64url. */
+#define REFRESH_TEXT_SIZE 44
+
+/* Makes a token's text and its row; sealed under `parent_text` (NULL for the first of a session). */
+enum status tokens_make_refresh(struct request *request, const char *parent_text,
+                                char text[REFRESH_TEXT_SIZE], struct session_token *out) MUST_CHECK;
+
+/* Answers with a new session of this account: token body, `http_status` 200 or 201. */
+void tokens_answer_new_session(struct request *request, const struct account *account,
+                               int http_status);
+
+/* Answers with the token body for an existing session and this refresh token. */
+void tokens_answer(struct request *request, const struct account *account, const char *session_id,
+                   const char *refresh_text, int http_status);
+
+/* Text of the child that was stored when its parent was used before; see SESSION_REPEATED. */
+enum status tokens_unseal_child(const char *parent_text, const struct session_token *child,
+                                char text[REFRESH_TEXT_SIZE]) MUST_CHECK;
+
+/* RFC 3339, or null for 0. */
+void tokens_write_time(struct json_writer *json, const char *name, int64_t seconds);
+
+/* The user object as docs/openapi.yaml describes it, as the value of the next member. */
+void tokens_write_user(struct json_writer *json, const struct account *account);
+
+/* The hasher with this program's settings. */
+struct password_hasher tokens_hasher(const struct request *request);
+
+/* Only a person who has logged in may go on, not a key: a key that could make keys would outlive
+ * its own revocation. False when 403 has been answered. */
+bool tokens_require_user(struct request *request);
+
+/* The user behind the principal; false when answered (keys of configuration have none: 403). */
+bool tokens_load_account(struct request *request, struct account *account);
+
+#endif
