@@ -1,0 +1,178 @@
+"""A running suite for tests: the five programs behind a private lighttpd, started by
+script/server on a free port with a state directory of its own."""
+import http.client
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("QUINTET_BUILD_DIR", ROOT / "build"))
+JWT_SECRET = "0123456789abcdef0123456789abcdef-jwt-for-tests"
+START_SECONDS = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Answer:
+    """Status, headers (lower-case names) and body of one response."""
+
+    def __init__(self, response, body):
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.all_headers = [(name.lower(), value) for name, value in response.getheaders()]
+        self.body = body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.body[:300]!r}>"
+
+
+class Suite:
+    def __init__(self, environment=None, state=None):
+        self.environment = environment or {}
+        self.own_state = state is None
+        self.state = pathlib.Path(state or tempfile.mkdtemp(prefix="quintet-test-"))
+        self.port = free_port()
+        self.metrics_port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.jwt_secret = JWT_SECRET
+        self.process = None
+        self.output = ""
+
+    def start_process(self):
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "QUINTET_BUILD_DIR": str(BUILD),
+            "QUINTET_CONFIG": "/dev/null",
+            "JWT_SECRET_KEY": self.jwt_secret,
+            "METRICS_PORT": str(self.metrics_port),
+            "RATE_LIMIT_ENABLED": "false",
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""),
+            "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", ""),
+            **self.environment,
+        }
+        self.process = subprocess.Popen(
+            [str(ROOT / "script/server"), "--no-build", "--port", str(self.port),
+             "--state", str(self.state)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        deadline = time.monotonic() + START_SECONDS
+        descriptor = self.process.stdout.fileno()
+        while "ready http://" not in self.output:
+            left = deadline - time.monotonic()
+            readable = left > 0 and select.select([descriptor], [], [], left)[0]
+            chunk = os.read(descriptor, 65536).decode(errors="replace") if readable else ""
+            if not chunk:
+                self.stop()
+                raise RuntimeError(f"suite did not start:\n{self.output}\n{self.logs()}")
+            self.output += chunk
+        return self
+
+    def logs(self):
+        texts = []
+        for path in sorted((self.state / "log").glob("*.log")):
+            texts.append(f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}")
+        return "\n".join(texts)
+
+    def log_lines(self):
+        path = self.state / "log" / "quintet.log"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(35)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process:
+            self.process.stdout.close()
+        if self.own_state:
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    def pids(self, program):
+        """Process ids of one program of this suite, found by its path in /proc."""
+        wanted = str(self.state / "run" / "programs" / f"{program}.fcgi")
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                if arguments and arguments[0].decode() == wanted:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def request(self, method, path, body=None, headers=None, token=None, timeout=30, raw=None,
+                port=None):
+        """One request on a connection of its own. `body` is sent as JSON, `raw` as it is."""
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            raw = json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
+        try:
+            connection.request(method, path, raw, headers)
+            response = connection.getresponse()
+            return Answer(response, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, body=None, **options):
+        return self.request("POST", path, body, **options)
+
+    def stream(self, path, body, token=None, headers=None, timeout=30):
+        """An open streaming response: (connection, response); the caller closes."""
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection.request("POST", path, json.dumps(body).encode(), headers)
+        return connection, connection.getresponse()
+
+    def register(self, **fields):
+        body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse battery",
+                **fields}
+        answer = self.post("/auth/register", body)
+        assert answer.status == 201, answer
+        return {**answer.json, "email": body["email"], "password": body["password"]}
+
+    def token(self):
+        return self.register()["access_token"]
+
+    def metrics(self):
+        """Samples of /metrics as {name{labels}: value}."""
+        samples = {}
+        for line in self.get("/metrics").body.decode().splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                samples[name] = float(value)
+        return samples
+
+
+def quote(text):
+    return urllib.parse.quote(text, safe="")

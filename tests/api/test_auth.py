@@ -1,0 +1,279 @@
+"""Logging in: what the auth program promises to people and to their programs."""
+import concurrent.futures
+import time
+
+import jwt
+import pytest
+
+
+def login(suite, person, password=None):
+    return suite.post("/auth/login", {"email": person["email"], "password": password or person["password"]})
+
+
+def test_register_answers_201_with_the_token_body(suite):
+    body = suite.register(name="Ada", username=f"ada{time.time_ns()}")
+    assert body["token_type"] == "bearer" and body["expires_in"] == 1800
+    assert body["requires_2fa"] is False and body["companies"] == [] and body["permissions"] == []
+    assert set(body["user"]) == {"id", "email", "username", "name", "is_active", "is_verified", "is_superuser",
+                                 "two_factor_enabled", "current_company_id", "created_at"}
+    claims = jwt.decode(body["access_token"], suite.jwt_secret, algorithms=["HS256"], audience="quintet")
+    assert {"sub", "sid", "jti", "iss", "aud", "iat", "exp"} <= set(claims)
+    assert jwt.get_unverified_header(body["access_token"])["typ"] == "at+jwt"
+
+
+def test_duplicate_address_is_409_in_any_case(suite):
+    person = suite.register()
+    answer = suite.post("/auth/register", {"email": person["email"].upper(), "password": "another password"})
+    assert answer.status == 409 and answer.json["code"] == "E400"
+
+
+@pytest.mark.parametrize("password,status", [("1234567", 422), ("12345678", 201), ("x" * 1024, 201), ("x" * 1025, 422)])
+def test_password_length_bounds(suite, password, status):
+    answer = suite.post("/auth/register", {"email": f"len{time.time_ns()}@example.com", "password": password})
+    assert answer.status == status
+
+
+def test_login_by_email_or_username(suite):
+    name = f"grace{time.time_ns()}"
+    person = suite.register(username=name)
+    assert login(suite, person).status == 200
+    assert suite.post("/auth/login", {"username": name, "password": person["password"]}).status == 200
+
+
+def test_wrong_password_and_unknown_user_get_the_same_answer(suite):
+    person = suite.register()
+    wrong = login(suite, person, "wrong password")
+    unknown = suite.post("/auth/login", {"email": "nobody@example.com", "password": "wrong password"})
+    assert wrong.status == unknown.status == 401
+    strip = lambda answer: {k: v for k, v in answer.json.items() if k not in ("correlation_id", "timestamp")}
+    assert strip(wrong) == strip(unknown)
+    assert wrong.headers["www-authenticate"] == "Bearer"
+
+
+def test_five_wrong_passwords_lock_and_a_right_one_is_refused_then(suite):
+    person = suite.register()
+    for _ in range(5):
+        assert login(suite, person, "wrong password").json["error"] == "invalid_credentials"
+    answer = login(suite, person)
+    assert answer.status == 401 and answer.json["error"] == "account_locked"
+    assert 1700 < answer.json["retry_after"] <= 1800
+
+
+def test_parallel_wrong_passwords_count_exactly(suite):
+    private = suite.start({"LOCKOUT_THRESHOLD": "8"})
+    person = private.register()
+    with concurrent.futures.ThreadPoolExecutor(7) as pool:
+        list(pool.map(lambda _: login(private, person, "wrong password"), range(7)))
+    assert login(private, person).status == 200
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: login(private, person, "wrong password"), range(8)))
+    assert login(private, person).json["error"] == "account_locked"
+
+
+def test_the_lock_survives_a_restart(suite):
+    first = suite.start()
+    first.own_state = False
+    person = first.register()
+    for _ in range(5):
+        login(first, person, "wrong password")
+    first.stop()
+    second = suite.start(state=first.state)
+    second.own_state = True
+    assert login(second, person).json["error"] == "account_locked"
+
+
+def refresh(suite, token):
+    return suite.post("/auth/refresh", {"refresh_token": token})
+
+
+def test_refresh_rotates_both_tokens(suite):
+    person = suite.register()
+    answer = refresh(suite, person["refresh_token"])
+    assert answer.status == 200
+    assert answer.json["refresh_token"] != person["refresh_token"]
+    assert suite.get("/auth/me", token=answer.json["access_token"]).status == 200
+
+
+def test_immediate_parent_gets_the_same_child_again(suite):
+    person = suite.register()
+    first = refresh(suite, person["refresh_token"]).json["refresh_token"]
+    again = refresh(suite, person["refresh_token"])
+    assert again.status == 200 and again.json["refresh_token"] == first
+
+
+def test_refresh_reuse_revokes_family(suite):
+    person = suite.register()
+    child = refresh(suite, person["refresh_token"]).json
+    grandchild = refresh(suite, child["refresh_token"]).json
+    assert refresh(suite, person["refresh_token"]).status == 401
+    assert refresh(suite, grandchild["refresh_token"]).status == 401
+    assert suite.get("/auth/me", token=grandchild["access_token"]).status == 401
+
+
+def test_parallel_refreshes_of_one_token_give_one_child(suite):
+    person = suite.register()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: refresh(suite, person["refresh_token"]), range(16)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.json["refresh_token"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("token", ["x", "", "a" * 513, "ümlaut", 5, None])
+def test_bad_refresh_tokens_are_4xx(suite, token):
+    assert refresh(suite, token).status in (401, 422)
+
+
+def test_logout_kills_the_access_token_and_the_family(suite):
+    person = suite.register()
+    assert suite.post("/auth/logout", token=person["access_token"]).status == 200
+    assert suite.get("/auth/me", token=person["access_token"]).status == 401
+    assert refresh(suite, person["refresh_token"]).status == 401
+
+
+def test_logout_all_ends_every_session_of_that_user_only(suite):
+    person, other = suite.register(), suite.register()
+    second = login(suite, person).json
+    assert suite.post("/auth/logout?all=true", token=second["access_token"]).status == 200
+    assert suite.get("/auth/me", token=person["access_token"]).status == 401
+    assert suite.get("/auth/me", token=other["access_token"]).status == 200
+
+
+def test_change_password_revokes_other_sessions(suite):
+    person = suite.register()
+    other = login(suite, person).json
+    body = {"current_password": person["password"], "new_password": "a much better one"}
+    assert suite.post("/auth/change-password", body, token=person["access_token"]).status == 200
+    assert suite.get("/auth/me", token=person["access_token"]).status == 200
+    assert suite.get("/auth/me", token=other["access_token"]).status == 401
+    assert login(suite, person).status == 401
+    assert login(suite, person, "a much better one").status == 200
+
+
+def test_change_password_needs_the_current_one(suite):
+    person = suite.register()
+    body = {"current_password": "not it at all", "new_password": "a much better one"}
+    assert suite.post("/auth/change-password", body, token=person["access_token"]).status == 401
+    assert login(suite, person).status == 200
+
+
+def test_me_shows_and_changes_the_profile(suite):
+    person = suite.register()
+    name = f"user{time.time_ns()}"
+    answer = suite.request("PATCH", "/auth/me", {"name": "Linus", "username": name}, token=person["access_token"])
+    assert answer.status == 200 and answer.json["name"] == "Linus" and answer.json["username"] == name
+    assert suite.get("/auth/me", token=person["access_token"]).json == answer.json
+    other = suite.register()
+    assert suite.request("PATCH", "/auth/me", {"username": name}, token=other["access_token"]).status == 409
+
+
+def test_validate_tells_the_user_or_false(suite):
+    person = suite.register()
+    answer = suite.post("/auth/validate", {"token": person["access_token"]})
+    assert answer.json["valid"] is True and answer.json["user"]["email"] == person["email"]
+    assert suite.post("/auth/validate", {"token": "nonsense"}).json == {"valid": False}
+
+
+def test_sessions_are_listed_and_ended_one_by_one(suite):
+    person = suite.register()
+    second = login(suite, person).json
+    sessions = suite.get("/auth/sessions", token=person["access_token"]).json["sessions"]
+    assert len(sessions) == 2 and sum(entry["is_current"] for entry in sessions) == 1
+    other = next(entry["id"] for entry in sessions if not entry["is_current"])
+    assert suite.request("DELETE", f"/auth/sessions/{other}", token=person["access_token"]).status == 204
+    assert suite.get("/auth/me", token=second["access_token"]).status == 401
+    stranger = suite.token()
+    mine = next(entry["id"] for entry in sessions if entry["is_current"])
+    assert suite.request("DELETE", f"/auth/sessions/{mine}", token=stranger).status == 404
+
+
+# --- API keys -----------------------------------------------------------------------------------
+
+def make_key(suite, token, **fields):
+    answer = suite.post("/auth/api-keys", {"name": "test", **fields}, token=token)
+    assert answer.status == 201, answer
+    return answer.json
+
+
+def test_api_key_is_shown_once_and_works_until_revoked(suite):
+    token = suite.token()
+    key = make_key(suite, token)
+    assert key["key"].startswith(f"qk_{key['id']}_")
+    assert suite.get("/auth/me", headers={"X-API-Key": key["key"]}).status == 200
+    listed = suite.get("/auth/api-keys", token=token).json["api_keys"]
+    assert [entry["id"] for entry in listed] == [key["id"]] and "key" not in listed[0]
+    assert suite.request("DELETE", f"/auth/api-keys/{key['id']}", token=token).status == 204
+    answer = suite.get("/auth/me", headers={"X-API-Key": key["key"]})
+    assert answer.status == 401 and answer.json["error"] == "invalid_api_key"
+
+
+def test_api_key_works_as_bearer_on_v1_routes_only(suite):
+    key = make_key(suite, suite.token())["key"]
+    assert suite.get("/v1/models", token=key).status == 200
+    assert suite.get("/auth/me", token=key).status == 401
+
+
+def test_a_key_cannot_make_or_list_keys(suite):
+    key = make_key(suite, suite.token())["key"]
+    assert suite.post("/auth/api-keys", {"name": "more"}, headers={"X-API-Key": key}).status == 403
+    assert suite.get("/auth/api-keys", headers={"X-API-Key": key}).status == 403
+
+
+def test_strangers_cannot_revoke_a_key(suite):
+    key = make_key(suite, suite.token())
+    assert suite.request("DELETE", f"/auth/api-keys/{key['id']}", token=suite.token()).status == 404
+    assert suite.get("/auth/me", headers={"X-API-Key": key["key"]}).status == 200
+
+
+@pytest.mark.parametrize("key", ["x", "qk_", "qk_0123456789abcdef_", "qk_" + "0" * 16 + "_" + "A" * 43, "a" * 9000])
+def test_wrong_keys_are_401(suite, key):
+    assert suite.get("/auth/me", headers={"X-API-Key": key}).status in (400, 401, 431)
+
+
+def test_keys_of_the_configuration(suite):
+    private = suite.start({"API_KEYS": "sk-test-one-000000,sk-test-two-000000"})
+    assert private.get("/v1/models", headers={"X-API-Key": "sk-test-two-000000"}).status == 200
+    assert private.get("/v1/models", headers={"X-API-Key": "sk-test-three-0000"}).status == 401
+    assert private.get("/auth/me", headers={"X-API-Key": "sk-test-two-000000"}).status == 403
+
+
+# --- Access tokens ------------------------------------------------------------------------------
+
+NO_KEY = object()
+
+
+def mint(suite, claims=None, headers=None, secret=None, algorithm="HS256", drop=()):
+    person = suite.register()
+    body = jwt.decode(person["access_token"], options={"verify_signature": False})
+    body.update(claims or {})
+    for name in drop:
+        del body[name]
+    key = None if secret is NO_KEY else secret or suite.jwt_secret
+    return jwt.encode(body, key, algorithm, headers={"typ": "at+jwt", **(headers or {})})
+
+
+def test_a_token_minted_with_the_same_secret_is_accepted(suite):
+    assert suite.get("/auth/me", token=mint(suite)).status == 200
+
+
+BAD_TOKENS = {
+    "wrong_secret": dict(secret="f" * 48), "wrong_type": dict(headers={"typ": "JWT"}),
+    "other_algorithm": dict(algorithm="HS512"), "none_algorithm": dict(algorithm="none", secret=NO_KEY),
+    "wrong_issuer": dict(claims={"iss": "somebody"}), "wrong_audience": dict(claims={"aud": "somebody"}),
+    "expired": dict(claims={"exp": int(time.time()) - 3600}), "future": dict(claims={"iat": int(time.time()) + 3600}),
+    "critical": dict(headers={"crit": ["x"], "x": 1}), "no_subject": dict(drop=["sub"]), "no_jti": dict(drop=["jti"]),
+    "no_expiry": dict(drop=["exp"]), "unknown_user": dict(claims={"sub": "00000000-0000-4000-8000-000000000000"}),
+    "unknown_session": dict(claims={"sid": "00000000-0000-4000-8000-000000000000"}),
+    "embedded_key": dict(headers={"jwk": {"kty": "oct", "k": "AAAA"}}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TOKENS)
+def test_bad_access_tokens_are_401(suite, name):
+    answer = suite.get("/auth/me", token=mint(suite, **BAD_TOKENS[name]))
+    assert answer.status == 401
+    assert answer.json["error"] == ("credential_expired" if name == "expired" else "invalid_credentials")
+
+
+def test_auth_can_be_switched_off_in_development(suite):
+    private = suite.start({"ENABLE_AUTH": "false"})
+    assert private.get("/v1/models").status == 200

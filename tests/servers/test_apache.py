@@ -1,0 +1,17 @@
+"""The suite behind Apache with mod_fcgid, configured as docs/deploying.md says. A process serves one
+request at a time here, so a stream occupies one."""
+import pytest
+
+from conftest import Apache
+from promises import Promises
+
+
+@pytest.fixture
+def server(started):
+    return started(Apache)
+
+
+class TestApache(Promises):
+    leave_seconds = 5  # the second event after the client has left
+    encoded_slash_status = 404
+    nul_status = 404
