@@ -1,0 +1,82 @@
+/*
+ * charts: chart -> pane (0 to 100) -> series -> points, within one owner.
+ *
+ * routes in routes.h; charts.c (the chart itself), series_write.c (points in), series_read.c (a
+ * series as a whole), history.c (pages of its points), inputs.c (what their requests share).
+ */
+#ifndef CHARTS_PROGRAM_H
+#define CHARTS_PROGRAM_H
+
+#include "http/app.h"
+#include "http/request.h"
+#include "stores/charts.h"
+#include "stores/series.h"
+
+#define CHARTS_PANE_MAXIMUM    100
+#define CHARTS_OPTIONS_MAXIMUM ((size_t)256 << 10) /* bytes */
+
+/* charts.c */
+void charts_list(struct request *request);
+void charts_create(struct request *request);
+void charts_show(struct request *request);
+void charts_set_options(struct request *request);
+void charts_delete(struct request *request);
+
+/* series_write.c */
+void charts_replace_series(struct request *request);
+void charts_extend_series(struct request *request);
+void charts_delete_series(struct request *request);
+
+/* --- series_read.c ---------------------------------------------------------------------------- */
+
+void charts_show_series(struct request *request);
+
+/* The whole series, or its newest part if it has CHUNK_SIZE_THRESHOLD points or more. */
+struct series_window charts_series_window(const struct request *request);
+/* The object of such a read, as the next value. */
+void charts_write_series(struct request *request, struct json_writer *json,
+                         const struct series_range *range);
+/* Member "data", in one allocation. */
+void charts_write_points(struct json_writer *json, const struct series_range *range);
+/* Members "chunkInfo", "hasMoreBefore", "hasMoreAfter". */
+void charts_write_place(struct json_writer *json, const struct series_range *range);
+
+/* A read of a series is the same until its version changes: answers 304 if the client has that
+ * version already. True when the request has been answered. */
+bool charts_answer_unchanged(struct request *request, const struct series_key *key);
+/* Headers of such a read. */
+void charts_add_version(struct request *request, const struct series *series);
+
+/* --- history.c -------------------------------------------------------------------------------- */
+
+void charts_show_history(struct request *request);
+void charts_query_history(struct request *request);
+
+/* --- inputs.c --------------------------------------------------------------------------------- */
+
+/* {chart_id}, if it is an id and the principal may use that chart; otherwise the request has been
+ * answered and NULL is returned. */
+const char *charts_chart_id(struct request *request);
+
+/* False when the request has been answered: 422 too long, 400 other characters than an id has. */
+bool charts_check_id(struct request *request, const char *source, const char *name,
+                     const char *value);
+
+/* {chart_id} and {series_id}, and {pane_id} where the route has one. False when answered. */
+bool charts_series_key(struct request *request, struct series_key *key);
+
+/* The spelling of a member that the body uses: `snake` unless only `camel` is there. */
+const char *charts_member_name(const struct request *request, const char *snake, const char *camel);
+
+/* Checks the text of an options object: size and numbers. Adds a field error if it does not fit. */
+void charts_check_options(struct request *request, const char *location, struct slice text);
+
+/* A request for a chart or series that is not there: 404, or what the failure means. `key->id`
+ * NULL: only the chart was asked for. */
+void charts_answer_failure(struct request *request, const struct series_key *key,
+                           enum status status);
+
+/* An answer above the limit of a body is the client's to divide. */
+void charts_check_answer(struct request *request);
+
+#endif

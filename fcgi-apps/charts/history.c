@@ -1,0 +1,204 @@
+/*
+ * charts/history: pages of the points of a series, by time.
+ *
+ * before_time and `to` bound a page above (exclusive, inclusive), after_time and `from` below. A
+ * page is filled from its upper bound downwards, or from the newest point where there is none;
+ * with a lower bound alone from that one upwards, so that a client can walk either way.
+ */
+#include <math.h>
+
+#include "charts.h"
+#include "http/fields.h"
+
+#define COUNT_DEFAULT 500
+#define COUNT_MAXIMUM 10000
+
+/* A number of the query (GET) or of the body (POST). */
+struct number {
+    const char *snake;
+    const char *camel;
+    bool is_given;
+    double value;
+};
+
+struct page {
+    struct number count;
+    struct number before;
+    struct number after;
+    struct number from;
+    struct number to;
+};
+
+static void refuse_number(struct request *request, const struct number *number, const char *type)
+{
+    problem_add_field(request, request->json != NULL ? "body" : "query", number->snake,
+                      "Input should be a valid integer", type);
+}
+
+static void read_number(struct request *request, struct number *number)
+{
+    bool is_valid;
+    if (request->json != NULL) {
+        const char *name = charts_member_name(request, number->snake, number->camel);
+        const struct json_node *node = json_member(request->json, name);
+        number->is_given = node != NULL && json_node_kind(node) != JSON_NULL;
+        is_valid = json_get_double(node, &number->value);
+    } else {
+        struct slice text;
+        number->is_given = request_query(request, number->snake, &text) ||
+                           request_query(request, number->camel, &text);
+        is_valid = number->is_given && text_parse_double(text, &number->value) == STATUS_OK;
+    }
+    if (number->is_given && (!is_valid || !isfinite(number->value))) {
+        refuse_number(request, number, "int_parsing");
+        number->is_given = false;
+    }
+}
+
+static bool has_fraction(const struct number *number)
+{
+    return number->is_given && floor(number->value) != number->value;
+}
+
+static bool check_time(struct request *request, const struct number *time)
+{
+    const char *message = NULL;
+    if (!time->is_given || (time->value >= 0 && time->value <= POINT_TIME_MAXIMUM)) {
+        return true;
+    }
+    if (time->value < 0) {
+        message = arena_format(request->arena, "%s must be >= 0", time->camel);
+    } else {
+        message = arena_format(request->arena, "%s exceeds maximum allowed timestamp", time->camel);
+    }
+    problem_answer(request, PROBLEM_INVALID_REQUEST, message);
+    return false;
+}
+
+/* False when answered: first what is no number at all, then what is out of range. */
+static bool read_page(struct request *request, struct page *page)
+{
+    *page = (struct page){
+        .count = {.snake = "count", .camel = "count"},
+        .before = {.snake = "before_time", .camel = "beforeTime"},
+        .after = {.snake = "after_time", .camel = "afterTime"},
+        .from = {.snake = "from", .camel = "from"},
+        .to = {.snake = "to", .camel = "to"},
+    };
+    struct number *numbers[] = {&page->count, &page->before, &page->after, &page->from, &page->to};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        read_number(request, numbers[i]);
+    }
+    if (has_fraction(&page->count)) {
+        refuse_number(request, &page->count, "int_from_float");
+    }
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return false;
+    }
+    if (page->count.is_given && (page->count.value < 1 || page->count.value > COUNT_MAXIMUM)) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "count must be between 1 and 10000");
+        return false;
+    }
+    for (size_t i = 1; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (!check_time(request, numbers[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct series_window window_of(const struct page *page)
+{
+    struct series_window window = {
+        .from = SERIES_FROM_START,
+        .before = SERIES_TO_END,
+        .limit = page->count.is_given ? (int64_t)page->count.value : COUNT_DEFAULT,
+    };
+    if (page->from.is_given) {
+        window.from = page->from.value;
+    }
+    if (page->after.is_given) {
+        /* "After" is from the next number on. */
+        window.from = fmax(window.from, nextafter(page->after.value, INFINITY));
+    }
+    if (page->to.is_given) {
+        window.before = nextafter(page->to.value, INFINITY);
+    }
+    if (page->before.is_given) {
+        window.before = fmin(window.before, page->before.value);
+    }
+    bool has_lower = page->from.is_given || page->after.is_given;
+    window.oldest_first = has_lower && !page->to.is_given && !page->before.is_given;
+    return window;
+}
+
+/* Times are whole seconds, but a series with points inside of seconds could not be walked by
+ * those: it takes fractions. False when answered. */
+static bool check_fractions(struct request *request, const struct page *page, bool are_allowed)
+{
+    const struct number *times[] = {&page->before, &page->after, &page->from, &page->to};
+    for (size_t i = 0; i < sizeof times / sizeof times[0] && !are_allowed; i++) {
+        if (has_fraction(times[i])) {
+            refuse_number(request, times[i], "int_from_float");
+        }
+    }
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return false;
+    }
+    return true;
+}
+
+/* False when a failure has been answered. */
+static bool answer_page(struct request *request, const struct series_key *key,
+                        const struct page *page, struct series_range *range)
+{
+    struct series_window window = window_of(page);
+    enum status status = series_read(request->app->storage, request->arena, key, &window, range);
+    bool are_fractions_allowed = status == STATUS_OK && range->series.has_fractions;
+    if ((status == STATUS_OK || status == STATUS_NOT_FOUND) &&
+        !check_fractions(request, page, are_fractions_allowed)) {
+        return false;
+    }
+    if (status != STATUS_OK) {
+        charts_answer_failure(request, key, status);
+        return false;
+    }
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    json_write_member_text(json, "seriesId", key->id);
+    charts_write_points(json, range);
+    charts_write_place(json, range);
+    json_write_member_integer(json, "totalCount", range->series.point_count);
+    json_write_object_end(json);
+    return true;
+}
+
+void charts_show_history(struct request *request)
+{
+    struct series_key key;
+    struct page page;
+    struct series_range range;
+    if (charts_series_key(request, &key) && read_page(request, &page) &&
+        !charts_answer_unchanged(request, &key) && answer_page(request, &key, &page, &range)) {
+        charts_add_version(request, &range.series);
+    }
+}
+
+void charts_query_history(struct request *request)
+{
+    struct series_key key;
+    if (!charts_series_key(request, &key)) {
+        return;
+    }
+    const char *pane = charts_member_name(request, "pane_id", "paneId");
+    const char *series = charts_member_name(request, "series_id", "seriesId");
+    key.pane = field_integer(request, pane, FIELD_REQUIRED, 0, CHARTS_PANE_MAXIMUM, 0);
+    key.id = field_text(request, series, FIELD_REQUIRED, 1, 128);
+    struct page page;
+    struct series_range range;
+    if (read_page(request, &page) && charts_check_id(request, "body", "series_id", key.id)) {
+        (void)answer_page(request, &key, &page, &range);
+    }
+}

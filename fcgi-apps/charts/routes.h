@@ -1,0 +1,34 @@
+/*
+ * charts/routes: the route table of the charts program; in a header so that tests of the handlers
+ * run the same one.
+ */
+#ifndef CHARTS_ROUTES_H
+#define CHARTS_ROUTES_H
+
+#include "charts.h"
+
+static const struct route charts_routes[] = {
+    {HTTP_GET, "/api/charts", charts_list, FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_POST, "/api/charts/{chart_id}", charts_create, FAMILY_CHARTS, ACCESS_PRINCIPAL,
+     BODY_JSON_OPTIONAL, 0},
+    {HTTP_GET, "/api/charts/{chart_id}", charts_show, FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE,
+     0},
+    {HTTP_PUT, "/api/charts/{chart_id}", charts_set_options, FAMILY_CHARTS, ACCESS_PRINCIPAL,
+     BODY_JSON, 0},
+    {HTTP_DELETE, "/api/charts/{chart_id}", charts_delete, FAMILY_CHARTS, ACCESS_PRINCIPAL,
+     BODY_NONE, 0},
+    {HTTP_POST, "/api/charts/{chart_id}/data/{series_id}", charts_replace_series, FAMILY_CHARTS,
+     ACCESS_PRINCIPAL, BODY_JSON_TEXT, ROUTE_INGEST},
+    {HTTP_PATCH, "/api/charts/{chart_id}/data/{series_id}", charts_extend_series, FAMILY_CHARTS,
+     ACCESS_PRINCIPAL, BODY_JSON_TEXT, ROUTE_INGEST},
+    {HTTP_GET, "/api/charts/{chart_id}/data/{pane_id}/{series_id}", charts_show_series,
+     FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_DELETE, "/api/charts/{chart_id}/data/{pane_id}/{series_id}", charts_delete_series,
+     FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/api/charts/{chart_id}/history/{pane_id}/{series_id}", charts_show_history,
+     FAMILY_HISTORY, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_POST, "/api/charts/{chart_id}/history", charts_query_history, FAMILY_HISTORY,
+     ACCESS_PRINCIPAL, BODY_JSON, 0},
+};
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * stores/charts: see the header.
+ */
+#include "stores/charts.h"
+
+#include "stores/rows.h"
+
+static enum status read_chart(struct storage_statement *statement, struct arena *arena, void *item)
+{
+    struct chart *chart = item;
+    const char *options = storage_copy_text(statement, 2, arena);
+    *chart = (struct chart){
+        .number = storage_integer(statement, 0),
+        .id = storage_copy_text(statement, 1, arena),
+        .options = slice_of(options),
+        .created_at = storage_integer(statement, 3),
+        .updated_at = storage_integer(statement, 4),
+        .series_count = storage_integer(statement, 5),
+    };
+    return storage_status(statement);
+}
+
+enum status chart_find(struct storage *storage, struct arena *arena, const char *owner,
+                       const char *id, struct chart *out)
+{
+    struct storage_statement *statement;
+    enum status status =
+        rows_find(storage, "chart_find", &statement, ROW_TEXT(owner), ROW_TEXT(id));
+    if (status == STATUS_OK) {
+        status = read_chart(statement, arena, out);
+    }
+    storage_finish(statement);
+    return status;
+}
+
+enum status chart_create(struct storage *storage, struct arena *arena, const char *owner,
+                         const char *id, struct slice options, int64_t now, struct chart *out)
+{
+    /* Clients say this at every start, so most times there is nothing to write. */
+    enum status status = chart_find(storage, arena, owner, id, out);
+    if (status != STATUS_NOT_FOUND) {
+        return status;
+    }
+    const char *text = arena_copy(arena, options.data, options.length);
+    if (text == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    status = rows_change(storage, "chart_insert", NULL, ROW_TEXT(owner), ROW_TEXT(id),
+                         ROW_TEXT(text), ROW_INTEGER(now));
+    return status == STATUS_OK ? chart_find(storage, arena, owner, id, out) : status;
+}
+
+struct options_change {
+    const char *owner;
+    const char *id;
+    struct slice options;
+    int64_t now;
+};
+
+static enum status work_set_options(struct storage_connection *connection, void *context)
+{
+    const struct options_change *change = context;
+    struct storage_statement *statement;
+    enum status status = storage_prepare(connection, "chart_set_options", &statement);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    storage_bind_text(statement, 1, change->owner);
+    storage_bind_text(statement, 2, change->id);
+    storage_bind_slice(statement, 3, change->options);
+    storage_bind_integer(statement, 4, change->now);
+    status = storage_execute(statement);
+    if (status == STATUS_OK && storage_changes(connection) == 0) {
+        return STATUS_NOT_FOUND;
+    }
+    return status;
+}
+
+enum status chart_set_options(struct storage *storage, const char *owner, const char *id,
+                              struct slice options, int64_t now)
+{
+    struct options_change change = {.owner = owner, .id = id, .options = options, .now = now};
+    return rows_transaction(storage, work_set_options, &change);
+}
+
+enum status chart_delete(struct storage *storage, const char *owner, const char *id)
+{
+    int64_t changes;
+    enum status status =
+        rows_change(storage, "chart_delete", &changes, ROW_TEXT(owner), ROW_TEXT(id));
+    return status == STATUS_OK && changes == 0 ? STATUS_NOT_FOUND : status;
+}
+
+enum status chart_list(struct storage *storage, struct arena *arena, const char *owner,
+                       int64_t limit, int64_t offset, struct chart **out, size_t *count,
+                       int64_t *total)
+{
+    struct storage_statement *statement;
+    enum status status = rows_find(storage, "chart_count", &statement, ROW_TEXT(owner));
+    if (status == STATUS_OK) {
+        *total = storage_integer(statement, 0);
+    }
+    storage_finish(statement);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    void *items;
+    status = rows_list(storage, "chart_list", arena, read_chart, sizeof(struct chart), &items,
+                       count, ROW_TEXT(owner), ROW_INTEGER(limit), ROW_INTEGER(offset));
+    *out = items;
+    return status;
+}

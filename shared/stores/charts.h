@@ -1,0 +1,45 @@
+/*
+ * stores/charts: charts, each an id chosen by the client and its options, within an owner.
+ *
+ * An owner (principal.h) sees and reaches nothing of another owner; every function takes it. Times
+ * are wall milliseconds; results live in the arena given. The points are in stores/series.
+ */
+#ifndef STORES_CHARTS_H
+#define STORES_CHARTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "storage/storage.h"
+
+struct chart {
+    int64_t number;
+    const char *id;
+    struct slice options; /* a JSON object as the client spelled it */
+    int64_t created_at;
+    int64_t updated_at; /* of the chart's last write, also to a series */
+    int64_t series_count;
+};
+
+/* Makes the chart unless it is there already; *out is what is stored then. */
+enum status chart_create(struct storage *storage, struct arena *arena, const char *owner,
+                         const char *id, struct slice options, int64_t now,
+                         struct chart *out) MUST_CHECK;
+
+/* STATUS_NOT_FOUND. */
+enum status chart_find(struct storage *storage, struct arena *arena, const char *owner,
+                       const char *id, struct chart *out) MUST_CHECK;
+enum status chart_set_options(struct storage *storage, const char *owner, const char *id,
+                              struct slice options, int64_t now) MUST_CHECK;
+/* With all its series. */
+enum status chart_delete(struct storage *storage, const char *owner, const char *id) MUST_CHECK;
+
+/* In the order of their ids; *total counts all of them. */
+enum status chart_list(struct storage *storage, struct arena *arena, const char *owner,
+                       int64_t limit, int64_t offset, struct chart **out, size_t *count,
+                       int64_t *total) MUST_CHECK;
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * stores/point_time: see the header.
+ */
+#include "stores/point_time.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "stores/points.h"
+
+static enum status refuse(const char **message, const char *text)
+{
+    *message = text;
+    return STATUS_INVALID;
+}
+
+static enum status check_range(double seconds, const char **message)
+{
+    if (seconds < 0) {
+        return refuse(message, "Timestamp must not be negative");
+    }
+    if (seconds > POINT_TIME_MAXIMUM) {
+        return refuse(message, "Timestamp exceeds the maximum allowed timestamp");
+    }
+    return STATUS_OK;
+}
+
+static void spell(struct point_time *time)
+{
+    time->spelling_length = text_format_double(time->seconds, time->spelling);
+}
+
+static bool is_only_digits(struct slice text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum status read_number(struct slice text, struct point_time *out, const char **message)
+{
+    double number;
+    enum status status = text_parse_double(text, &number);
+    if (status != STATUS_OK) {
+        return status == STATUS_INVALID ? refuse(message, "Timestamp must be finite") : status;
+    }
+    bool is_milliseconds = number > POINT_TIME_MAXIMUM;
+    /* Adding 0 makes 0 of -0. */
+    out->seconds = is_milliseconds ? number / 1000 : number + 0.0;
+    status = check_range(out->seconds, message);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    out->has_fraction = floor(out->seconds) != out->seconds;
+    if (is_milliseconds || (!out->has_fraction && !is_only_digits(text))) {
+        spell(out);
+    }
+    return STATUS_OK;
+}
+
+static enum status set_date(struct point_time *out, int64_t year, int64_t month, int64_t day,
+                            const char **message)
+{
+    int64_t seconds = INT64_MIN;
+    if (year >= 0 && year <= 9999 && month >= 1 && month <= 12 && day >= 1 && day <= 31) {
+        seconds = clock_seconds_of_date((int)year, (int)month, (int)day);
+    }
+    if (seconds == INT64_MIN) {
+        return refuse(message, "Timestamp is not a date");
+    }
+    out->seconds = (double)seconds;
+    spell(out);
+    return check_range(out->seconds, message);
+}
+
+static bool read_digits(const char *text, size_t length, int64_t *number)
+{
+    struct slice digits = {.data = text, .length = length};
+    return is_only_digits(digits) && text_parse_integer(digits, number) == STATUS_OK;
+}
+
+static enum status read_text(struct slice quoted, struct point_time *out, const char **message)
+{
+    int64_t year;
+    int64_t month;
+    int64_t day;
+    const char *text = quoted.data + 1;
+    if (quoted.length != sizeof("YYYY-MM-DD") + 1 || text[4] != '-' || text[7] != '-' ||
+        !read_digits(text, 4, &year) || !read_digits(text + 5, 2, &month) ||
+        !read_digits(text + 8, 2, &day)) {
+        return refuse(message, "Timestamp is not a date");
+    }
+    return set_date(out, year, month, day, message);
+}
+
+/* The three members in any order, each once, and nothing else. */
+static enum status read_object(struct slice text, struct point_time *out, const char **message)
+{
+    static const char *const names[] = {"year", "month", "day"};
+    int64_t parts[] = {-1, -1, -1};
+    struct json_scanner scanner;
+    struct json_value value;
+    struct slice name;
+    bool first = true;
+    json_scan_start(&scanner, text);
+    enum status status = json_scan_enter_object(&scanner);
+    while (status == STATUS_OK) {
+        status = json_scan_next_member(&scanner, &first, &name, &value);
+        if (status != STATUS_OK) {
+            break;
+        }
+        size_t part = 0;
+        while (part < 3 && !slice_equals(name, names[part])) {
+            part++;
+        }
+        if (part == 3 || parts[part] >= 0 || value.kind != JSON_NUMBER ||
+            text_parse_integer(value.text, &parts[part]) != STATUS_OK || parts[part] < 0) {
+            return refuse(message, "Timestamp is not a date");
+        }
+    }
+    if (status != STATUS_NOT_FOUND) {
+        return refuse(message, "Timestamp is not a date");
+    }
+    return set_date(out, parts[0], parts[1], parts[2], message);
+}
+
+enum status point_time_read(const struct json_value *value, struct point_time *out,
+                            const char **message)
+{
+    *out = (struct point_time){0};
+    switch (value->kind) {
+    case JSON_NUMBER:
+        return read_number(value->text, out, message);
+    case JSON_STRING:
+        return read_text(value->text, out, message);
+    case JSON_OBJECT:
+        return read_object(value->text, out, message);
+    case JSON_NULL:
+        return refuse(message, "Timestamp is missing (required 'time' field)");
+    default:
+        return refuse(message, "Timestamp must be numeric or a date");
+    }
+}

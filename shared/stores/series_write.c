@@ -1,0 +1,386 @@
+/*
+ * stores/series_write: replacing, appending and correcting the points of a series.
+ *
+ * All three are one merge of new points into blocks, in the order of time. Each touched block is
+ * taken apart, merged with the new points that fall before the next block, and written again; what
+ * does not fit becomes further blocks. Behind the newest point blocks are filled up, so that a
+ * series that only grows has full blocks; a block in the middle that overflows is halved, so that
+ * it has room for the next insertion. Inserted points raise first_index of all later blocks:
+ * *shift* counts them, and blocks that are not touched are shifted by one statement for each run of
+ * them.
+ *
+ * The points are encoded to blocks inside the transaction, for it depends on the last block how
+ * they are cut; that is a copy of their text, which the database makes once more anyway.
+ */
+#include <string.h>
+
+#include "base/memory.h"
+#include "stores/rows.h"
+#include "stores/series.h"
+#include "stores/series_block.h"
+
+struct writer {
+    struct storage_connection *connection;
+    int64_t series;
+    const struct point *points; /* not yet written */
+    size_t count;
+    int64_t added;      /* points that were not there before */
+    double unshifted;   /* blocks from this time on have not been shifted yet */
+    double after_block; /* first time of the block after the present one */
+    bool is_last_block;
+    struct series_encoder encoder;
+    struct buffer old; /* copies of times, starts and payload of the present block */
+};
+
+#define OLD_MAXIMUM ((size_t)SERIES_BLOCK_POINTS * (POINT_TEXT_MAXIMUM + 16))
+
+/* --- Blocks ------------------------------------------------------------------------------- */
+
+/* Writes a run of at most SERIES_BLOCK_POINTS as a new block, or over the block `number`. */
+static enum status put_block(struct writer *writer, int64_t number, const struct point *points,
+                             size_t count, int64_t first_index)
+{
+    struct series_block block;
+    enum status status = series_encoder_run(&writer->encoder, points, count, &block);
+    struct storage_statement *statement = NULL;
+    if (status == STATUS_OK) {
+        status = storage_prepare(writer->connection,
+                                 number != 0 ? "series_block_update" : "series_block_insert",
+                                 &statement);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    storage_bind_integer(statement, 1, number != 0 ? number : writer->series);
+    storage_bind_double(statement, 2, points[0].time);
+    storage_bind_double(statement, 3, points[count - 1].time);
+    storage_bind_integer(statement, 4, first_index);
+    storage_bind_integer(statement, 5, (int64_t)count);
+    storage_bind_blob(statement, 6, block.times.data, block.times.length);
+    storage_bind_blob(statement, 7, block.starts.data, block.starts.length);
+    storage_bind_blob(statement, 8, block.payload.data, block.payload.length);
+    return storage_execute(statement);
+}
+
+/* Writes any number of points as blocks of at most `size`, the first over the block `number`. */
+static enum status put_blocks(struct writer *writer, int64_t number, const struct point *points,
+                              size_t count, int64_t first_index, size_t size)
+{
+    enum status status = STATUS_OK;
+    while (count > 0 && status == STATUS_OK) {
+        size_t part = count < size ? count : size;
+        status = put_block(writer, number, points, part, first_index);
+        number = 0;
+        points += part;
+        count -= part;
+        first_index += (int64_t)part;
+    }
+    return status;
+}
+
+/* Blocks between the last touched one and `until`. */
+static enum status shift_blocks(struct writer *writer, double until)
+{
+    if (writer->added == 0 || writer->unshifted >= until) {
+        return STATUS_OK;
+    }
+    struct storage_statement *statement;
+    enum status status = storage_prepare(writer->connection, "series_shift", &statement);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    storage_bind_integer(statement, 1, writer->series);
+    storage_bind_integer(statement, 2, writer->added);
+    storage_bind_double(statement, 3, writer->unshifted);
+    storage_bind_double(statement, 4, until);
+    return storage_execute(statement);
+}
+
+/* --- Merging ------------------------------------------------------------------------------ */
+
+/* Keeps what the row holds, for the row ends before it is written again. */
+static enum status keep_block(struct writer *writer, struct series_block *block)
+{
+    struct buffer *old = &writer->old;
+    buffer_reset(old);
+    size_t length = block->times.length + block->starts.length + block->payload.length;
+    char *copy = buffer_reserve(old, length);
+    if (copy == NULL) {
+        return old->status;
+    }
+    struct slice *parts[] = {&block->times, &block->starts, &block->payload};
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(copy, parts[i]->data, parts[i]->length);
+        parts[i]->data = copy;
+        copy += parts[i]->length;
+    }
+    buffer_commit(old, length);
+    return STATUS_OK;
+}
+
+static enum status take_point(const struct series_block *block, size_t index, struct point *out)
+{
+    struct slice text;
+    enum status status = series_block_slice(block, index, index + 1, &text);
+    *out = (struct point){
+        .time = series_block_time(block, index), .text = text.data, .length = text.length};
+    return status;
+}
+
+/* Merges `count` new points into the block; a new one takes the place of an old one of its time.
+ * `out` has room for all of them. */
+static enum status merge(const struct series_block *block, const struct point *points, size_t count,
+                         struct point *out, size_t *merged)
+{
+    size_t old = 0;
+    size_t new = 0;
+    *merged = 0;
+    while (old < block->count || new < count) {
+        double old_time = old < block->count ? series_block_time(block, old) : SERIES_TO_END;
+        if (new < count && points[new].time <= old_time) {
+            old += points[new].time == old_time;
+            out[(*merged)++] = points[new ++];
+            continue;
+        }
+        enum status status = take_point(block, old++, &out[(*merged)++]);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status write_merged(struct writer *writer, int64_t number,
+                                const struct series_block *block, size_t taken)
+{
+    int64_t first_index = block->first_index + writer->added;
+    double last_time = series_block_time(block, block->count - 1);
+    if (block->count == SERIES_BLOCK_POINTS && writer->points[0].time > last_time) {
+        /* Behind a full block: that one stays as it is. */
+        writer->added += (int64_t)taken;
+        return put_blocks(writer, 0, writer->points, taken, first_index + (int64_t)block->count,
+                          SERIES_BLOCK_POINTS);
+    }
+    struct point *points = memory_allocate((block->count + taken) * sizeof(*points));
+    if (points == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    size_t merged;
+    enum status status = merge(block, writer->points, taken, points, &merged);
+    if (status == STATUS_OK) {
+        size_t parts = (merged + SERIES_BLOCK_POINTS - 1) / SERIES_BLOCK_POINTS;
+        size_t size = writer->is_last_block ? SERIES_BLOCK_POINTS : (merged + parts - 1) / parts;
+        status = put_blocks(writer, number, points, merged, first_index, size);
+        writer->added += (int64_t)(merged - block->count);
+    }
+    memory_release(points);
+    return status;
+}
+
+/* Finds the block the next new point belongs to. STATUS_NOT_FOUND: the series has none. */
+static enum status find_block(struct writer *writer, int64_t *number, struct series_block *block,
+                              double *first_time)
+{
+    struct storage_statement *statement;
+    enum status status = storage_prepare(writer->connection, "series_block_at", &statement);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    storage_bind_integer(statement, 1, writer->series);
+    storage_bind_double(statement, 2, writer->points[0].time);
+    status = storage_step(statement);
+    if (status == STATUS_NOT_FOUND) {
+        /* Before the first one: it becomes the beginning of that. */
+        storage_finish(statement);
+        status = rows_prepare(writer->connection, "series_block_first", &statement,
+                              ROW_INTEGER(writer->series));
+        if (status == STATUS_OK) {
+            status = storage_step(statement);
+        }
+    }
+    if (status == STATUS_OK) {
+        *number = storage_integer(statement, 0);
+        writer->is_last_block = storage_is_null(statement, 3);
+        writer->after_block = writer->is_last_block ? SERIES_TO_END : storage_double(statement, 3);
+        status = series_block_load(block, statement, 1, 4);
+    }
+    if (status == STATUS_OK) {
+        *first_time = series_block_time(block, 0);
+        status = keep_block(writer, block);
+    }
+    storage_finish(statement);
+    return status;
+}
+
+/* Puts all points where they belong. */
+static enum status write_points(struct writer *writer)
+{
+    enum status status = STATUS_OK;
+    while (writer->count > 0 && status == STATUS_OK) {
+        int64_t number;
+        struct series_block block;
+        double first_time;
+        status = find_block(writer, &number, &block, &first_time);
+        if (status == STATUS_NOT_FOUND) {
+            writer->added += (int64_t)writer->count;
+            return put_blocks(writer, 0, writer->points, writer->count, 0, SERIES_BLOCK_POINTS);
+        }
+        if (status == STATUS_OK) {
+            status = shift_blocks(writer, first_time);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        size_t taken = 0;
+        while (taken < writer->count && writer->points[taken].time < writer->after_block) {
+            taken++;
+        }
+        status = write_merged(writer, number, &block, taken);
+        writer->points += taken;
+        writer->count -= taken;
+        writer->unshifted = writer->after_block;
+    }
+    return status == STATUS_OK ? shift_blocks(writer, SERIES_TO_END) : status;
+}
+
+/* --- The transaction ---------------------------------------------------------------------- */
+
+static enum status return_integer(struct storage_statement *statement, int64_t *number)
+{
+    enum status status = storage_step(statement);
+    if (status == STATUS_OK) {
+        *number = storage_integer(statement, 0);
+        /* RETURNING: the statement is complete when it says that there is no further row. */
+        status = storage_step(statement);
+        status = status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    }
+    storage_finish(statement);
+    return status;
+}
+
+static enum status replace(struct writer *writer, struct series_change *change)
+{
+    const struct series_key *key = &change->key;
+    struct storage_statement *statement;
+    int64_t chart = 0;
+    enum status status =
+        rows_prepare(writer->connection, "chart_ensure", &statement, ROW_TEXT(key->owner),
+                     ROW_TEXT(key->chart), ROW_INTEGER(change->now));
+    if (status == STATUS_OK) {
+        status = return_integer(statement, &chart);
+    }
+    if (status == STATUS_OK) {
+        status = storage_prepare(writer->connection, "series_replace", &statement);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    storage_bind_integer(statement, 1, chart);
+    storage_bind_integer(statement, 2, key->pane);
+    storage_bind_text(statement, 3, key->id);
+    storage_bind_text(statement, 4, change->type);
+    storage_bind_slice(statement, 5, change->options);
+    storage_bind_integer(statement, 6, (int64_t)writer->count);
+    storage_bind_integer(statement, 7, change->points->has_fractions);
+    status = return_integer(statement, &writer->series);
+    if (status == STATUS_OK) {
+        status =
+            rows_execute(writer->connection, "series_clear", NULL, ROW_INTEGER(writer->series));
+    }
+    change->point_count = (int64_t)writer->count;
+    return status == STATUS_OK ? write_points(writer) : status;
+}
+
+/* The time of the newest point must be before the first new one. */
+static enum status check_append(struct writer *writer)
+{
+    struct storage_statement *statement;
+    enum status status = rows_prepare(writer->connection, "series_last_time", &statement,
+                                      ROW_INTEGER(writer->series));
+    if (status == STATUS_OK) {
+        status = storage_step(statement);
+    }
+    if (status == STATUS_OK && storage_double(statement, 0) >= writer->points[0].time) {
+        status = STATUS_INVALID;
+    }
+    storage_finish(statement);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+/* What append and upsert find before they write. */
+static enum status find_target(struct writer *writer, struct series_change *change, int64_t *chart)
+{
+    const struct series_key *key = &change->key;
+    struct storage_statement *statement;
+    enum status status =
+        rows_prepare(writer->connection, "series_find", &statement, ROW_TEXT(key->owner),
+                     ROW_TEXT(key->chart), ROW_INTEGER(key->pane), ROW_TEXT(key->id));
+    if (status == STATUS_OK) {
+        status = storage_step(statement);
+    }
+    if (status == STATUS_OK) {
+        writer->series = storage_integer(statement, 0);
+        *chart = storage_integer(statement, 1);
+        change->point_count = storage_integer(statement, 6);
+        if (point_kind_of(storage_text(statement, 4).data) != point_kind_of(change->type)) {
+            status = STATUS_CONFLICT;
+        }
+    }
+    storage_finish(statement);
+    return status;
+}
+
+static enum status extend(struct writer *writer, struct series_change *change)
+{
+    int64_t chart = 0;
+    enum status status = find_target(writer, change, &chart);
+    if (status != STATUS_OK || writer->count == 0) {
+        return status;
+    }
+    if (change->mode == SERIES_APPEND) {
+        status = check_append(writer);
+    }
+    if (status == STATUS_OK) {
+        status = write_points(writer);
+    }
+    struct storage_statement *statement;
+    if (status == STATUS_OK) {
+        status = rows_prepare(writer->connection, "series_change", &statement,
+                              ROW_INTEGER(writer->series), ROW_INTEGER(writer->added),
+                              ROW_INTEGER(change->points->has_fractions));
+    }
+    if (status == STATUS_OK) {
+        status = return_integer(statement, &change->point_count);
+    }
+    if (status == STATUS_OK) {
+        status = rows_execute(writer->connection, "chart_touch", NULL, ROW_INTEGER(chart),
+                              ROW_INTEGER(change->now));
+    }
+    return status;
+}
+
+static enum status work_write(struct storage_connection *connection, void *context)
+{
+    struct series_change *change = context;
+    struct writer *writer = memory_allocate(sizeof(*writer));
+    if (writer == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    writer->connection = connection;
+    writer->points = change->points->items;
+    writer->count = change->points->count;
+    writer->unshifted = SERIES_FROM_START;
+    series_encoder_init(&writer->encoder);
+    buffer_init(&writer->old, OLD_MAXIMUM);
+    enum status status =
+        change->mode == SERIES_REPLACE ? replace(writer, change) : extend(writer, change);
+    buffer_release(&writer->old);
+    series_encoder_release(&writer->encoder);
+    memory_release(writer);
+    return status;
+}
+
+enum status series_write(struct storage *storage, struct series_change *change)
+{
+    return rows_transaction(storage, work_write, change);
+}

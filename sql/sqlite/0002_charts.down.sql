@@ -1,0 +1,3 @@
+DROP TABLE chart_blocks;
+DROP TABLE chart_series;
+DROP TABLE charts;
