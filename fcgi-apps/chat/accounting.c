@@ -1,0 +1,63 @@
+/*
+ * chat/accounting: see the header.
+ */
+#include "accounting.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "chat.h"
+#include "log/log.h"
+
+bool accounting_is_due(const struct model_call *call, bool is_cut_off)
+{
+    return call->started != 0 && (call->has_answered || is_cut_off);
+}
+
+void accounting_fill(const struct request *request, const struct model_call *call,
+                     const char *operation, const char *outcome, bool is_streamed,
+                     struct ledger_entry *entry)
+{
+    struct token_usage usage = model_call_usage(call);
+    *entry = (struct ledger_entry){
+        .created_at = clock_wall_milliseconds(),
+        .request_id = request->correlation_id,
+        .owner = request->principal.owner,
+        .principal = request->principal.id,
+        .provider = call->choice.provider->name,
+        .model = call->choice.model,
+        .operation = operation,
+        .outcome = outcome,
+        .is_streamed = is_streamed,
+        .is_estimated = usage.is_estimated,
+        .input_tokens = usage.input_tokens,
+        .output_tokens = usage.output_tokens,
+        .cost_nanodollars = usage_cost(call->choice.price, &usage),
+    };
+}
+
+void accounting_log_lost(const struct ledger_entry *entry, enum status status)
+{
+    log_write(LOG_ERROR, "ledger_write_failed", LOG_TEXT("error_type", status_text(status)),
+              LOG_TEXT("owner", entry->owner), LOG_TEXT("principal", entry->principal),
+              LOG_TEXT("provider", entry->provider), LOG_TEXT("model", entry->model),
+              LOG_TEXT("outcome", entry->outcome), LOG_BOOLEAN("estimated", entry->is_estimated),
+              LOG_INTEGER("input_tokens", entry->input_tokens),
+              LOG_INTEGER("output_tokens", entry->output_tokens),
+              LOG_INTEGER("cost_nanodollars", entry->cost_nanodollars));
+}
+
+void accounting_count(const struct model_call *call, const char *outcome)
+{
+    struct metrics *metrics = call->chat->app->metrics;
+    const char *provider = call->choice.provider->name;
+    const char *model = call->choice.model;
+    struct token_usage usage = model_call_usage(call);
+    if (strcmp(outcome, OUTCOME_OK) == 0) {
+        metrics_add(metrics, METRIC_CHAT_COMPLETIONS, METRIC_LABELS(provider, model), 1);
+    }
+    metrics_add(metrics, METRIC_CHAT_COMPLETION_TOKENS, METRIC_LABELS(provider, model, "prompt"),
+                (uint64_t)usage.input_tokens);
+    metrics_add(metrics, METRIC_CHAT_COMPLETION_TOKENS,
+                METRIC_LABELS(provider, model, "completion"), (uint64_t)usage.output_tokens);
+}

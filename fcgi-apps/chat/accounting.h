@@ -1,0 +1,33 @@
+/*
+ * chat/accounting: what a finished call leaves behind, in the ledger and in the metrics.
+ */
+#ifndef CHAT_ACCOUNTING_H
+#define CHAT_ACCOUNTING_H
+
+#include <stdbool.h>
+
+#include "http/request.h"
+#include "model_call.h"
+#include "stores/ledger.h"
+
+/* How a call ended, as the ledger spells it. */
+#define OUTCOME_OK      "ok"
+#define OUTCOME_CUT_OFF "cut_off" /* the client left */
+#define OUTCOME_FAILED  "failed"
+
+/* True when tokens have (or may have) been used, so that the ledger must know. `is_cut_off`: we
+ * stopped the call, and the provider may be charging for it. */
+bool accounting_is_due(const struct model_call *call, bool is_cut_off);
+
+/* Texts are not copied. */
+void accounting_fill(const struct request *request, const struct model_call *call,
+                     const char *operation, const char *outcome, bool is_streamed,
+                     struct ledger_entry *entry);
+
+/* A row that could not be written goes to the log, from where it can be entered again. */
+void accounting_log_lost(const struct ledger_entry *entry, enum status status);
+
+/* The counters of finished completions and tokens. */
+void accounting_count(const struct model_call *call, const char *outcome);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * chat: start, stop and housekeeping of the program.
+ */
+#include "chat.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "log/log.h"
+#include "segment/lease.h"
+
+#define FRAME_MAXIMUM       ((size_t)16 << 20)
+#define FRAME_KEPT          ((size_t)64 << 10)
+#define SWEEP_LEASE         "chat sweep"
+#define SWEEP_BATCH         500
+#define MINUTE_MILLISECONDS INT64_C(60000)
+
+struct chat *chat_of(const struct request *request)
+{
+    return request->app->state;
+}
+
+void chat_trim(struct buffer *scratch)
+{
+    if (scratch->capacity > FRAME_KEPT) {
+        buffer_release(scratch);
+    }
+}
+
+enum status chat_start(struct app *app, struct buffer *problem)
+{
+    struct chat *chat = memory_allocate(sizeof *chat);
+    if (chat == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    chat->app = app;
+    buffer_init(&chat->frame, FRAME_MAXIMUM);
+    buffer_init(&chat->chunk, FRAME_MAXIMUM);
+    enum status status = catalogue_create(&chat->catalogue, app->config, problem);
+    if (status != STATUS_OK) {
+        memory_release(chat);
+        return status;
+    }
+    app->state = chat;
+    return STATUS_OK;
+}
+
+/* Expired sessions go in small batches, so that nobody waits long for the database. */
+static void sweep(struct app *app)
+{
+    int64_t removed = SWEEP_BATCH;
+    int64_t total = 0;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && removed == SWEEP_BATCH) {
+        status = conversation_sweep(app->storage, clock_wall_milliseconds(), SWEEP_BATCH, &removed);
+        total += status == STATUS_OK ? removed : 0;
+    }
+    if (total > 0) {
+        log_write(LOG_INFO, "sessions_swept", LOG_INTEGER("count", total));
+    }
+}
+
+/* One process of the host sweeps, every CLEANUP_INTERVAL_MINUTES. */
+void chat_background(struct app *app)
+{
+    struct chat *chat = app->state;
+    int64_t interval = app->config->cleanup_interval_minutes * MINUTE_MILLISECONDS;
+    int64_t now = clock_wall_milliseconds();
+    if (now < chat->sweep_at) {
+        return;
+    }
+    chat->sweep_at = now + interval;
+    if (lease_elect(app->segment, SWEEP_LEASE, 2 * (uint64_t)interval)) {
+        sweep(app);
+    }
+}
+
+void chat_stop(struct app *app)
+{
+    struct chat *chat = app->state;
+    if (chat == NULL) {
+        return;
+    }
+    catalogue_release(chat->catalogue);
+    buffer_release(&chat->frame);
+    buffer_release(&chat->chunk);
+    memory_release(chat);
+    app->state = NULL;
+}

@@ -1,0 +1,121 @@
+/*
+ * chat/model_call: one question to a provider and its answer, whichever provider it is.
+ *
+ * The owner embeds a model_call, sets what is asked, prepares it on a worker and starts it on the
+ * pump thread; everything after that happens there. A stream arrives as chunks of OpenAI's format,
+ * one at a time and checked; any other answer as one text. In the end `done` tells how it went, in
+ * terms of what the client has to be told. This is where failures of providers get their meaning,
+ * and where trying another provider would have its place.
+ */
+#ifndef CHAT_MODEL_CALL_H
+#define CHAT_MODEL_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "completion_reader.h"
+#include "demo.h"
+#include "providers.h"
+#include "transport/pump.h"
+#include "upstream/sse.h"
+#include "upstream/upstream.h"
+#include "usage.h"
+
+struct chat;
+struct model_call;
+
+#define MODEL_ANSWER_MAXIMUM ((size_t)8 << 20) /* bytes of an answer that is not streamed */
+
+enum model_failure {
+    MODEL_OK,
+    MODEL_RATE_LIMITED,
+    MODEL_UNKNOWN,     /* the provider has no such model */
+    MODEL_REFUSED,     /* the request is not what the provider takes: the client's affair */
+    MODEL_TOO_LARGE,   /* likewise, by its size */
+    MODEL_UNAVAILABLE, /* it cannot be reached, is out of order, or does not take our key */
+    MODEL_TIMEOUT,
+    MODEL_BAD_ANSWER, /* unreadable, cut off, too large */
+    MODEL_STOPPED     /* this program is stopping */
+};
+
+/* A word for metrics and logs. */
+const char *model_failure_text(enum model_failure failure);
+
+struct model_outcome {
+    enum model_failure failure;
+    int status_code;     /* of the provider; 0 when none */
+    int64_t retry_after; /* seconds; 0 = it did not say */
+    bool is_too_long;    /* MODEL_REFUSED: longer than the model's context */
+    bool is_filtered;    /* MODEL_REFUSED: for its content */
+    struct slice body;   /* MODEL_REFUSED, _TOO_LARGE: the provider's error in OpenAI's shape, if
+                            it may be shown; lives as long as the call */
+};
+
+struct model_call_handlers {
+    /* A chunk of a stream; `mended` is the text for OpenAI's clients, one line. Both live until
+     * this returns. */
+    void (*chunk)(struct model_call *call, struct slice mended,
+                  const struct completion_chunk *chunk);
+    /* The last one. Not called after model_call_cancel. May come from within model_call_start. */
+    void (*done)(struct model_call *call, const struct model_outcome *outcome);
+};
+
+struct model_call {
+    /* Given: */
+    struct chat *chat;
+    struct model_choice choice;
+    bool is_streamed;
+    bool is_paced; /* the demo takes its time */
+    struct slice body;
+    const char *traceparent;  /* NULL = none */
+    int64_t input_characters; /* of the request, for an estimate */
+    const struct model_call_handlers *handlers;
+    void *context;
+    /* To be read by the owner: */
+    struct completion_progress progress;
+    struct buffer answer;    /* of a call that is not streamed */
+    bool has_answered;       /* with success: tokens have been used */
+    uint64_t started;        /* monotonic nanoseconds; 0 = not started */
+    uint64_t first_chunk_at; /* likewise */
+    /* Private: */
+    struct pump *pump;
+    struct stream *client; /* of model_call_follow */
+    const char *const *headers;
+    struct upstream_call *upstream; /* NULL when there is none (any more) */
+    struct demo_answer *demo;
+    struct sse_parser events;
+    struct arena scratch;
+    int status_code;
+    int64_t retry_after;
+    bool is_event_stream; /* what arrives */
+    bool is_paused;
+    bool is_over;
+};
+
+/* Any thread but once, before the start; what it makes lives in the arena. STATUS_INVALID: the
+ * built-in provider cannot read the request. */
+enum status model_call_prepare(struct model_call *call, struct arena *arena) MUST_CHECK;
+
+/* --- Pump thread ------------------------------------------------------------------------------- */
+
+void model_call_start(struct model_call *call, struct pump *pump);
+void model_call_pause(struct model_call *call, bool paused);
+
+/* To be called from `chunk` after writing to the client: holds the provider back at once when the
+ * client lags. A provider that floods us would fill the client's whole backlog before the pump
+ * comes to tell `lagging` at the end of its turn. */
+void model_call_follow(struct model_call *call, struct stream *client);
+
+/* Nothing more is heard of it. */
+void model_call_cancel(struct model_call *call);
+
+/* Cancels if need be and frees what is not in the arena. Idempotent; also for one not started. */
+void model_call_release(struct model_call *call);
+
+/* What has been used so far: as the provider told it, else an estimate. Zero when it was never
+ * asked. */
+struct token_usage model_call_usage(const struct model_call *call);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * chat/usage: tokens and what they cost.
+ *
+ * Providers tell the tokens of a call; when one does not (or the client left before the end) they
+ * are estimated as one token for four characters, and the ledger says that it is an estimate.
+ */
+#ifndef CHAT_USAGE_H
+#define CHAT_USAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/text.h"
+#include "providers.h"
+
+struct token_usage {
+    int64_t input_tokens;
+    int64_t output_tokens;
+    bool is_estimated;
+};
+
+/* Characters (code points) of a JSON string as it is spelled, with its quotes. */
+int64_t usage_count_characters(struct slice string_text);
+
+/* At least 1 for anything at all. */
+int64_t usage_estimate_tokens(int64_t characters);
+
+/* Billionths of a US dollar; 0 without a price. */
+int64_t usage_cost(const struct model_price *price, const struct token_usage *usage);
+
+#endif

@@ -1,0 +1,3 @@
+DROP TABLE ledger;
+DROP TABLE messages;
+DROP TABLE conversations;
