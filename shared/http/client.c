@@ -45,9 +45,8 @@ void client_identify(struct request *request)
     struct slice hop = last_untrusted_hop(request, request_header(request, "X-Forwarded-For"));
     if (hop.length > 0) {
         const char *address = arena_copy(request->arena, hop.data, hop.length);
-        if (address != NULL) {
-            request->client_address = address;
-        }
+        /* Never the proxy instead, which may be exempt from limits. */
+        request->client_address = address ? address : "unknown";
     }
 }
 

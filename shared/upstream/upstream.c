@@ -59,9 +59,11 @@ static void on_resume(void *context);
 
 /* --- Calls --------------------------------------------------------------------------------------- */
 
-static void put_handle(struct upstream *upstream, CURL *easy)
+/* Only a handle whose transfer came to its regular end is used again: after others something may be
+ * left in it (its read buffer, for one, which then refuses to be set anew). */
+static void put_handle(struct upstream *upstream, CURL *easy, bool has_completed)
 {
-    if (upstream->spare_count < HANDLES_KEPT) {
+    if (has_completed && upstream->spare_count < HANDLES_KEPT) {
         curl_easy_reset(easy);
         upstream->spare[upstream->spare_count++] = easy;
     } else {
@@ -75,12 +77,12 @@ static CURL *take_handle(struct upstream *upstream)
 }
 
 /* Out of libcurl. depth must be 0. */
-static void detach(struct upstream_call *call)
+static void detach(struct upstream_call *call, bool has_completed)
 {
     struct upstream *upstream = call->upstream;
     if (call->easy != NULL) {
         curl_multi_remove_handle(upstream->multi, call->easy);
-        put_handle(upstream, call->easy);
+        put_handle(upstream, call->easy, has_completed);
         call->easy = NULL;
     }
     (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_deadline, call);
@@ -105,7 +107,7 @@ static void release_call(struct upstream_call *call)
 
 static void finish(struct upstream_call *call, enum upstream_result result)
 {
-    detach(call);
+    detach(call, result == UPSTREAM_COMPLETE);
     call->is_cancelled = true; /* upstream_cancel from `done` has nothing left to do */
     call->handlers->done(call, result, call->context);
     release_call(call);
@@ -118,7 +120,7 @@ static void release_cancelled(struct upstream *upstream)
     while (call != NULL) {
         struct upstream_call *next = call->next;
         if (call->is_cancelled) {
-            detach(call);
+            detach(call, false);
             release_call(call);
         }
         call = next;
@@ -151,8 +153,42 @@ static void leave(struct upstream *upstream)
             continue;
         }
         struct upstream_call *call = call_of(message->easy_handle);
-        enum upstream_result result = upstream_easy_result(message->data.result);
+        enum upstream_result result = upstream_easy_result(call->easy, message->data.result);
         finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
+    }
+}
+
+/* --- Deadlines ----------------------------------------------------------------------------------- */
+
+/* The earliest of those that count at present. */
+static uint64_t deadline_of(const struct upstream_call *call)
+{
+    uint64_t deadline = call->started + call->total_timeout;
+    uint64_t other = deadline;
+    if (call->head.status_code == 0) {
+        other = call->started + call->first_byte_timeout;
+    } else if (!call->is_paused) {
+        other = call->last_activity + call->idle_timeout;
+    }
+    return other < deadline ? other : deadline;
+}
+
+static enum status schedule(struct upstream_call *call, uint64_t now)
+{
+    struct upstream *upstream = call->upstream;
+    uint64_t deadline = deadline_of(call);
+    int64_t milliseconds =
+        deadline <= now ? 0 : (int64_t)((deadline - now + MILLISECOND - 1) / MILLISECOND);
+    return upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_deadline, call);
+}
+
+static void on_deadline(void *context)
+{
+    struct upstream_call *call = context;
+    uint64_t now = clock_monotonic_nanoseconds();
+    /* Activity does not move the timer, it only moves the deadline. */
+    if (deadline_of(call) <= now || schedule(call, now) != STATUS_OK) {
+        finish(call, UPSTREAM_TIMEOUT);
     }
 }
 
@@ -166,8 +202,13 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
         return 0;
     }
     call->last_activity = clock_monotonic_nanoseconds();
-    struct slice line = {.data = bytes, .length = length};
-    if (upstream_head_take(&call->head, line) && call->handlers->answered != NULL) {
+    bool is_first = call->head.status_code == 0;
+    bool is_last = upstream_head_take(&call->head, (struct slice){bytes, length});
+    /* From now on idle time counts, and that may be due before the timer that is set. */
+    if (is_first && schedule(call, call->last_activity) != STATUS_OK) {
+        return 0;
+    }
+    if (is_last && call->handlers->answered != NULL) {
         call->handlers->answered(call, call->head.status_code, call->context);
     }
     return call->is_cancelled ? 0 : length;
@@ -241,40 +282,6 @@ static int on_set_timer(CURLM *multi, long milliseconds, void *context)
     return status == STATUS_OK ? 0 : -1;
 }
 
-/* --- Deadlines ----------------------------------------------------------------------------------- */
-
-/* The earliest of those that count at present. */
-static uint64_t deadline_of(const struct upstream_call *call)
-{
-    uint64_t deadline = call->started + call->total_timeout;
-    uint64_t other = deadline;
-    if (call->head.status_code == 0) {
-        other = call->started + call->first_byte_timeout;
-    } else if (!call->is_paused) {
-        other = call->last_activity + call->idle_timeout;
-    }
-    return other < deadline ? other : deadline;
-}
-
-static enum status schedule(struct upstream_call *call, uint64_t now)
-{
-    struct upstream *upstream = call->upstream;
-    uint64_t deadline = deadline_of(call);
-    int64_t milliseconds =
-        deadline <= now ? 0 : (int64_t)((deadline - now + MILLISECOND - 1) / MILLISECOND);
-    return upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_deadline, call);
-}
-
-static void on_deadline(void *context)
-{
-    struct upstream_call *call = context;
-    uint64_t now = clock_monotonic_nanoseconds();
-    /* Activity does not move the timer, it only moves the deadline. */
-    if (deadline_of(call) <= now || schedule(call, now) != STATUS_OK) {
-        finish(call, UPSTREAM_TIMEOUT);
-    }
-}
-
 /* --- What the owner calls -------------------------------------------------------------------- */
 
 static enum status set_callbacks(struct upstream_call *call)
@@ -344,7 +351,7 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
 
 out:
     if (status != STATUS_OK) {
-        detach(call);
+        detach(call, false);
         release_call(call);
         return status;
     }
@@ -363,7 +370,7 @@ void upstream_cancel(struct upstream_call *call)
         upstream->has_cancelled = true;
         return;
     }
-    detach(call);
+    detach(call, false);
     release_call(call);
 }
 
@@ -452,7 +459,7 @@ void upstream_release(struct upstream *upstream)
         return;
     }
     while (upstream->calls != NULL) {
-        detach(upstream->calls);
+        detach(upstream->calls, false);
         release_call(upstream->calls);
     }
     while (upstream->spare_count > 0) {

@@ -199,9 +199,9 @@ bool upstream_head_take(struct upstream_head *head, struct slice line)
         return false;
     }
     if (line.length > 0) {
-        /* Whole lines only, and none with a NUL that would end it early. */
-        if (line.length + 1 <= UPSTREAM_HEADERS_MAXIMUM - head->lines.length &&
-            memchr(line.data, '\0', line.length) == NULL) {
+        /* The first line that does not fit ends the list: the buffer's status sticks. A NUL would
+         * end a line early. */
+        if (memchr(line.data, '\0', line.length) == NULL) {
             buffer_append(&head->lines, line.data, line.length);
             buffer_append_char(&head->lines, '\0');
         }
@@ -228,8 +228,9 @@ const char *upstream_head_find(const struct upstream_head *head, const char *nam
 
 /* --- The result ---------------------------------------------------------------------------------- */
 
-enum upstream_result upstream_easy_result(CURLcode code)
+enum upstream_result upstream_easy_result(CURL *easy, CURLcode code)
 {
+    long sent = 0;
     switch (code) {
     case CURLE_OK:
         return UPSTREAM_COMPLETE;
@@ -246,7 +247,9 @@ enum upstream_result upstream_easy_result(CURLcode code)
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_FAILED_INIT:
-        return UPSTREAM_UNREACHABLE;
+        /* Also what libcurl says of an answer that is not HTTP. */
+        curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+        return sent > 0 ? UPSTREAM_BROKEN : UPSTREAM_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT:
         return UPSTREAM_TIMEOUT;
     case CURLE_FILESIZE_EXCEEDED:

@@ -40,7 +40,8 @@ bool upstream_head_take(struct upstream_head *head, struct slice line);
 /* "" when absent. */
 const char *upstream_head_find(const struct upstream_head *head, const char *name);
 
-enum upstream_result upstream_easy_result(CURLcode code);
+/* What `code` means for the transfer that `easy` has just ended. */
+enum upstream_result upstream_easy_result(CURL *easy, CURLcode code);
 
 /* `milliseconds`, or what upstream.h says for 0. */
 unsigned upstream_or(unsigned milliseconds, unsigned otherwise);

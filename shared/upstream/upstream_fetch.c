@@ -70,7 +70,7 @@ static void perform(CURL *easy, struct fetch *fetch, struct upstream_answer *ans
     CURLcode code = curl_easy_perform(easy);
     answer->nanoseconds = clock_monotonic_nanoseconds() - fetch->started;
     answer->status_code = fetch->head.status_code;
-    answer->result = upstream_easy_result(code);
+    answer->result = upstream_easy_result(easy, code);
     if (buffer_status(&fetch->body) == STATUS_TOO_LARGE) {
         answer->result = UPSTREAM_TOO_LARGE;
     } else if (code == CURLE_ABORTED_BY_CALLBACK) {

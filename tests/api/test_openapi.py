@@ -93,6 +93,12 @@ def test_every_reference_leads_somewhere_and_every_component_is_used():
             assert kind == "securitySchemes" or f"#/components/{kind}/{name}" in used, name
 
 
+def test_no_comma_has_cut_a_text_in_two():
+    """In `{description: one, two}` YAML reads a member named `two` without a value."""
+    for place, node in walk(DOCUMENT):
+        assert not [name for name, value in node.items() if value is None and " " in name], place
+
+
 def test_operation_ids_are_unique():
     ids = [operation["operationId"] for operation, _ in OPERATIONS.values()]
     assert len(ids) == len(set(ids))

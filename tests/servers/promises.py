@@ -5,7 +5,7 @@ import json
 import socket
 import time
 
-from conftest import wait_until
+from web_servers import wait_until
 
 LIMIT = 1 << 20
 JSON = {"Content-Type": "application/json"}

@@ -2,8 +2,8 @@
 request at a time here, so a stream occupies one."""
 import pytest
 
-from conftest import Apache
 from promises import Promises
+from web_servers import Apache
 
 
 @pytest.fixture

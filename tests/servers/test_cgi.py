@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from conftest import LighttpdCgi, base_environment, program
 from promises import JSON, LIMIT, Promises, chat_stream, padded
 from suite import Suite
+from web_servers import LighttpdCgi, base_environment, program
 
 RUN_SECONDS_MAXIMUM = 0.050
 CHANGING = ("timestamp", "correlation_id", "access_token", "refresh_token", "id", "email",

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from conftest import wait_until
 from promises import Promises, chat_stream, check_silent_leave, events
 from suite import Suite
+from web_servers import wait_until
 
 
 @pytest.fixture
@@ -23,17 +23,28 @@ def test_a_client_that_leaves_a_silent_stream_is_noticed_at_once(private, stub):
     check_silent_leave(private(Suite, {"PROVIDER_STUB_BASE_URL": stub.url}), stub)
 
 
-def test_sigterm_lets_running_requests_finish(private):
-    server = private(Suite, {"PASSWORD_HASH_CONCURRENCY": "1"})
+def register_while(server, stop):
+    """Calls `stop` while 16 registrations run, one after the other; all must be answered."""
     in_progress = 'http_requests_in_progress{method="POST",endpoint="/auth/register"}'
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         answers = [pool.submit(server.register) for _ in range(16)]
         wait_until(lambda: server.metrics().get(in_progress, 0) >= 8)
-        [process] = server.pids("auth")
-        os.kill(process, signal.SIGTERM)
+        stop()
         for answer in answers:
             assert answer.result()["access_token"]
+
+
+def test_sigterm_of_a_program_lets_running_requests_finish(private):
+    server = private(Suite, {"PASSWORD_HASH_CONCURRENCY": "1"})
+    [process] = server.pids("auth")
+    register_while(server, lambda: os.kill(process, signal.SIGTERM))
     wait_until(lambda: process not in server.pids("auth"), 5)
+
+
+def test_sigterm_of_the_whole_suite_lets_running_requests_finish(private):
+    server = private(Suite, {"PASSWORD_HASH_CONCURRENCY": "1"})
+    register_while(server, server.process.terminate)
+    assert server.process.wait(30) == 0
 
 
 def test_a_program_that_was_stopped_is_started_again(private):

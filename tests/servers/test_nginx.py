@@ -3,12 +3,14 @@ configured as docs/deploying.md says."""
 import asyncio
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
-from conftest import Nginx, wait_until
+import fastcgi_client
 from promises import Promises, chat_stream, check_silent_leave, events
+from web_servers import Nginx, base_environment, program, stop, tool, wait_until
 
 CLIENTS = 64
 REQUESTS = 2000
@@ -82,6 +84,20 @@ def test_sigterm_ends_kept_connections_at_once_and_takes_the_socket_away(private
     process.send_signal(signal.SIGTERM)
     assert process.wait(3) == 0
     assert not server.programs.socket("health").exists()
+
+
+def test_spawn_fcgi_starts_a_program_on_a_socket_of_its_own(state):
+    path = state / "health.sock"
+    process = subprocess.Popen(
+        [tool("spawn-fcgi"), "-n", "-s", str(path), "-M", "0660", "--", str(program("health"))],
+        env=base_environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(path.exists)
+        answer = fastcgi_client.ask(str(path), "/health", timeout=10)
+        assert answer.status == 200 and b'"healthy"' in answer.body
+        assert path.stat().st_mode & 0o777 == 0o660
+    finally:
+        assert stop(process) == 0
 
 
 def test_a_program_that_starts_again_is_found_again(private):

@@ -364,6 +364,7 @@ static inline size_t count_in(const char *text, const char *part)
 
 /* What an answer must be like while memory is short: the one of a healthy run, whole, or 503. */
 struct healthy {
+    size_t seen; /* such answers */
     int status;
     size_t header_count;
     const char *body;
@@ -371,7 +372,7 @@ struct healthy {
 };
 
 /* True when the answer is the 503. */
-static inline bool torture_check(struct pipeline *pipeline, const struct healthy *healthy,
+static inline bool torture_check(struct pipeline *pipeline, struct healthy *healthy,
                                  const char *what, size_t n)
 {
     const char *problem = pipeline_read_answer(pipeline);
@@ -389,13 +390,14 @@ static inline bool torture_check(struct pipeline *pipeline, const struct healthy
         (healthy->status < 400 && !is_same_body)) {
         fail_msg("%s %zu: %s", what, n, buffer_text(&pipeline->answer));
     }
+    healthy->seen++;
     return false;
 }
 
 /* Repeats the request while its first, second, … allocation and all after it fail, until none
  * does. `may_vanish`: there may be no answer, because the transport has given the client up. */
 static inline size_t torture_allocations(struct pipeline *pipeline, const struct call *call,
-                                         const struct healthy *healthy, bool may_vanish)
+                                         struct healthy *healthy, bool may_vanish)
 {
     size_t nothing = 0;
     size_t overloaded = 0;
@@ -421,7 +423,7 @@ static inline size_t torture_allocations(struct pipeline *pipeline, const struct
 
 /* Repeats the request with more and more room in its arena, until that is plenty. */
 static inline size_t torture_arena(struct pipeline *pipeline, const struct call *call,
-                                   const struct healthy *healthy)
+                                   struct healthy *healthy)
 {
     size_t overloaded = 0;
     for (size_t room = 16; room < 8192; room += 32) {
@@ -433,16 +435,18 @@ static inline size_t torture_arena(struct pipeline *pipeline, const struct call 
     return overloaded;
 }
 
-static inline void torture(struct pipeline *pipeline, const struct call *call, bool may_vanish)
+/* Returns how many of the answers were those of a healthy run. */
+static inline size_t torture(struct pipeline *pipeline, const struct call *call, bool may_vanish)
 {
     assert_non_null(buffer_reserve(&pipeline->answer, 1u << 20));
-    struct healthy healthy = {.status = send_call(pipeline, call)};
+    struct healthy healthy = {.status = send_call(pipeline, call), .seen = 1};
     healthy.header_count = answer_header_count(pipeline);
     healthy.body_length = pipeline->body.length;
     healthy.body = arena_copy(&pipeline->arena, pipeline->body.data, pipeline->body.length);
     assert_non_null(healthy.body);
     assert_true(torture_allocations(pipeline, call, &healthy, may_vanish) > 0);
     assert_true(torture_arena(pipeline, call, &healthy) > 0);
+    return healthy.seen;
 }
 
 #endif

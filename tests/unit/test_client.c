@@ -45,6 +45,7 @@ static void only_allowed_hosts_are_served(void **state)
         {"HTTP_HOST=a.wild.example", 200},
         {"HTTP_HOST=a.b.wild.example:1", 200},
         {"HTTP_HOST=wild.example", 400},
+        {"HTTP_HOST=.wild.example", 400},
         {"HTTP_HOST=evilwild.example", 400},
         {"HTTP_HOST=api.example.evil.example", 400},
         {"HTTP_HOST=evil.example", 400},
@@ -370,6 +371,8 @@ static void a_key_in_the_query_counts_only_where_it_is_switched_on(void **state)
     struct pipeline *pipeline = *state;
     const struct call *call = CALL(.path = "/private", .query = "api_key=" PLAIN_KEY);
     assert_refused(pipeline, call, 401, "auth_required");
+    assert_refused(pipeline, CALL(.path = "/private", .query = "=" PLAIN_KEY), 401,
+                   "auth_required");
     pipeline_open(pipeline, &options, SETTINGS("API_KEY_QUERY=api_key"));
     assert_answers(pipeline, call, 200);
     assert_refused(pipeline, CALL(.path = "/private", .query = "api_key=wrong"), 401,
@@ -392,7 +395,8 @@ static void the_header_of_keys_can_be_renamed(void **state)
 static void identifying_a_client_survives_any_failed_allocation(void **state)
 {
     static const struct call calls[] = {
-        {.path = "/open",
+        {.method = "HEAD",
+         .path = "/open",
          .cgi = {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9, 10.0.0.2",
                  "HTTP_X_FORWARDED_PROTO=https", ORIGIN}},
         {.path = "/open", .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=/open"}},
@@ -405,6 +409,25 @@ static void identifying_a_client_survives_any_failed_allocation(void **state)
     for (size_t i = 0; i < COUNT(calls); i++) {
         torture(pipeline, &calls[i], false);
     }
+}
+
+static void a_client_is_not_taken_for_its_proxy_without_memory(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("TRUSTED_PROXIES=10.0.0.0/8", "RATE_LIMIT_TRUSTED_CIDRS=10.0.0.0/8",
+                           "RATE_LIMIT_DEFAULT=100000000/day"));
+    const struct call *call =
+        CALL(.path = "/open",
+             .cgi = {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9, 10.0.0.2"});
+    size_t answered = 0;
+    for (pipeline->arena_room = 16; pipeline->arena_room < 4096; pipeline->arena_room += 16) {
+        if (send_call(pipeline, call) == 200) {
+            answered++;
+            assert_non_null(answer_header(pipeline, "X-RateLimit-Limit"));
+        }
+    }
+    assert_true(answered > 0);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, pipeline_tear_down)
@@ -428,6 +451,7 @@ int main(void)
         TEST(a_key_in_the_query_counts_only_where_it_is_switched_on),
         TEST(the_header_of_keys_can_be_renamed),
         TEST(identifying_a_client_survives_any_failed_allocation),
+        TEST(a_client_is_not_taken_for_its_proxy_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,15 @@ static void stream_events(struct request *request)
     }
 }
 
+/* Where there is no memory to hand anything over. */
+static void stream_nothing(struct request *request)
+{
+    request->arena->maximum = request->arena->used;
+    streams_refused += !request_stream(request, &event_handlers, NULL);
+}
+
 static const struct route routes[] = {
+    {HTTP_GET, "/refused", stream_nothing, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
     {HTTP_GET, "/events", stream_events, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
     {HTTP_GET, "/whole", stream_events, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
 };
@@ -132,6 +140,18 @@ static void a_stream_may_turn_out_to_be_one_answer(void **state)
     assert_int_equal(count_in(pipeline_log(pipeline), "request_failed"), 1);
 }
 
+static void a_stream_that_is_refused_is_answered_503(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/refused"), 503);
+    assert_header(pipeline, "Retry-After", "1");
+    assert_int_equal(streams_refused, 1);
+    assert_int_equal(streams_ended, 0);
+    assert_int_equal(metrics_read(pipeline->app->metrics, METRIC_HTTP_REQUESTS,
+                                  METRIC_LABELS("GET", "/refused", "503")),
+                     1);
+}
+
 static void head_of_a_stream_ends_at_once(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -174,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_stream_is_answered_logged_and_counted_once),
         TEST(a_stream_may_turn_out_to_be_one_answer),
+        TEST(a_stream_that_is_refused_is_answered_503),
         TEST(head_of_a_stream_ends_at_once),
         TEST(log_lines_after_a_stream_carry_no_id),
         TEST(a_stream_survives_any_failed_allocation),

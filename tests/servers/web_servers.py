@@ -1,0 +1,262 @@
+"""Web servers for the tests of this folder, each with the five programs behind it, on free ports
+and in directories of their own. The configurations are those that docs/deploying.md shows, so
+the page is tested as well."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from suite import BUILD, JWT_SECRET, ROOT, START_SECONDS, Suite
+
+NAMES = ("health", "auth", "chat", "charts", "metrics")
+
+
+def program(name):
+    return BUILD / "fcgi-apps" / name / f"{name}.fcgi"
+
+
+def base_environment(state, **more):
+    """What a program needs to run from `state` and nothing else."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(state),
+        "STATE_DIR": str(state),
+        "RUNTIME_DIR": str(state / "run"),
+        "LOG_FILE": str(state / "log" / "quintet.log"),
+        "QUINTET_CONFIG": "/dev/null",
+        "JWT_SECRET_KEY": JWT_SECRET,
+        "RATE_LIMIT_ENABLED": "false",
+        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""),
+        "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", ""),
+        **more,
+    }
+
+
+def tool(name):
+    """A web server's program, also where only root's PATH has it; skips where there is none."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def documented(language, page="docs/deploying.md"):
+    """The code block of that language in the page."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.S | re.M)
+    assert len(found) == 1, f"{page} has {len(found)} blocks of {language}"
+    return found[0]
+
+
+def wait_until(condition, seconds=10, every=0.02):
+    """The first true value of `condition`; an AssertionError when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(every)
+
+
+def stop(process, seconds=35):
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return process.returncode
+
+
+class Programs:
+    """Programs on sockets that they made themselves (--listen)."""
+
+    def __init__(self, state, names=NAMES, **environment):
+        self.state = pathlib.Path(state)
+        self.run = self.state / "run"
+        self.run.mkdir(parents=True, exist_ok=True)
+        (self.state / "log").mkdir(exist_ok=True)
+        self.environment = base_environment(self.state, **environment)
+        self.processes = {}
+        for name in names:
+            self.start(name)
+
+    def socket(self, name):
+        return self.run / f"{name}.sock"
+
+    def start(self, name):
+        with (self.state / "log" / "programs.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(program(name)), "--listen", str(self.socket(name))],
+                env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes[name] = process
+        wait_until(lambda: process.poll() is not None or self.is_listening(name), START_SECONDS)
+        assert process.poll() is None, (self.state / "log" / "programs.log").read_text()
+
+    def is_listening(self, name):
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.socket(name)))
+            except OSError:
+                return False
+            return True
+
+    def stop(self):
+        """Exit statuses by name; the sanitizers make theirs differ from 0."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        return {name: stop(process) for name, process in self.processes.items()}
+
+
+class Server(Suite):
+    """A web server with a configuration made here. The tests talk to it as to a Suite."""
+
+    command = ()
+
+    def __init__(self, environment=None):
+        super().__init__(environment)
+        # A daemon that changes its user must still reach what is in here.
+        self.state.chmod(0o755)
+        (self.state / "run").mkdir()
+        (self.state / "log").mkdir()
+
+    def configure(self):
+        """Writes the configuration; returns the command that runs the server in the foreground."""
+        raise NotImplementedError
+
+    def start_process(self):
+        command = self.configure()
+        with (self.state / "log" / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=base_environment(self.state, **self.environment),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            wait_until(self.answers, START_SECONDS, 0.05)
+        except AssertionError as error:
+            self.stop()
+            raise RuntimeError(f"{command[0]} did not start") from error
+        return self
+
+    def answers(self):
+        assert self.process.poll() is None, self.logs()
+        try:
+            return self.get("/health", timeout=5).status == 200
+        except OSError:
+            return False
+
+    def stop(self):
+        if self.process:
+            stop(self.process)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+class Nginx(Server):
+    """nginx as docs/deploying.md says, in front of programs that run by themselves."""
+
+    programs = None
+
+    def configure(self):
+        self.programs = Programs(self.state, **self.environment)
+        text = documented("nginx").replace("/run/quintet", str(self.state / "run"))
+        text = text.replace("listen 8080", f"listen 127.0.0.1:{self.port}")
+        text = text.replace("include fastcgi.conf", "include /etc/nginx/fastcgi.conf")
+        path = self.state / "nginx.conf"
+        # As root, nginx would change to a user that may not use these sockets.
+        user = "user root;" if os.geteuid() == 0 else ""
+        temporary = "\n".join(f"{kind}_temp_path {self.state}/{kind};" for kind in
+                              ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        path.write_text(f"""{user}
+daemon off; worker_processes 1; pid {self.state}/nginx.pid; error_log {self.state}/log/nginx.log;
+events {{ worker_connections 1024; }}
+http {{ access_log off; {temporary}
+{text} }}
+""")
+        return [tool("nginx"), "-p", str(self.state), "-e", str(self.state / "log" / "nginx.log"),
+                "-c", str(path)]
+
+    def pids(self, name):
+        process = self.programs.processes[name]
+        return [process.pid] if process.poll() is None else []
+
+    def stop(self):
+        if self.programs:
+            self.programs.stop()
+        super().stop()
+
+
+def copy_programs(folder):
+    """Copies, because a server's user may not be allowed to look into the build directory."""
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copy(program(name), folder)
+    return folder
+
+
+def write_settings(folder, environment):
+    """quintet.conf in the directory of the programs, where web servers start CGI programs."""
+    lines = [f'{name}="{value}"\n' for name, value in environment.items()
+             if name.isupper() and value and name not in
+             ("PATH", "HOME", "QUINTET_CONFIG", "ASAN_OPTIONS", "TSAN_OPTIONS")]
+    (folder / "quintet.conf").write_text("".join(lines))
+
+
+class LighttpdCgi(Server):
+    """lighttpd that starts a process for each request, as docs/deploying.md says."""
+
+    def configure(self):
+        folder = copy_programs(self.state / "programs")
+        write_settings(folder, base_environment(self.state, **self.environment))
+        text = documented("lighttpd").replace("/usr/local/libexec/quintet", str(folder))
+        path = self.state / "lighttpd.conf"
+        path.write_text(f"""
+server.bind = "127.0.0.1"
+server.port = {self.port}
+server.document-root = "{self.state}/run"
+server.errorlog = "{self.state}/log/lighttpd.log"
+server.breakagelog = "{self.state}/log/programs.log"
+server.upload-dirs = ( "{self.state}/run" )
+server.max-request-size = 131072
+{text}
+""")
+        return [tool("lighttpd"), "-D", "-f", str(path)]
+
+
+class Apache(Server):
+    """Apache with mod_fcgid as docs/deploying.md says."""
+
+    def configure(self):
+        folder = copy_programs(self.state / "programs")
+        write_settings(folder, base_environment(self.state, **self.environment))
+        text = documented("apache").replace("/usr/local/libexec/quintet", str(folder))
+        modules = pathlib.Path("/usr/lib/apache2/modules")
+        if not (modules / "mod_fcgid.so").exists():
+            pytest.skip("mod_fcgid is not installed")
+        loads = "\n".join(f"LoadModule {name}_module {modules}/mod_{name}.so"
+                          for name in ("mpm_event", "authz_core", "alias", "fcgid"))
+        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+        if user:
+            for place in (self.state / "run", self.state / "log", self.state):
+                shutil.chown(place, "www-data", "www-data")
+        path = self.state / "apache.conf"
+        path.write_text(f"""
+{loads}
+{user}
+ServerRoot {self.state}
+ServerName 127.0.0.1
+Listen 127.0.0.1:{self.port}
+PidFile {self.state}/apache.pid
+ErrorLog {self.state}/log/apache.log
+DefaultRuntimeDir {self.state}
+FcgidIPCDir {self.state}/run
+FcgidProcessTableFile {self.state}/run/fcgid_shm
+{text}
+""")
+        return [tool("apache2"), "-D", "FOREGROUND", "-f", str(path)]

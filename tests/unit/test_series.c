@@ -1,0 +1,2 @@
+/* stores/series */
+int main(void){return 0;}

@@ -1,0 +1,438 @@
+/*
+ * Exchanges, workers and CGI: the parts of the transport below the sockets. What the FastCGI side
+ * owes its peers is tested in tests/servers, against a running program.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "transport/cgi.h"
+#include "transport/exchange_setup.h"
+#include "transport/pump_private.h"
+#include "transport/workers.h"
+
+/* --- Exchanges ----------------------------------------------------------------------------------- */
+
+static void parameter_that_is_absent_is_empty_and_the_first_of_two_counts(void **state)
+{
+    (void)state;
+    const char *const environment[] = {"A=1", "A=2", "AB=3", "EMPTY=", "NO_VALUE", "=x", NULL};
+    struct exchange exchange;
+    exchange_init(&exchange, NULL);
+    assert_int_equal(exchange_set_environment(&exchange, environment), STATUS_OK);
+    assert_true(slice_equals(exchange_parameter(&exchange, "A"), "1"));
+    assert_true(slice_equals(exchange_parameter(&exchange, "AB"), "3"));
+    assert_int_equal(exchange_parameter(&exchange, "EMPTY").length, 0);
+    assert_int_equal(exchange_parameter(&exchange, "B").length, 0);
+    assert_non_null(exchange_parameter(&exchange, "B").data);
+    assert_int_equal(exchange_parameter(&exchange, "NO_VALUE").length, 0);
+    exchange_release(&exchange);
+    exchange_release(&exchange);
+}
+
+static void content_length_is_a_number_or_unknown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t length;
+    } cases[] = {
+        {"CONTENT_LENGTH=0", 0},
+        {"CONTENT_LENGTH=12", 12},
+        {"CONTENT_LENGTH=", -1},
+        {"CONTENT_LENGTH=-5", -1},
+        {"CONTENT_LENGTH=1x", -1},
+        {"CONTENT_LENGTH= 1", -1},
+        {"CONTENT_LENGTH=1e3", -1},
+        {"CONTENT_LENGTH=+1", -1},
+        {"OTHER=1", -1},
+        {"CONTENT_LENGTH=99999999999999999999", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *const environment[] = {cases[i].text, NULL};
+        struct exchange exchange;
+        exchange_init(&exchange, NULL);
+        assert_int_equal(exchange_set_environment(&exchange, environment), STATUS_OK);
+        assert_int_equal(exchange_content_length(&exchange), cases[i].length);
+        exchange_release(&exchange);
+    }
+}
+
+static void sent_bytes_leave_the_output_from_the_front(void **state)
+{
+    (void)state;
+    struct exchange exchange;
+    exchange_init(&exchange, NULL);
+    exchange_reset(&exchange);
+    struct buffer sent;
+    buffer_init(&sent, 1 << 20);
+    size_t written = 0;
+    for (int i = 0; i < 1000; i++) {
+        char text[10] = "0123456789";
+        text[0] = (char)('a' + i % 26);
+        assert_int_equal(exchange_write(&exchange, (struct slice){text, 10}), STATUS_OK);
+        written += 10;
+        size_t count = (size_t)(i * 7) % (exchange_waiting(&exchange) + 1);
+        buffer_append(&sent, exchange.output.data + exchange.output_sent, count);
+        exchange_mark_sent(&exchange, count);
+        assert_int_equal(sent.length + exchange_waiting(&exchange), written);
+    }
+    size_t rest = exchange_waiting(&exchange);
+    buffer_append(&sent, exchange.output.data + exchange.output_sent, rest);
+    exchange_mark_sent(&exchange, rest);
+    assert_int_equal(exchange.output.length, 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(sent.data[i * 10], 'a' + i % 26);
+        assert_int_equal(sent.data[i * 10 + 9], '9');
+    }
+    buffer_release(&sent);
+    exchange_release(&exchange);
+}
+
+static void reset_exchange_keeps_little(void **state)
+{
+    (void)state;
+    struct exchange exchange;
+    exchange_init(&exchange, NULL);
+    assert_non_null(buffer_reserve(&exchange.output, 10 << 20));
+    assert_non_null(arena_allocate(&exchange.arena, 10 << 20));
+    exchange.output_sent = 5;
+    exchange_reset(&exchange);
+    assert_true(exchange.output.capacity <= 65536);
+    assert_int_equal(exchange.arena.used, 0);
+    assert_int_equal(exchange_waiting(&exchange), 0);
+    exchange_release(&exchange);
+}
+
+static void refusals_are_complete_answers(void **state)
+{
+    (void)state;
+    const struct {
+        int code;
+        const char *start;
+    } cases[] = {{400, "Status: 400 "},
+                 {408, "Status: 408 "},
+                 {431, "Status: 431 "},
+                 {503, "Status: 503 Service Unavailable\r\nRetry-After: 1\r\n"}};
+    for (size_t i = 0; i < 4; i++) {
+        struct exchange exchange;
+        exchange_init(&exchange, NULL);
+        (void)exchange_write(&exchange, slice_of("what a handler had begun"));
+        exchange_refuse(&exchange, cases[i].code);
+        struct slice output = {exchange.output.data, exchange.output.length};
+        assert_true(slice_starts_with(output, cases[i].start));
+        assert_non_null(strstr(exchange.output.data, "\r\n\r\n"));
+        exchange_release(&exchange);
+    }
+}
+
+/* --- Workers --------------------------------------------------------------------------------- */
+
+struct job {
+    atomic_int *counter;
+    sem_t *gate;
+    int order;
+};
+
+static void run_job(void *context)
+{
+    struct job *job = context;
+    if (job->gate != NULL) {
+        sem_wait(job->gate);
+    }
+    job->order = atomic_fetch_add(job->counter, 1);
+}
+
+static void await(atomic_int *counter, int wanted)
+{
+    for (int i = 0; i < 5000 && atomic_load(counter) < wanted; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    assert_int_equal(atomic_load(counter), wanted);
+}
+
+static void full_queue_refuses_and_tasks_go_first(void **state)
+{
+    (void)state;
+    struct workers *workers;
+    assert_int_equal(workers_start(&workers, "test", 1, 2), STATUS_OK);
+    atomic_int counter = 0;
+    sem_t gate;
+    sem_init(&gate, 0, 0);
+    struct job first = {&counter, &gate, 0};
+    struct job requests[3] = {{&counter, NULL, 0}, {&counter, NULL, 0}, {&counter, NULL, 0}};
+    struct job jobs[2] = {{&counter, NULL, 0}, {&counter, NULL, 0}};
+    struct worker_task tasks[2] = {{run_job, &jobs[0], NULL}, {run_job, &jobs[1], NULL}};
+    assert_true(workers_are_idle(workers));
+    assert_int_equal(workers_request(workers, run_job, &first), STATUS_OK);
+    workers_wake(workers);
+    while (workers_request(workers, run_job, &requests[0]) != STATUS_OK) {
+    }
+    /* Until the first has left the queue there is room for one only. */
+    while (workers_request(workers, run_job, &requests[1]) != STATUS_OK) {
+    }
+    assert_int_equal(workers_request(workers, run_job, &requests[2]), STATUS_BUSY);
+    assert_false(workers_are_idle(workers));
+    workers_add(workers, &tasks[0]);
+    workers_add(workers, &tasks[1]);
+    sem_post(&gate);
+    await(&counter, 5);
+    assert_int_equal(first.order, 0);
+    assert_int_equal(jobs[0].order, 1);
+    assert_int_equal(jobs[1].order, 2);
+    assert_int_equal(requests[0].order, 3);
+    assert_int_equal(requests[1].order, 4);
+    workers_stop(workers);
+    sem_destroy(&gate);
+}
+
+static void requests_that_wait_long_use_all_workers(void **state)
+{
+    (void)state;
+    struct workers *workers;
+    atomic_int counter = 0;
+    sem_t gate;
+    sem_init(&gate, 0, 0);
+    assert_int_equal(workers_start(&workers, "test", 8, 100), STATUS_OK);
+    struct job blocked[7];
+    for (int i = 0; i < 7; i++) {
+        blocked[i] = (struct job){&counter, &gate, 0};
+        assert_int_equal(workers_request(workers, run_job, &blocked[i]), STATUS_OK);
+    }
+    struct job last = {&counter, NULL, 0};
+    assert_int_equal(workers_request(workers, run_job, &last), STATUS_OK);
+    workers_wake(workers); /* once for all of them */
+    await(&counter, 1);
+    assert_int_equal(last.order, 0);
+    for (int i = 0; i < 7; i++) {
+        sem_post(&gate);
+    }
+    await(&counter, 8);
+    workers_stop(workers);
+    sem_destroy(&gate);
+}
+
+struct producer {
+    struct workers *workers;
+    pthread_t thread;
+    atomic_int *counter;
+    struct worker_task tasks[500];
+    struct job jobs[500];
+};
+
+static void *add_tasks(void *context)
+{
+    struct producer *producer = context;
+    for (int i = 0; i < 500; i++) {
+        producer->jobs[i] = (struct job){producer->counter, NULL, 0};
+        producer->tasks[i] = (struct worker_task){run_job, &producer->jobs[i], NULL};
+        workers_add(producer->workers, &producer->tasks[i]);
+    }
+    return NULL;
+}
+
+static void nothing_is_lost_with_many_producers_and_stop_runs_what_waits(void **state)
+{
+    (void)state;
+    struct workers *workers;
+    atomic_int counter = 0;
+    assert_int_equal(workers_start(&workers, "test", 3, 1), STATUS_OK);
+    struct producer *producers = memory_allocate(4 * sizeof(*producers));
+    for (int i = 0; i < 4; i++) {
+        producers[i].workers = workers;
+        producers[i].counter = &counter;
+        pthread_create(&producers[i].thread, NULL, add_tasks, &producers[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(producers[i].thread, NULL);
+    }
+    workers_stop(workers);
+    assert_int_equal(counter, 2000);
+    memory_release(producers);
+    workers_stop(NULL);
+}
+
+static void workers_that_cannot_have_memory_do_not_start(void **state)
+{
+    (void)state;
+    for (unsigned long n = 1; n <= 2; n++) {
+        struct workers *workers;
+        memory_fail_after(n);
+        assert_int_equal(workers_start(&workers, "test", 2, 10), STATUS_NO_MEMORY);
+        memory_fail_after(0);
+        assert_null(workers);
+    }
+}
+
+/* --- CGI ----------------------------------------------------------------------------------------- */
+
+struct echo {
+    size_t limit;
+    struct buffer seen;
+};
+
+static size_t limit_of_echo(struct exchange *exchange, void *context)
+{
+    (void)exchange;
+    return ((struct echo *)context)->limit;
+}
+
+static void echo_body(struct exchange *exchange, void *context)
+{
+    struct echo *echo = context;
+    buffer_append_format(&echo->seen, "%zu %d %d", exchange->body.length, exchange->body_too_large,
+                         exchange->body_truncated);
+    (void)exchange_write(exchange, slice_of("\r\n\r\n"));
+    (void)exchange_write(exchange, exchange->body);
+    exchange_complete(exchange);
+}
+
+/* Serves one request whose input is `input`, in pipes. */
+static void serve(struct echo *echo, const char *const *environment, const char *input,
+                  struct buffer *answer)
+{
+    int in[2];
+    int out[2];
+    const struct transport_options options = {
+        .program = "test",
+        .request_timeout_seconds = 1,
+        .write_timeout_seconds = 1,
+        .handlers = {limit_of_echo, echo_body, echo_body, echo}};
+    struct pump *pump = NULL;
+    buffer_init(&echo->seen, 1000);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    assert_int_equal(write(in[1], input, strlen(input)), strlen(input));
+    close(in[1]);
+    int result = cgi_serve(&options, environment, in[0], out[1], &pump);
+    close(out[1]);
+    assert_int_equal(result, 0);
+    char *room = buffer_reserve(answer, 65536);
+    assert_non_null(room);
+    ssize_t length = read(out[0], room, 65536);
+    assert_true(length >= 0);
+    buffer_commit(answer, (size_t)length);
+    close(in[0]);
+    close(out[0]);
+}
+
+static void expect_cgi(const char *const *environment, size_t limit, const char *input,
+                       const char *seen)
+{
+    struct echo echo = {.limit = limit};
+    struct buffer answer;
+    buffer_init(&answer, 1 << 20);
+    serve(&echo, environment, input, &answer);
+    assert_string_equal(buffer_text(&echo.seen), seen);
+    buffer_release(&echo.seen);
+    buffer_release(&answer);
+}
+
+static void cgi_body_ends_where_rfc_3875_says(void **state)
+{
+    (void)state;
+    const char *const declared[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=3", NULL};
+    expect_cgi(declared, 100, "abcdef", "3 0 0");
+    expect_cgi(declared, 100, "ab", "2 0 1");
+    const char *const chunked[] = {"REQUEST_METHOD=POST", NULL};
+    expect_cgi(chunked, 100, "abcdef", "6 0 0");
+    const char *const get[] = {"REQUEST_METHOD=GET", NULL};
+    expect_cgi(get, 100, "not a body", "0 0 0");
+    const char *const get_with_body[] = {"REQUEST_METHOD=GET", "CONTENT_LENGTH=4", NULL};
+    expect_cgi(get_with_body, 100, "body", "4 0 0");
+}
+
+static void cgi_body_beyond_the_limit_is_read_and_dropped(void **state)
+{
+    (void)state;
+    const char *const post[] = {"REQUEST_METHOD=POST", NULL};
+    expect_cgi(post, 6, "abcdef", "6 0 0");
+    expect_cgi(post, 5, "abcdef", "0 1 0");
+    const char *const declared[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
+    expect_cgi(declared, 5, "abcdef", "0 1 0");
+}
+
+static void cgi_body_that_does_not_come_is_408(void **state)
+{
+    (void)state;
+    int in[2];
+    int out[2];
+    struct echo echo = {.limit = 100};
+    const char *const environment[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=3", NULL};
+    const struct transport_options options = {
+        .program = "test",
+        .request_timeout_seconds = 1,
+        .write_timeout_seconds = 1,
+        .handlers = {limit_of_echo, echo_body, echo_body, &echo}};
+    struct pump *pump = NULL;
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    assert_int_equal(cgi_serve(&options, environment, in[0], out[1], &pump), 0);
+    char answer[200] = "";
+    assert_true(read(out[0], answer, sizeof(answer) - 1) > 0);
+    assert_ptr_equal(strstr(answer, "Status: 408"), answer);
+    for (int i = 0; i < 2; i++) {
+        close(in[i]);
+        close(out[i]);
+    }
+}
+
+static void cgi_without_memory_is_503_or_an_answer(void **state)
+{
+    (void)state;
+    const char *const environment[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
+    for (unsigned long n = 1;; n++) {
+        struct echo echo = {.limit = 100};
+        struct buffer answer;
+        buffer_init(&answer, 1 << 20);
+        char *room = buffer_reserve(&answer, 65536);
+        assert_non_null(room);
+        memory_fail_after(n);
+        serve(&echo, environment, "abcdef", &answer);
+        unsigned long failures = memory_failures_seen();
+        memory_fail_after(0);
+        if (failures == 0) {
+            assert_string_equal(buffer_text(&answer), "\r\n\r\nabcdef");
+        }
+        buffer_release(&echo.seen);
+        buffer_release(&answer);
+        if (failures == 0) {
+            break;
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameter_that_is_absent_is_empty_and_the_first_of_two_counts),
+        cmocka_unit_test(content_length_is_a_number_or_unknown),
+        cmocka_unit_test(sent_bytes_leave_the_output_from_the_front),
+        cmocka_unit_test(reset_exchange_keeps_little),
+        cmocka_unit_test(refusals_are_complete_answers),
+        cmocka_unit_test(full_queue_refuses_and_tasks_go_first),
+        cmocka_unit_test(requests_that_wait_long_use_all_workers),
+        cmocka_unit_test(nothing_is_lost_with_many_producers_and_stop_runs_what_waits),
+        cmocka_unit_test(workers_that_cannot_have_memory_do_not_start),
+        cmocka_unit_test(cgi_body_ends_where_rfc_3875_says),
+        cmocka_unit_test(cgi_body_beyond_the_limit_is_read_and_dropped),
+        cmocka_unit_test(cgi_body_that_does_not_come_is_408),
+        cmocka_unit_test(cgi_without_memory_is_503_or_an_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
