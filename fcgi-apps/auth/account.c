@@ -80,7 +80,7 @@ static bool check_current_password(struct request *request, const struct passwor
                                    const struct account *account, const char *password)
 {
     if (account->locked_until > clock_wall_seconds()) {
-        problem_answer(request, PROBLEM_ACCOUNT_LOCKED, NULL);
+        auth_answer_locked(request, account->locked_until);
         return false;
     }
     bool outdated;

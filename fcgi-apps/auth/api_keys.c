@@ -3,7 +3,10 @@
  */
 #include "stores/api_keys.h"
 #include "auth.h"
+#include <string.h>
+
 #include "base/clock.h"
+#include "base/memory.h"
 #include "http/fields.h"
 
 #define SECONDS_PER_DAY 86400
@@ -78,6 +81,7 @@ void auth_create_api_key(struct request *request)
         return;
     }
     write_key(response_json(request, 201), &key, text);
+    memory_wipe((char *)text, strlen(text));
 }
 
 void auth_revoke_api_key(struct request *request)

@@ -20,6 +20,8 @@ void auth_login(struct request *request);
 /* Fields of a body that more than one route has; NULL after adding a field error (or absent). */
 const char *auth_password_field(struct request *request, const char *name);
 const char *auth_username_field(struct request *request);
+/* 401 account_locked with Retry-After. */
+void auth_answer_locked(struct request *request, int64_t locked_until);
 /* Counts a wrong password towards the lock and answers 401. */
 void auth_refuse_password(struct request *request, const struct account *account);
 

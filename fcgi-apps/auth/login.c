@@ -72,7 +72,7 @@ void auth_register(struct request *request)
     }
 }
 
-static void answer_locked(struct request *request, int64_t locked_until)
+void auth_answer_locked(struct request *request, int64_t locked_until)
 {
     problem_set_retry_after(request, locked_until - clock_wall_seconds());
     problem_answer(request, PROBLEM_ACCOUNT_LOCKED, NULL);
@@ -128,7 +128,7 @@ void auth_login(struct request *request)
     }
     bool is_known = status == STATUS_OK && account.is_active;
     if (is_known && account.locked_until > clock_wall_seconds()) {
-        answer_locked(request, account.locked_until);
+        auth_answer_locked(request, account.locked_until);
         return;
     }
     struct password_hasher hasher = tokens_hasher(request);
@@ -150,7 +150,7 @@ void auth_login(struct request *request)
         if (account_find_by_id(request->app->storage, request->arena, account.id, &account) ==
                 STATUS_OK &&
             account.locked_until > clock_wall_seconds()) {
-            answer_locked(request, account.locked_until);
+            auth_answer_locked(request, account.locked_until);
             return;
         }
     }

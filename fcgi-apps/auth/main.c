@@ -4,7 +4,6 @@
 #include "auth.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "segment/lease.h"
 
 static const struct route routes[] = {
     {HTTP_POST, "/auth/register", auth_register, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
@@ -28,17 +27,12 @@ static const struct route routes[] = {
 #define SWEEP_SECONDS         3600
 #define SESSIONS_KEPT_SECONDS 86400 /* so that a late reuse is still recognised as one */
 
-/* Ended sessions are of no use to anybody after a while; one process of the host removes them. */
+/* Ended sessions are of no use to anybody after a while. */
 static void sweep_sessions(struct app *app)
 {
-    static uint64_t next; /* background is never run twice at once */
-    uint64_t now = clock_boot_nanoseconds();
-    if (now < next) {
-        return;
-    }
-    next = now + SWEEP_SECONDS * UINT64_C(1000000000);
+    static struct app_schedule schedule = {.lease = "session-sweeper"};
     int64_t removed = 0;
-    if (lease_elect(app->segment, "session-sweeper", (SWEEP_SECONDS + 5) * 1000) &&
+    if (app_schedule_is_due(app, &schedule, SWEEP_SECONDS) &&
         session_sweep(app->storage, clock_wall_seconds() - SESSIONS_KEPT_SECONDS, &removed) ==
             STATUS_OK &&
         removed > 0) {

@@ -89,6 +89,10 @@ void auth_logout(struct request *request)
         return;
     }
     const struct principal *principal = &request->principal;
+    if (!all && principal->session_id == NULL) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "This token belongs to no session");
+        return;
+    }
     int64_t now = clock_wall_seconds();
     enum status status =
         all ? session_revoke_all(request->app->storage, principal->user_id, NULL, now)

@@ -6,13 +6,11 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "log/log.h"
-#include "segment/lease.h"
 
-#define FRAME_MAXIMUM       ((size_t)16 << 20)
-#define FRAME_KEPT          ((size_t)64 << 10)
-#define SWEEP_LEASE         "chat sweep"
-#define SWEEP_BATCH         500
-#define MINUTE_MILLISECONDS INT64_C(60000)
+#define FRAME_MAXIMUM ((size_t)16 << 20)
+#define FRAME_KEPT    ((size_t)64 << 10)
+#define SWEEP_LEASE   "chat sweep"
+#define SWEEP_BATCH   500
 
 struct chat *chat_of(const struct request *request)
 {
@@ -59,17 +57,10 @@ static void sweep(struct app *app)
     }
 }
 
-/* One process of the host sweeps, every CLEANUP_INTERVAL_MINUTES. */
 void chat_background(struct app *app)
 {
-    struct chat *chat = app->state;
-    int64_t interval = app->config->cleanup_interval_minutes * MINUTE_MILLISECONDS;
-    int64_t now = clock_wall_milliseconds();
-    if (now < chat->sweep_at) {
-        return;
-    }
-    chat->sweep_at = now + interval;
-    if (lease_elect(app->segment, SWEEP_LEASE, 2 * (uint64_t)interval)) {
+    static struct app_schedule schedule = {.lease = SWEEP_LEASE};
+    if (app_schedule_is_due(app, &schedule, (uint64_t)app->config->cleanup_interval_minutes * 60)) {
         sweep(app);
     }
 }

@@ -17,7 +17,6 @@
 struct chat {
     struct app *app;
     struct catalogue *catalogue;
-    int64_t sweep_at; /* wall milliseconds; of chat_background */
     /* --- Pump thread --- */
     struct session_queue sessions;
     struct buffer frame; /* the frame being made */

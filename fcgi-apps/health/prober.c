@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "health.h"
 #include "log/log.h"
-#include "segment/lease.h"
 #include "stores/probes.h"
 
 #define CACHE_NANOSECONDS    1000000000u
@@ -210,13 +209,10 @@ void prober_check(struct app *app, const struct service *const *services, size_t
 
 void prober_tick(struct app *app)
 {
-    static uint64_t next; /* background is never run twice at once */
-    uint64_t now = clock_boot_nanoseconds();
-    uint64_t interval = (uint64_t)app->config->health_probe_interval;
-    if (now < next || !lease_elect(app->segment, "health-prober", interval * 1000 + 5000)) {
+    static struct app_schedule schedule = {.lease = "health-prober"};
+    if (!app_schedule_is_due(app, &schedule, (uint64_t)app->config->health_probe_interval)) {
         return;
     }
-    next = now + interval * 1000000000u;
     const struct service_list *list = services_of(app);
     const struct service *services[SERVICE_MAXIMUM] = {NULL};
     struct probe_result results[SERVICE_MAXIMUM];

@@ -17,7 +17,8 @@
 #include "segment/lease.h"
 #include "storage/migrate.h"
 
-#define MAINTENANCE_SECONDS 60
+#define MAINTENANCE_SECONDS    60
+#define LATE_MIGRATION_SECONDS 5
 
 /* The same list in the same order for all programs: it is the layout of the segment. */
 static size_t list_regions(struct segment_region *out)
@@ -79,6 +80,7 @@ static enum status open_storage(struct app *app, struct buffer *problem)
         if (status == STATUS_UNAVAILABLE || status == STATUS_BUSY) {
             log_write(LOG_ERROR, "storage_unavailable", LOG_TEXT("detail", buffer_text(problem)));
             buffer_reset(problem);
+            app->needs_migration = true;
             status = STATUS_OK;
         }
         if (status != STATUS_OK) {
@@ -188,16 +190,40 @@ static void reload(void *context)
     buffer_release(&problem);
 }
 
-/* One process of the host keeps the write-ahead log short. */
-static void maintain_storage(struct app *app)
+bool app_schedule_is_due(struct app *app, struct app_schedule *schedule, uint64_t seconds)
 {
-    static uint64_t next; /* background is never run twice at once */
     uint64_t now = clock_boot_nanoseconds();
-    if (!app->options->uses_storage || now < next) {
+    if (now < schedule->next) {
+        return false;
+    }
+    schedule->next = now + seconds * UINT64_C(1000000000);
+    /* Held for longer than the interval, so that the same process goes on with it. */
+    return lease_elect(app->segment, schedule->lease, seconds * 1000 + 5000);
+}
+
+/* The database that was away at start may be a new one when it comes. */
+static void migrate_late(struct app *app)
+{
+    static struct app_schedule schedule = {.lease = "late-migration"};
+    struct buffer problem;
+    if (!app->needs_migration || !app_schedule_is_due(app, &schedule, LATE_MIGRATION_SECONDS)) {
         return;
     }
-    next = now + MAINTENANCE_SECONDS * UINT64_C(1000000000);
-    if (lease_elect(app->segment, "storage-maintenance", (MAINTENANCE_SECONDS + 5) * 1000) &&
+    buffer_init(&problem, 1024);
+    enum status status = migrate_up(app->storage, &problem);
+    if (status == STATUS_OK) {
+        app->needs_migration = false;
+    } else if (status != STATUS_UNAVAILABLE && status != STATUS_BUSY) {
+        log_write(LOG_ERROR, "migration_refused", LOG_TEXT("detail", buffer_text(&problem)));
+    }
+    buffer_release(&problem);
+}
+
+/* Keeps the write-ahead log short. */
+static void maintain_storage(struct app *app)
+{
+    static struct app_schedule schedule = {.lease = "storage-maintenance"};
+    if (app->options->uses_storage && app_schedule_is_due(app, &schedule, MAINTENANCE_SECONDS) &&
         storage_maintain(app->storage) != STATUS_OK) {
         log_write(LOG_WARNING, "storage_maintenance_failed",
                   LOG_TEXT("program", app->options->program));
@@ -207,6 +233,7 @@ static void maintain_storage(struct app *app)
 static void run_background(void *context)
 {
     struct app *app = context;
+    migrate_late(app);
     maintain_storage(app);
     if (app->options->background != NULL) {
         app->options->background(app);

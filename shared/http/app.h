@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "auth/principal.h"
 #include "base/status.h"
@@ -47,6 +48,7 @@ struct app {
     struct storage *storage;
     struct authenticator *authenticator;
     struct transport *transport; /* NULL under the loopback transport */
+    bool needs_migration;        /* the database did not answer at start; background tries again */
     struct app_live *_Atomic live;
     void *state; /* of the program */
 };
@@ -58,6 +60,16 @@ int app_run(const struct app_options *options, int argc, char **argv);
 enum status app_open(struct app **out, const struct app_options *options, struct config *config,
                      struct buffer *problem) MUST_CHECK;
 void app_close(struct app *app);
+
+/* Work of app_options.background that one process of the host does now and then. Static, with the
+ * name of its lease; background never runs twice at once, so it needs no lock. */
+struct app_schedule {
+    const char *lease;
+    uint64_t next; /* boot nanoseconds */
+};
+
+/* True about every `seconds`, on the elected process only. */
+bool app_schedule_is_due(struct app *app, struct app_schedule *schedule, uint64_t seconds);
 
 /* The pipeline, for any transport (loopback_run in tests). */
 struct exchange_handlers app_handlers(struct app *app);

@@ -110,3 +110,15 @@ enum status chart_list(struct storage *storage, struct arena *arena, const char 
     *out = items;
     return status;
 }
+
+enum status chart_sweep(struct storage *storage, int64_t before, int64_t *removed)
+{
+    enum status status = STATUS_OK;
+    int64_t changes = 1;
+    *removed = 0;
+    while (status == STATUS_OK && changes > 0) {
+        status = rows_change(storage, "chart_sweep", &changes, ROW_INTEGER(before));
+        *removed += status == STATUS_OK ? changes : 0;
+    }
+    return status;
+}

@@ -42,4 +42,8 @@ enum status chart_list(struct storage *storage, struct arena *arena, const char 
                        int64_t limit, int64_t offset, struct chart **out, size_t *count,
                        int64_t *total) MUST_CHECK;
 
+/* Removes charts that were last changed before then (wall milliseconds), a few in each
+ * transaction so that writers are not held up. */
+enum status chart_sweep(struct storage *storage, int64_t before, int64_t *removed) MUST_CHECK;
+
 #endif

@@ -28,8 +28,9 @@ struct upstream {
     struct upstream_call *calls;
     CURL *spare[HANDLES_KEPT];
     int spare_count;
-    int depth; /* inside libcurl */
-    bool has_cancelled;
+    int depth;          /* inside libcurl */
+    bool has_marked;    /* calls, cancelled or broken, that wait for libcurl to return */
+    bool timer_is_lost; /* the loop could not take libcurl's timer */
 };
 
 struct upstream_call {
@@ -50,12 +51,14 @@ struct upstream_call {
     bool is_stopped; /* libcurl holds data back because of it */
     bool is_too_large;
     bool is_cancelled;
+    bool is_broken; /* its socket cannot be watched */
     struct upstream_call *next;
     struct upstream_call *previous;
 };
 
 static void on_deadline(void *context);
 static void on_resume(void *context);
+static void on_timer(void *context);
 
 /* --- Calls --------------------------------------------------------------------------------------- */
 
@@ -113,25 +116,41 @@ static void finish(struct upstream_call *call, enum upstream_result result)
     release_call(call);
 }
 
-static void release_cancelled(struct upstream *upstream)
-{
-    struct upstream_call *call = upstream->has_cancelled ? upstream->calls : NULL;
-    upstream->has_cancelled = false;
-    while (call != NULL) {
-        struct upstream_call *next = call->next;
-        if (call->is_cancelled) {
-            detach(call, false);
-            release_call(call);
-        }
-        call = next;
-    }
-}
-
 static struct upstream_call *call_of(CURL *easy)
 {
     char *call = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
     return (struct upstream_call *)(void *)call;
+}
+
+/* Those that could not end while libcurl was running. */
+static void end_marked_calls(struct upstream *upstream)
+{
+    struct upstream_call *call = upstream->has_marked ? upstream->calls : NULL;
+    upstream->has_marked = false;
+    while (call != NULL) {
+        struct upstream_call *next = call->next;
+        if (call->is_cancelled) {
+            detach(call, false);
+            release_call(call);
+        } else if (call->is_broken) {
+            finish(call, UPSTREAM_BROKEN);
+            next = upstream->calls; /* its owner may have ended any other */
+        }
+        call = next;
+    }
+}
+
+/* libcurl must never be told that its timer cannot be set: 7.88 then leaves a handle half added,
+ * and removing it crashes. So that is made good as soon as there is memory again. */
+static enum status restore_timer(struct upstream *upstream)
+{
+    enum status status = STATUS_OK;
+    if (upstream->timer_is_lost) {
+        status = upstream->loop.set_timer(upstream->loop.loop, 0, on_timer, upstream);
+        upstream->timer_is_lost = status != STATUS_OK;
+    }
+    return status;
 }
 
 static void enter(struct upstream *upstream)
@@ -145,7 +164,7 @@ static void leave(struct upstream *upstream)
     if (--upstream->depth > 0) {
         return;
     }
-    release_cancelled(upstream);
+    end_marked_calls(upstream);
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(upstream->multi, &left)) != NULL) {
@@ -156,6 +175,7 @@ static void leave(struct upstream *upstream)
         enum upstream_result result = upstream_easy_result(call->easy, message->data.result);
         finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
     }
+    (void)restore_timer(upstream); /* else the calls' own deadlines bring us back here */
 }
 
 /* --- Deadlines ----------------------------------------------------------------------------------- */
@@ -189,6 +209,8 @@ static void on_deadline(void *context)
     /* Activity does not move the timer, it only moves the deadline. */
     if (deadline_of(call) <= now || schedule(call, now) != STATUS_OK) {
         finish(call, UPSTREAM_TIMEOUT);
+    } else {
+        (void)restore_timer(call->upstream);
     }
 }
 
@@ -251,7 +273,6 @@ static void on_ready(int descriptor, bool readable, bool writable, void *context
 static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *context, void *unused)
 {
     struct upstream *upstream = context;
-    (void)easy;
     (void)unused;
     if (what == CURL_POLL_REMOVE) {
         upstream->loop.unwatch(upstream->loop.loop, descriptor);
@@ -261,7 +282,12 @@ static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *conte
     bool writes = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
     enum status status =
         upstream->loop.watch(upstream->loop.loop, descriptor, reads, writes, on_ready, upstream);
-    return status == STATUS_OK ? 0 : -1;
+    struct upstream_call *call = status == STATUS_OK ? NULL : call_of(easy);
+    if (call != NULL) {
+        call->is_broken = true;
+        upstream->has_marked = true;
+    }
+    return 0;
 }
 
 static void on_timer(void *context)
@@ -277,9 +303,9 @@ static int on_set_timer(CURLM *multi, long milliseconds, void *context)
 {
     struct upstream *upstream = context;
     (void)multi;
-    enum status status =
-        upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_timer, upstream);
-    return status == STATUS_OK ? 0 : -1;
+    upstream->timer_is_lost = upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_timer,
+                                                       upstream) != STATUS_OK;
+    return 0;
 }
 
 /* --- What the owner calls -------------------------------------------------------------------- */
@@ -348,6 +374,9 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
     if (status == STATUS_OK && curl_multi_add_handle(upstream->multi, easy) != CURLM_OK) {
         status = STATUS_NO_MEMORY;
     }
+    if (status == STATUS_OK) {
+        status = restore_timer(upstream);
+    }
 
 out:
     if (status != STATUS_OK) {
@@ -367,7 +396,7 @@ void upstream_cancel(struct upstream_call *call)
     }
     call->is_cancelled = true;
     if (upstream->depth > 0) {
-        upstream->has_cancelled = true;
+        upstream->has_marked = true;
         return;
     }
     detach(call, false);

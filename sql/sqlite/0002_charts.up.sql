@@ -12,6 +12,8 @@ CREATE TABLE charts (
     UNIQUE (owner, id)
 ) STRICT;
 
+CREATE INDEX charts_updated ON charts (updated_at);
+
 -- A number is never given twice, so number and version together name one state of one series for
 -- ever. has_fractions: some time is no whole second.
 CREATE TABLE chart_series (

@@ -18,12 +18,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QUINTET_BUILD_DIR", ROOT / "build"))
 JWT_SECRET = "0123456789abcdef0123456789abcdef-jwt-for-tests"
 START_SECONDS = 60
+STOP_SECONDS = 35
+PROGRAMS = ("auth", "charts", "chat", "health", "metrics")
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def sanitizer_environment():
+    """What a program that is started with a clean environment must know of the sanitizers."""
+    return {name: os.environ[name] for name in SANITIZER_OPTIONS if name in os.environ}
 
 
 class Answer:
@@ -64,8 +72,7 @@ class Suite:
             "JWT_SECRET_KEY": self.jwt_secret,
             "METRICS_PORT": str(self.metrics_port),
             "RATE_LIMIT_ENABLED": "false",
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""),
-            "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", ""),
+            **sanitizer_environment(),
             **self.environment,
         }
         self.process = subprocess.Popen(
@@ -98,14 +105,23 @@ class Suite:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(35)
+                self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            self.wait_for_programs()
         if self.process:
             self.process.stdout.close()
         if self.own_state:
             shutil.rmtree(self.state, ignore_errors=True)
+
+    def wait_for_programs(self):
+        """lighttpd ends the programs and leaves without waiting; what a sanitizer has to say about
+        one comes when it exits."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(self.pids(program) for program in PROGRAMS):
+            assert time.monotonic() < deadline, f"a program does not end:\n{self.logs()}"
+            time.sleep(0.02)
 
     def pids(self, program):
         """Process ids of one program of this suite, found by its path in /proc."""

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from suite import BUILD, ROOT
+from suite import BUILD, ROOT, sanitizer_environment
 
 QUINTET = BUILD / "cli" / "quintet"
 GOOD_SECRET = "3f1c9a0b7d2e4f586a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b"
@@ -21,7 +21,7 @@ class Place:
     def __init__(self, path):
         self.path = path
         self.environment = {"PATH": os.environ["PATH"], "LOG_FILE": str(path / "log"),
-                            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}
+                            **sanitizer_environment()}
 
     def run(self, *arguments, stdin="", **environment):
         return subprocess.run([str(QUINTET), *arguments], cwd=self.path, text=True, input=stdin,

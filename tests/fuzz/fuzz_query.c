@@ -166,7 +166,9 @@ static void check_answer(const struct buffer *answer, bool is_head)
     const char *text = buffer_text(answer);
     const char *end = strstr(text, "\r\n\r\n");
     require(strncmp(text, "Status: ", 8) == 0 && end != NULL && end - text < 4096 - 4);
-    int status = atoi(text + 8);
+    int64_t status = 0;
+    require(text_parse_integer((struct slice){text + 8, strcspn(text + 8, " ")}, &status) ==
+            STATUS_OK);
     require(status >= 200 && status < 500);
     check_head(text, end + 2);
     struct slice body = {end + 4, answer->length - (size_t)(end + 4 - text)};

@@ -41,6 +41,9 @@ def test_programs_are_summed(runner):
     (GOOD + "; exit 3", "2 passed, 1 failed"),
     (GOOD + "; echo '==7== 8 bytes in 1 blocks are definitely lost in loss record 1 of 1'",
      "2 passed, 1 failed"),
+    (GOOD + "; echo '==7==ERROR: LeakSanitizer: detected memory leaks'", "2 passed, 1 failed"),
+    (GOOD + "; echo 'WARNING: ThreadSanitizer: data race (pid=7)'", "2 passed, 1 failed"),
+    (GOOD + "; echo 'a.c:1:2: runtime error: left shift of 1'", "2 passed, 1 failed"),
     ("exit 0", "0 passed, 1 failed"),
     ("exit 127", "0 passed, 1 failed"),
 ])

@@ -24,6 +24,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "database_help.h"
 #include "http/app.h"
 #include "http/fields.h"
 #include "http/request.h"
@@ -64,15 +65,6 @@ struct call {
 #define CALL(...) (&(const struct call){__VA_ARGS__})
 
 /* --- The program ---------------------------------------------------------------------------- */
-
-static inline int pipeline_remove_entry(const char *path, const struct stat *information, int type,
-                                        struct FTW *walk)
-{
-    (void)information;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
 
 /* A path in the fixture's directory; valid until the next call. */
 static inline const char *pipeline_path(const struct pipeline *pipeline, const char *name)
@@ -137,7 +129,7 @@ static inline int pipeline_tear_down(void **state)
     app_close(pipeline->app);
     /* The log must not stay in a directory that is gone. */
     int failed = log_open("test", LOG_CRITICAL, NULL) != STATUS_OK;
-    nftw(pipeline->directory, pipeline_remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    nftw(pipeline->directory, database_remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     arena_destroy(&pipeline->arena);
     buffer_release(&pipeline->answer);
     free(pipeline);
@@ -216,10 +208,13 @@ static inline const char *pipeline_read_answer(struct pipeline *pipeline)
 {
     const char *text = buffer_text(&pipeline->answer);
     const char *end = strstr(text, "\r\n\r\n");
-    if (strncmp(text, "Status: ", 8) != 0 || end == NULL) {
+    int64_t status = 0;
+    if (strncmp(text, "Status: ", 8) != 0 || end == NULL ||
+        text_parse_integer((struct slice){text + 8, strcspn(text + 8, " \r")}, &status) !=
+            STATUS_OK) {
         return "no head";
     }
-    pipeline->status = atoi(text + 8);
+    pipeline->status = (int)status;
     pipeline->head = (struct slice){text, (size_t)(end - text) + 2};
     pipeline->body = (struct slice){end + 4, pipeline->answer.length - (size_t)(end + 4 - text)};
     if (pipeline->head.length + 2 >= HEAD_LENGTH_MAXIMUM) {

@@ -351,7 +351,8 @@ static void a_tier_replaces_the_limit_of_the_family(void **state)
 {
     struct pipeline *pipeline = *state;
     pipeline_open(pipeline, &options,
-                  SETTINGS("RATE_LIMIT_CHAT=1/hour", "RATE_LIMIT_TIERS={\"premium\":\"3/hour\"}"));
+                  SETTINGS("RATE_LIMIT_CHAT=1/hour",
+                           "RATE_LIMIT_TIERS={\"other\":\"9/hour\",\"premium\":\"3/hour\"}"));
     const struct call *premium = CALL(.path = "/private", .key = PREMIUM_KEY);
     const struct call *plain = CALL(.path = "/private", .key = PLAIN_KEY);
     for (int i = 0; i < 3; i++) {

@@ -379,8 +379,9 @@ static void stored_points_are_accepted_unchanged(void **state)
     (void)state;
     static const char *const texts[] = {
         "[ {\"time\": 1700000000123, \"value\": 1.10 } , {\"time\":\"2024-02-29\",\"value\":2}]",
-        "[{\"time\":1e9,\"value\":1},{\"time\":4102444801000.5e-3,\"value\":1}]",
-        "[{\"time\":4102444801,\"value\":1},{\"time\":4102444800000,\"value\":1}]",
+        "[{\"time\":1e9,\"value\":1},{\"time\":4102444800000,\"value\":1}]",
+        "[{\"time\":4102444801,\"value\":1},{\"time\":{\"year\":2024,\"month\":1,\"day\":1}}]",
+        "[{\"time\":0.0001},{\"time\":1.50},{\"time\":1700000000000.5}]",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct points first;
@@ -390,11 +391,7 @@ static void stored_points_are_accepted_unchanged(void **state)
         struct buffer again;
         buffer_init(&joined, 4096);
         buffer_init(&again, 4096);
-        enum status status = points_scan(&first, slice_of(texts[i]), POINT_VALUE, &problem);
-        if (status != STATUS_OK) {
-            buffer_release(&joined);
-            continue;
-        }
+        assert_int_equal(points_scan(&first, slice_of(texts[i]), POINT_VALUE, &problem), STATUS_OK);
         join(&first, &joined);
         buffer_reset(&again);
         buffer_append_format(&again, "[%s]", buffer_text(&joined));

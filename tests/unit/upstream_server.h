@@ -97,8 +97,9 @@ static inline void server_answer_echo(struct upstream_peer *peer)
 
 static inline void server_answer_big(int descriptor)
 {
-    static char block[10001];
+    char block[10001];
     memset(block, 'x', 10000);
+    block[10000] = '\0';
     server_say(descriptor, "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n");
     for (int i = 0; i < 200; i++) {
         server_say(descriptor, block);

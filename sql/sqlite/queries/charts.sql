@@ -107,3 +107,7 @@ WHERE series = ?1 AND first_time >= ?3 AND first_time < ?4;
 
 -- name: series_last_time
 SELECT last_time FROM chart_blocks WHERE series = ?1 ORDER BY first_time DESC LIMIT 1;
+
+-- name: chart_sweep
+DELETE FROM charts WHERE number IN
+    (SELECT number FROM charts WHERE updated_at < ?1 ORDER BY updated_at LIMIT 20);

@@ -1,0 +1,623 @@
+/* The routes of the charts program, through the whole pipeline. */
+#include "pipeline_help.h"
+
+#include "fcgi-apps/charts/routes.h"
+
+static const struct app_options options = {
+    .program = "charts",
+    .routes = charts_routes,
+    .route_count = COUNT(charts_routes),
+    .uses_storage = true,
+};
+
+static int set_up(void **state)
+{
+    int failed = pipeline_set_up_with(state, &options);
+    if (failed == 0) {
+        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
+    }
+    return failed;
+}
+
+#define KEY             .key = PLAIN_KEY
+#define GET(at)         CALL(.path = (at), KEY)
+#define ASK(at, q)      CALL(.path = (at), .query = (q), KEY)
+#define POST(at, body)  CALL(.method = "POST", .path = (at), .json = (body), KEY)
+#define PATCH(at, body) CALL(.method = "PATCH", .path = (at), .json = (body), KEY)
+#define PUT(at, body)   CALL(.method = "PUT", .path = (at), .json = (body), KEY)
+#define DELETE(at)      CALL(.method = "DELETE", .path = (at), KEY)
+
+static void assert_body(struct pipeline *pipeline, const struct call *call, const char *expected)
+{
+    assert_answers(pipeline, call, 200);
+    (void)answer_json(pipeline);
+    assert_string_equal(pipeline->body.data, expected);
+}
+
+/* 400 or 404 with this in its message. */
+static void assert_message(struct pipeline *pipeline, const struct call *call, int status,
+                           const char *fragment)
+{
+    assert_answers(pipeline, call, status);
+    const char *message = answer_text(pipeline, "message");
+    if (message == NULL || strstr(message, fragment) == NULL) {
+        fail_msg("message is \"%s\", without \"%s\"", message != NULL ? message : "absent",
+                 fragment);
+    }
+}
+
+/* 422 that names this member. */
+static void assert_field(struct pipeline *pipeline, const struct call *call, const char *location)
+{
+    assert_answers(pipeline, call, 422);
+    const struct json_node *error = json_first(json_member(answer_json(pipeline), "detail"));
+    for (; error != NULL; error = json_next(error)) {
+        const struct json_node *part = json_first(json_member(error, "loc"));
+        for (; part != NULL; part = json_next(part)) {
+            const char *text = NULL;
+            if (json_get_text(part, &text) && strcmp(text, location) == 0) {
+                return;
+            }
+        }
+    }
+    fail_msg("no error at %s: %s", location, pipeline->body.data);
+}
+
+/* {"series_type":"line","data":[…]} with times from..to-1. */
+static const char *line_body(struct pipeline *pipeline, int from, int to)
+{
+    struct buffer text;
+    buffer_init(&text, (size_t)4 << 20);
+    buffer_append_text(&text, "{\"series_type\":\"line\",\"data\":[");
+    for (int i = from; i < to; i++) {
+        buffer_append_format(&text, "%s{\"time\":%d,\"value\":%d}", i > from ? "," : "", i, i);
+    }
+    buffer_append_text(&text, "]}");
+    const char *copy = arena_copy(&pipeline->arena, buffer_text(&text), text.length);
+    assert_non_null(copy);
+    buffer_release(&text);
+    return copy;
+}
+
+static void make_line(struct pipeline *pipeline, int count)
+{
+    assert_answers(pipeline, POST("/api/charts/c/data/s", line_body(pipeline, 0, count)), 200);
+}
+
+/* --- Charts ------------------------------------------------------------------------------- */
+
+static void creating_a_chart_is_idempotent(void **state)
+{
+    assert_body(*state, POST("/api/charts/c", "{\"w\": 1.0}"),
+                "{\"chartId\":\"c\",\"options\":{\"w\": 1.0}}");
+    assert_body(*state, POST("/api/charts/c", "{\"w\":2}"),
+                "{\"chartId\":\"c\",\"options\":{\"w\": 1.0}}");
+    assert_body(*state, POST("/api/charts/d", NULL), "{\"chartId\":\"d\",\"options\":{}}");
+}
+
+static void put_replaces_the_options(void **state)
+{
+    assert_message(*state, PUT("/api/charts/c", "{}"), 404, "Chart 'c' not found");
+    assert_answers(*state, POST("/api/charts/c", "{\"w\":1}"), 200);
+    assert_body(*state, PUT("/api/charts/c", " {\"h\":2} "),
+                "{\"chartId\":\"c\",\"options\":{\"h\":2}}");
+    assert_body(*state, GET("/api/charts/c"),
+                "{\"chartId\":\"c\",\"panes\":[],\"options\":{\"h\":2}}");
+}
+
+static void options_are_an_object_of_finite_numbers(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const methods[] = {"POST", "PUT"};
+    assert_answers(pipeline, POST("/api/charts/c", "{}"), 200);
+    for (size_t i = 0; i < COUNT(methods); i++) {
+        assert_answers(pipeline,
+                       CALL(.method = methods[i], .path = "/api/charts/c", .json = "[]", KEY), 422);
+        assert_answers(
+            pipeline,
+            CALL(.method = methods[i], .path = "/api/charts/c", .json = "{\"a\":1e999}", KEY), 422);
+        assert_answers(pipeline,
+                       CALL(.method = methods[i], .path = "/api/charts/c", .json = "{", KEY), 400);
+        assert_answers(
+            pipeline,
+            CALL(.method = methods[i], .path = "/api/charts/c", .json = "{\"a\":1,\"a\":1}", KEY),
+            400);
+    }
+}
+
+static void charts_are_listed_in_pages(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_body(pipeline, GET("/api/charts"),
+                "{\"charts\":[],\"total\":0,\"limit\":50,\"offset\":0}");
+    for (int i = 0; i < 5; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/api/charts/c%d", i);
+        assert_answers(pipeline, POST(path, NULL), 200);
+    }
+    make_line(pipeline, 3);
+    assert_answers(pipeline, ASK("/api/charts", "limit=2&offset=1"), 200);
+    const struct json_node *root = answer_json(pipeline);
+    const struct json_node *list = json_member(root, "charts");
+    assert_int_equal(json_count(list), 2);
+    assert_string_equal(json_member_text(json_first(list), "chartId", ""), "c0");
+    int64_t total = 0;
+    assert_true(json_get_integer(json_member(root, "total"), &total));
+    assert_int_equal(total, 6);
+    assert_field(pipeline, ASK("/api/charts", "limit=0"), "limit");
+    assert_field(pipeline, ASK("/api/charts", "limit=101"), "limit");
+    assert_field(pipeline, ASK("/api/charts", "offset=-1"), "offset");
+    assert_field(pipeline, ASK("/api/charts", "offset=x"), "offset");
+}
+
+static void a_chart_shows_its_panes(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_message(pipeline, GET("/api/charts/c"), 404, "Chart not found");
+    assert_answers(
+        pipeline,
+        POST("/api/charts/c/data/b",
+             "{\"paneId\":2,\"seriesType\":\"Line\",\"data\":[],\"options\":{\"x\":1.0}}"),
+        200);
+    assert_answers(pipeline,
+                   POST("/api/charts/c/data/a",
+                        "{\"series_type\":\"area\",\"data\":[{\"time\":1,\"value\":2}]}"),
+                   200);
+    static const char a[] = "{\"seriesId\":\"a\",\"seriesType\":\"area\",\"data\":[{\"time\":1,"
+                            "\"value\":2}],\"options\":{},\"chunked\":false,\"totalCount\":1}";
+    static const char b[] = "{\"seriesId\":\"b\",\"seriesType\":\"Line\",\"data\":[],\"options\":"
+                            "{\"x\":1.0},\"chunked\":false,\"totalCount\":0}";
+    char expected[1024];
+    snprintf(expected, sizeof expected,
+             "{\"chartId\":\"c\",\"panes\":[{\"paneId\":0,\"series\":[%s]},{\"paneId\":2,"
+             "\"series\":[%s]}],\"options\":{}}",
+             a, b);
+    assert_body(pipeline, GET("/api/charts/c"), expected);
+    snprintf(expected, sizeof expected,
+             "{\"chartId\":\"c\",\"panes\":{\"0\":{\"a\":%s},\"2\":{\"b\":%s}},\"options\":{}}", a,
+             b);
+    assert_body(pipeline, ASK("/api/charts/c", "panes=map"), expected);
+}
+
+static void deleting_takes_effect_once(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 3);
+    assert_answers(pipeline, DELETE("/api/charts/c/data/0/s"), 204);
+    assert_message(pipeline, DELETE("/api/charts/c/data/0/s"), 404,
+                   "Series 's' not found in pane 0 of chart 'c'");
+    assert_answers(pipeline, DELETE("/api/charts/c"), 204);
+    assert_message(pipeline, DELETE("/api/charts/c"), 404, "Chart 'c' not found");
+    assert_message(pipeline, DELETE("/api/charts/c/data/0/s"), 404, "Chart 'c' not found");
+}
+
+/* --- Ids ---------------------------------------------------------------------------------- */
+
+static void ids_have_a_form(void **state)
+{
+    struct pipeline *pipeline = *state;
+    char path[256];
+    char id[160];
+    memset(id, 'x', sizeof id);
+    id[128] = '\0';
+    snprintf(path, sizeof path, "/api/charts/%s", id);
+    assert_answers(pipeline, POST(path, NULL), 200);
+    memset(id, 'x', sizeof id);
+    id[129] = '\0';
+    snprintf(path, sizeof path, "/api/charts/%s", id);
+    assert_field(pipeline, POST(path, NULL), "chart_id");
+    snprintf(path, sizeof path, "/api/charts/c/data/0/%s", id);
+    assert_field(pipeline, GET(path), "series_id");
+    assert_message(pipeline, POST("/api/charts/a b", NULL), 400, "invalid characters");
+    assert_message(pipeline, POST("/api/charts/abc\n", NULL), 400, "invalid characters");
+    assert_message(pipeline, POST("/api/charts/\xc3\xa9", NULL), 400, "invalid characters");
+    assert_message(pipeline, GET("/api/charts/a..b"), 400, "'..'");
+    assert_message(pipeline, GET("/api/charts/c/data/0/a..b"), 400, "'..'");
+    assert_message(pipeline, GET("/api/charts/c/history/0/a$"), 400, "invalid characters");
+    assert_answers(pipeline, POST("/api/charts/A_z-0.9", NULL), 200);
+    static const char *const panes[] = {"101", "-1", "x", "1.5", "99999999999999999999"};
+    for (size_t i = 0; i < COUNT(panes); i++) {
+        snprintf(path, sizeof path, "/api/charts/c/data/%s/s", panes[i]);
+        assert_field(pipeline, GET(path), "pane_id");
+        assert_field(pipeline, DELETE(path), "pane_id");
+        snprintf(path, sizeof path, "/api/charts/c/history/%s/s", panes[i]);
+        assert_field(pipeline, GET(path), "pane_id");
+    }
+}
+
+static void without_credentials_nothing_is_told(void **state)
+{
+    for (size_t i = 0; i < COUNT(charts_routes); i++) {
+        char path[128];
+        const char *from = charts_routes[i].template;
+        size_t at = 0;
+        for (; *from != '\0'; from++) {
+            if (*from == '{') {
+                path[at++] = '0';
+                from = strchr(from, '}');
+            } else {
+                path[at++] = *from;
+            }
+        }
+        path[at] = '\0';
+        assert_refused(
+            *state,
+            CALL(.method = http_method_text(charts_routes[i].method), .path = path, .json = "{}"),
+            401, "auth_required");
+    }
+}
+
+static void what_is_not_built_does_not_exist(void **state)
+{
+    assert_answers(*state, GET("/api/charts/c/events"), 404);
+    assert_answers(*state, GET("/ws/charts/c"), 404);
+    assert_answers(*state, GET("/udf/config"), 404);
+    assert_answers(*state, PUT("/api/charts/c/data/0/s", "{}"), 405);
+}
+
+/* --- Series ------------------------------------------------------------------------------- */
+
+static void points_come_back_as_sent(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_body(pipeline,
+                POST("/api/charts/c/data/s",
+                     "{\"series_type\":\"line\",\"options\":{\"color\":\"red\"},\"data\":"
+                     "[{\"time\":1.0,\"value\":1.0,\"x\":[1, 2]},{\"time\":\"2024-02-29\","
+                     "\"value\":1e3}]}"),
+                "{\"seriesId\":\"s\",\"seriesType\":\"line\",\"count\":2}");
+    assert_body(
+        pipeline, GET("/api/charts/c/data/0/s"),
+        "{\"seriesId\":\"s\",\"seriesType\":\"line\",\"data\":[{\"time\":1,\"value\":1.0,"
+        "\"x\":[1, 2]},{\"time\":1709164800,\"value\":1e3}],\"options\":{\"color\":\"red\"},"
+        "\"chunked\":false,\"totalCount\":2}");
+}
+
+static void wrong_bodies_are_refused(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+        const char *location; /* of a 422 */
+    } rows[] = {
+        {"", 400, NULL},
+        {"{", 400, NULL},
+        {"[]", 422, "body"},
+        {"1", 422, "body"},
+        {"{}", 422, "series_type"},
+        {"{\"series_type\":\"line\"}", 422, "data"},
+        {"{\"data\":[]}", 422, "series_type"},
+        {"{\"series_type\":\"\",\"data\":[]}", 422, "series_type"},
+        {"{\"series_type\":1,\"data\":[]}", 422, "series_type"},
+        {"{\"series_type\":\"line\",\"data\":\"x\"}", 422, "data"},
+        {"{\"series_type\":\"line\",\"data\":{}}", 422, "data"},
+        {"{\"series_type\":\"line\",\"data\":null}", 422, "data"},
+        {"{\"series_type\":\"line\",\"data\":[1]}", 422, "data"},
+        {"{\"series_type\":\"line\",\"data\":[],\"options\":[]}", 422, "options"},
+        {"{\"series_type\":\"line\",\"data\":[],\"options\":{\"a\":1e400}}", 422, "options"},
+        {"{\"series_type\":\"line\",\"data\":[],\"pane_id\":101}", 422, "pane_id"},
+        {"{\"series_type\":\"line\",\"data\":[],\"pane_id\":-1}", 422, "pane_id"},
+        {"{\"series_type\":\"line\",\"data\":[],\"pane_id\":\"0\"}", 422, "pane_id"},
+        {"{\"series_type\":\"line\",\"data\":[],\"paneId\":0.5}", 422, "paneId"},
+        {"{\"series_type\":\"line\",\"data\":[],\"data\":[]}", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[],\"d\\u0061ta\":[]}", 400, NULL},
+        {"{\"series_type\":\"line\",\"series_type\":\"line\",\"data\":[]}", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[],\"options\":{\"a\":1,\"a\":1}}", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[],\"options\":{},\"options\":{}}", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[]} x", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[{\"time\":NaN}]}", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[{\"time\":1,\"time\":1}]}", 400, NULL},
+        {"{\"series_type\":\"line\",\"data\":[{\"time\":2,\"value\":1},{\"time\":1,\"value\":1}]}",
+         400, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct call *call = POST("/api/charts/c/data/s", rows[i].body);
+        if (rows[i].location != NULL) {
+            assert_field(*state, call, rows[i].location);
+        } else {
+            assert_refused(*state, call, rows[i].status, "invalid_request_body");
+        }
+        /* A refused write makes no chart. */
+        assert_answers(*state, GET("/api/charts/c"), 404);
+    }
+}
+
+static void the_first_bad_point_is_named(void **state)
+{
+    assert_message(*state,
+                   POST("/api/charts/c/data/s",
+                        "{\"series_type\":\"line\",\"data\":[{\"time\":1,\"value\":1},"
+                        "{\"time\":1,\"value\":424242}]}"),
+                   400, "Duplicate timestamp at index 1");
+    assert_message(*state,
+                   POST("/api/charts/c/data/s", "{\"series_type\":\"bar\",\"data\":[{\"time\":1,"
+                                                "\"open\":1,\"high\":1,\"low\":2,\"close\":1}]}"),
+                   400, "low > high at index 0");
+    assert_message(*state,
+                   POST("/api/charts/c/data/s", "{\"series_type\":\"line\",\"data\":"
+                                                "[{\"time\":3},{\"time\":1}]}"),
+                   400, "not monotonic at index 1");
+}
+
+static void append_and_upsert(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char one[] = "{\"data\":[{\"time\":5,\"value\":9}]}";
+    assert_message(pipeline, PATCH("/api/charts/c/data/s", one), 404, "Chart 'c' not found");
+    assert_answers(pipeline, POST("/api/charts/c", NULL), 200);
+    assert_message(pipeline, PATCH("/api/charts/c/data/s", one), 404,
+                   "Series 's' not found in pane 0 of chart 'c'");
+    make_line(pipeline, 5);
+    assert_body(pipeline, PATCH("/api/charts/c/data/s", one),
+                "{\"seriesId\":\"s\",\"seriesType\":\"line\",\"count\":6}");
+    assert_message(pipeline, PATCH("/api/charts/c/data/s", one), 400, "must be >");
+    assert_body(pipeline, PATCH("/api/charts/c/data/s", "{\"data\":[]}"),
+                "{\"seriesId\":\"s\",\"seriesType\":\"line\",\"count\":6}");
+    assert_body(pipeline,
+                PATCH("/api/charts/c/data/s",
+                      "{\"mode\":\"upsert\",\"data\":[{\"time\":2,\"value\":-1},{\"time\":2.5},"
+                      "{\"time\":7,\"value\":7}]}"),
+                "{\"seriesId\":\"s\",\"seriesType\":\"line\",\"count\":8}");
+    assert_answers(pipeline, GET("/api/charts/c/data/0/s"), 200);
+    assert_non_null(strstr(pipeline->body.data,
+                           "[{\"time\":0,\"value\":0},{\"time\":1,\"value\":1},{\"time\":2,"
+                           "\"value\":-1},{\"time\":2.5},{\"time\":3,\"value\":3},{\"time\":4,"
+                           "\"value\":4},{\"time\":5,\"value\":9},{\"time\":7,\"value\":7}]"));
+    assert_field(pipeline, PATCH("/api/charts/c/data/s", "{\"mode\":\"x\",\"data\":[]}"), "mode");
+    assert_field(pipeline, PATCH("/api/charts/c/data/s", "{}"), "data");
+    assert_message(pipeline,
+                   PATCH("/api/charts/c/data/s", "{\"data\":[{\"time\":9,\"value\":\"9\"}]}"), 400,
+                   "must be numeric at index 0");
+}
+
+static void a_long_series_is_sent_in_parts(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const struct {
+        int count;
+        bool chunked;
+        int start;
+    } rows[] = {{499, false, 0}, {500, true, 0}, {501, true, 1}, {1300, true, 800}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        make_line(pipeline, rows[i].count);
+        assert_answers(pipeline, GET("/api/charts/c/data/0/s"), 200);
+        const struct json_node *root = answer_json(pipeline);
+        bool chunked;
+        assert_true(json_get_boolean(json_member(root, "chunked"), &chunked));
+        assert_int_equal(chunked, rows[i].chunked);
+        assert_int_equal(json_count(json_member(root, "data")), rows[i].count - rows[i].start);
+        const struct json_node *place = json_member(root, "chunkInfo");
+        assert_int_equal(place != NULL, chunked);
+        if (chunked) {
+            char expected[256];
+            snprintf(
+                expected, sizeof expected,
+                "\"chunkInfo\":{\"start_index\":%d,\"end_index\":%d,\"start_time\":%d,"
+                "\"end_time\":%d,\"count\":500,\"startIndex\":%d,\"endIndex\":%d,"
+                "\"startTime\":%d,\"endTime\":%d},\"hasMoreBefore\":%s,\"hasMoreAfter\":false,",
+                rows[i].start, rows[i].count, rows[i].start, rows[i].count - 1, rows[i].start,
+                rows[i].count, rows[i].start, rows[i].count - 1,
+                rows[i].start > 0 ? "true" : "false");
+            assert_non_null(strstr(pipeline->body.data, expected));
+        }
+    }
+}
+
+/* --- History ------------------------------------------------------------------------------ */
+
+static void assert_page(struct pipeline *pipeline, const struct call *call, int64_t start,
+                        int64_t end, int64_t total)
+{
+    assert_answers(pipeline, call, 200);
+    const struct json_node *root = answer_json(pipeline);
+    const struct json_node *place = json_member(root, "chunkInfo");
+    int64_t number = -1;
+    bool more = false;
+    assert_true(json_get_integer(json_member(place, "start_index"), &number));
+    assert_int_equal(number, start);
+    assert_true(json_get_integer(json_member(place, "end_index"), &number));
+    assert_int_equal(number, end);
+    assert_true(json_get_integer(json_member(place, "count"), &number));
+    assert_int_equal(number, end - start);
+    assert_true(json_get_integer(json_member(place, "start_time"), &number));
+    assert_int_equal(number, start < end ? start : 0);
+    assert_true(json_get_integer(json_member(root, "totalCount"), &number));
+    assert_int_equal(number, total);
+    assert_true(json_get_boolean(json_member(root, "hasMoreBefore"), &more));
+    assert_int_equal(more, start > 0);
+    assert_true(json_get_boolean(json_member(root, "hasMoreAfter"), &more));
+    assert_int_equal(more, end < total);
+    const struct json_node *point = json_first(json_member(root, "data"));
+    for (int64_t i = start; i < end; i++, point = json_next(point)) {
+        assert_true(json_get_integer(json_member(point, "time"), &number));
+        assert_int_equal(number, i);
+    }
+    assert_null(point);
+    assert_null(json_member(root, "seriesType"));
+    assert_null(json_member(root, "options"));
+}
+
+#define HISTORY(q) ASK("/api/charts/c/history/0/s", q)
+
+static void history_pages(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 1200);
+    static const struct {
+        const char *query;
+        const char *body; /* the same as POST; NULL: none */
+        int start;
+        int end;
+    } rows[] = {
+        {"", "{\"pane_id\":0,\"series_id\":\"s\"}", 700, 1200},
+        {"count=7", "{\"paneId\":0,\"seriesId\":\"s\",\"count\":7}", 1193, 1200},
+        {"count=50.0", "{\"pane_id\":0,\"series_id\":\"s\",\"count\":50.0}", 1150, 1200},
+        {"before_time=600", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":600}", 100, 600},
+        {"before_time=600.0&count=10",
+         "{\"pane_id\":0,\"series_id\":\"s\",\"beforeTime\":600,\"count\":10}", 590, 600},
+        {"beforeTime=5", NULL, 0, 5},
+        {"before_time=0", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":0}", 0, 0},
+        {"before_time=1&before_time=3", NULL, 0, 3},
+        {"before_time=4102444800&count=1", NULL, 1199, 1200},
+        {"count=10000", NULL, 0, 1200},
+        {"after_time=100&count=10",
+         "{\"pane_id\":0,\"series_id\":\"s\",\"after_time\":100,\"count\":10}", 101, 111},
+        {"afterTime=1190", NULL, 1191, 1200},
+        {"after_time=1199", NULL, 1200, 1200},
+        {"from=100&count=10", NULL, 100, 110},
+        {"from=100&to=200", "{\"pane_id\":0,\"series_id\":\"s\",\"from\":100,\"to\":200}", 100,
+         201},
+        {"from=100&to=200&count=10", NULL, 191, 201},
+        {"from=100&before_time=200", NULL, 100, 200},
+        {"to=9&count=3", NULL, 7, 10},
+        {"before_time=600&resolution=60&max_points=5&format=f32", NULL, 100, 600},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_page(pipeline, HISTORY(rows[i].query), rows[i].start, rows[i].end, 1200);
+        if (rows[i].body != NULL) {
+            assert_page(pipeline, POST("/api/charts/c/history", rows[i].body), rows[i].start,
+                        rows[i].end, 1200);
+        }
+    }
+    make_line(pipeline, 0);
+    assert_page(pipeline, HISTORY(""), 0, 0, 0);
+    assert_page(pipeline, HISTORY("from=3"), 0, 0, 0);
+}
+
+static void history_refuses_what_is_out_of_range(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 10);
+    static const struct {
+        const char *query;
+        const char *member; /* for the body; NULL: none */
+        int status;
+        const char *expected; /* of a message, or the place of a 422 */
+    } rows[] = {
+        {"count=0", "\"count\":0", 400, "count must be between 1 and 10000"},
+        {"count=-1", "\"count\":-1", 400, "count must be between 1 and 10000"},
+        {"count=10001", "\"count\":10001", 400, "count must be between 1 and 10000"},
+        {"count=50.5", "\"count\":50.5", 422, "count"},
+        {"count=abc", "\"count\":\"50\"", 422, "count"},
+        {"count=", "\"count\":true", 422, "count"},
+        {"before_time=-1", "\"before_time\":-1", 400, "beforeTime must be >= 0"},
+        {"before_time=4102444801", "\"before_time\":4102444801", 400,
+         "beforeTime exceeds maximum allowed timestamp"},
+        {"before_time=1700000000000", "\"before_time\":1700000000000", 400, "exceeds maximum"},
+        {"before_time=50.5", "\"before_time\":50.5", 422, "before_time"},
+        {"before_time=invalid", "\"before_time\":\"invalid\"", 422, "before_time"},
+        {"before_time=", "\"before_time\":[]", 422, "before_time"},
+        {"before_time=NaN", NULL, 422, "before_time"},
+        {"after_time=x", NULL, 422, "after_time"},
+        {"from=-1", NULL, 400, "from must be >= 0"},
+        {"to=1e20", NULL, 400, "to exceeds"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (int post = 0; post < (rows[i].member != NULL ? 2 : 1); post++) {
+            char body[128];
+            snprintf(body, sizeof body, "{\"pane_id\":0,\"series_id\":\"s\",%s}",
+                     rows[i].member != NULL ? rows[i].member : "");
+            const struct call *call =
+                post ? POST("/api/charts/c/history", body) : HISTORY(rows[i].query);
+            if (rows[i].status == 422) {
+                assert_field(pipeline, call, rows[i].expected);
+            } else {
+                assert_message(pipeline, call, rows[i].status, rows[i].expected);
+            }
+        }
+    }
+    assert_field(pipeline, POST("/api/charts/c/history", "{}"), "pane_id");
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":0}"), "series_id");
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":101,\"series_id\":\"s\"}"),
+                 "pane_id");
+    assert_message(pipeline,
+                   POST("/api/charts/c/history", "{\"pane_id\":0,\"series_id\":\"a..b\"}"), 400,
+                   "'..'");
+    assert_message(pipeline, POST("/api/charts/x/history", "{\"pane_id\":0,\"series_id\":\"s\"}"),
+                   404, "Chart 'x' not found");
+    assert_message(pipeline, ASK("/api/charts/c/history/1/s", ""), 404,
+                   "Series 's' not found in pane 1 of chart 'c'");
+}
+
+static void a_series_of_milliseconds_can_be_paged(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline,
+                   POST("/api/charts/c/data/s",
+                        "{\"series_type\":\"line\",\"data\":[{\"time\":1700000000000},"
+                        "{\"time\":1700000000500},{\"time\":1700000000750}]}"),
+                   200);
+    assert_answers(pipeline, HISTORY("before_time=1700000000.75&count=1"), 200);
+    assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000.5}]"));
+    assert_answers(pipeline, HISTORY("before_time=1700000000.5"), 200);
+    assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000}]"));
+}
+
+/* --- Validation by ETag ------------------------------------------------------------------- */
+
+static void an_unchanged_series_is_not_sent_again(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 600);
+    static const char *const paths[] = {"/api/charts/c/data/0/s", "/api/charts/c/history/0/s"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        char condition[256];
+        assert_answers(pipeline, GET(paths[i]), 200);
+        const char *tag = answer_header(pipeline, "ETag");
+        assert_non_null(tag);
+        assert_header(pipeline, "Cache-Control", "private, no-cache");
+        snprintf(condition, sizeof condition, "HTTP_IF_NONE_MATCH=\"other\", W/%s", tag);
+        const struct call *again = CALL(.path = paths[i], KEY, .cgi = {condition});
+        assert_answers(pipeline, again, 304);
+        assert_int_equal(pipeline->body.length, 0);
+        assert_header(pipeline, "ETag", tag);
+        assert_answers(pipeline,
+                       PATCH("/api/charts/c/data/s",
+                             "{\"mode\":\"upsert\",\"data\":[{\"time\":5,\"value\":1}]}"),
+                       200);
+        assert_answers(pipeline, again, 200);
+    }
+}
+
+/* --- Faults ------------------------------------------------------------------------------- */
+
+static void memory_that_runs_out_is_503(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 700);
+    torture(pipeline, GET("/api/charts/c/data/0/s"), false);
+    torture(pipeline, HISTORY("before_time=600&count=3"), false);
+    torture(pipeline, GET("/api/charts/c"), false);
+    torture(
+        pipeline,
+        PATCH("/api/charts/c/data/s", "{\"mode\":\"upsert\",\"data\":[{\"time\":5,\"value\":1}]}"),
+        false);
+    torture(pipeline, POST("/api/charts/c", "{}"), false);
+}
+
+int main(void)
+{
+#define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, set_up, pipeline_tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_PROGRAM(creating_a_chart_is_idempotent),
+        WITH_PROGRAM(put_replaces_the_options),
+        WITH_PROGRAM(options_are_an_object_of_finite_numbers),
+        WITH_PROGRAM(charts_are_listed_in_pages),
+        WITH_PROGRAM(a_chart_shows_its_panes),
+        WITH_PROGRAM(deleting_takes_effect_once),
+        WITH_PROGRAM(ids_have_a_form),
+        WITH_PROGRAM(without_credentials_nothing_is_told),
+        WITH_PROGRAM(what_is_not_built_does_not_exist),
+        WITH_PROGRAM(points_come_back_as_sent),
+        WITH_PROGRAM(wrong_bodies_are_refused),
+        WITH_PROGRAM(the_first_bad_point_is_named),
+        WITH_PROGRAM(append_and_upsert),
+        WITH_PROGRAM(a_long_series_is_sent_in_parts),
+        WITH_PROGRAM(history_pages),
+        WITH_PROGRAM(history_refuses_what_is_out_of_range),
+        WITH_PROGRAM(a_series_of_milliseconds_can_be_paged),
+        WITH_PROGRAM(an_unchanged_series_is_not_sent_again),
+        WITH_PROGRAM(memory_that_runs_out_is_503),
+    };
+    return cmocka_run_group_tests_name("charts_routes", tests, NULL, NULL);
+}
