@@ -342,8 +342,10 @@ static enum status settle_sqlite(struct arena *arena, struct slice text, struct 
                                 "needs three slashes before a relative path, four before "
                                 "an absolute one");
         }
-        rest = without_front(
-            query != NULL ? (struct slice){rest.data, (size_t)(query - rest.data)} : rest, 3);
+        if (query != NULL) {
+            rest = slice_trim((struct slice){rest.data, (size_t)(query - rest.data)});
+        }
+        rest = without_front(rest, 3);
     }
     while (slice_starts_with(rest, "//")) {
         rest = without_front(rest, 1); /* "sqlite://…" would be read as a URL again */

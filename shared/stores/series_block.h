@@ -30,8 +30,9 @@ struct series_block {
     struct slice payload;
 };
 
-/* Takes a block from the present row: first_index, point_count, times, starts and payload in the
- * columns from `column` on. STATUS_INTERNAL if the columns do not fit together. */
+/* Takes a block from the present row: first_index and point_count in the columns from
+ * `count_column` on, times, starts and payload in those from `blob_column` on. STATUS_INTERNAL if
+ * they do not fit together. */
 enum status series_block_load(struct series_block *block, struct storage_statement *statement,
                               int count_column, int blob_column) MUST_CHECK;
 

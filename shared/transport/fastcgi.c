@@ -265,10 +265,11 @@ static void release(struct fastcgi_server *server)
 }
 
 int fastcgi_serve(const struct transport_options *options, struct workers *workers, int listener,
-                  void (*stopping)(void *context), void *context)
+                  void (*stopping)(void *context), void (*ended)(void *context), void *context)
 {
     struct fastcgi_server *server = memory_allocate(sizeof(*server));
     if (server == NULL) {
+        ended(context);
         return 1;
     }
     server->options = options;
@@ -278,7 +279,7 @@ int fastcgi_serve(const struct transport_options *options, struct workers *worke
     server->context = context;
     server->background = (struct worker_task){.run = run_background, .context = server};
     server->reload = (struct worker_task){.run = run_reload, .context = server};
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t address_size = sizeof(address);
     server->is_tcp = getsockname(listener, (struct sockaddr *)&address, &address_size) == 0 &&
                      (address.ss_family == AF_INET || address.ss_family == AF_INET6);
@@ -292,6 +293,7 @@ int fastcgi_serve(const struct transport_options *options, struct workers *worke
     while (is_ready && !is_finished(server)) {
         run_turn(server);
     }
+    ended(context);
     release(server);
     return is_ready ? 0 : 1;
 }

@@ -92,10 +92,12 @@ struct fastcgi_server {
 };
 
 /* Serves until SIGTERM or SIGINT, then until every request and stream has ended. `stopping` is
- * called once, on this thread, to make streams end. All signals must be blocked already. Returns
- * the exit status; after 30 s of stopping it leaves the process. */
+ * called once, on this thread, to make streams end; `ended` is called in any case, last, to stop the
+ * workers and the pump: what has closed the last connection may still be on its way out of here, and
+ * only then nothing is in use any more. All signals must be blocked already. Returns the exit
+ * status; after 30 s of stopping it leaves the process. */
 int fastcgi_serve(const struct transport_options *options, struct workers *workers, int listener,
-                  void (*stopping)(void *context), void *context);
+                  void (*stopping)(void *context), void (*ended)(void *context), void *context);
 
 /* --- Connections (transport/fastcgi_connection.c), on the event thread ------------------------- */
 

@@ -218,12 +218,15 @@ static struct pump_named_timer **find_timer(struct pump *pump, pump_expired *exp
     return at;
 }
 
+/* `at` as find_timer returns it; one that is not there is none. */
 static void forget_timer(struct pump *pump, struct pump_named_timer **at)
 {
     struct pump_named_timer *named = *at;
-    pump_timers_cancel(&pump->named_timers, &named->timer);
-    *at = named->next;
-    memory_release(named);
+    if (named != NULL) {
+        pump_timers_cancel(&pump->named_timers, &named->timer);
+        *at = named->next;
+        memory_release(named);
+    }
 }
 
 enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired *expired,
@@ -231,9 +234,7 @@ enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired
 {
     struct pump_named_timer **at = find_timer(pump, expired, context);
     if (milliseconds < 0) {
-        if (*at != NULL) {
-            forget_timer(pump, at);
-        }
+        forget_timer(pump, at);
         return STATUS_OK;
     }
     if (*at == NULL) {

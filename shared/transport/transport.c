@@ -72,6 +72,15 @@ static void begin_stopping(void *context)
     }
 }
 
+static void end_threads(void *context)
+{
+    struct transport *transport = context;
+    begin_stopping(transport);
+    /* The workers first: the last thing one of them has done may be a message to the pump. */
+    workers_stop(transport->workers);
+    pump_release(transport->pump);
+}
+
 /* --- The socket -------------------------------------------------------------------------------- */
 
 static bool is_listening(int descriptor)
@@ -195,12 +204,11 @@ static int run_fastcgi(struct transport *transport, int listener)
     }
     int result = 1;
     if (call_started(transport) == STATUS_OK) {
-        result = fastcgi_serve(options, transport->workers, listener, begin_stopping, transport);
-        begin_stopping(transport);
+        result = fastcgi_serve(options, transport->workers, listener, begin_stopping, end_threads,
+                               transport);
+    } else {
+        end_threads(transport);
     }
-    /* The workers first: the last thing one of them has done may be a message to the pump. */
-    workers_stop(transport->workers);
-    pump_release(transport->pump);
     call_stopped(transport);
     return result;
 }

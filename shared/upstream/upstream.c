@@ -5,6 +5,11 @@
  * cancel, pause, start. So what a handler asks for is noted and done once libcurl has returned
  * (`depth` is 0 again). Deadlines other than the one for connecting are kept here, one timer for
  * each call, because libcurl knows no first-byte deadline and counts idle time in whole seconds.
+ *
+ * When all HTTP/2 connections to a host are full, libcurl opens another one for each call that
+ * starts before the first of these is established: a burst of a thousand calls would make hundreds
+ * of connections for ten that are needed. So a few calls to an origin may be connecting at a time,
+ * and the others wait here until one of these has sent its request.
  */
 #include "upstream/upstream.h"
 
@@ -17,6 +22,15 @@
 /* Idle connections that are kept open, over all hosts. */
 #define CONNECTIONS_KEPT 64L
 
+/* Calls to one origin that may be connecting at the same time. */
+#define CONNECTING_MAXIMUM 4
+
+/* Origins are told apart by a hash; two that share a bucket share their places. */
+#define ORIGIN_BUCKETS 256
+
+/* HTTP/2 streams on one connection, if the server allows as many. */
+#define STREAMS_MAXIMUM 1000L
+
 /* Handles that are kept for the next calls: they are cheaper to reset than to make. */
 #define HANDLES_KEPT 32
 
@@ -26,9 +40,13 @@ struct upstream {
     CURLSH *share; /* TLS sessions, so that a new connection can resume */
     char *ca_path;
     struct upstream_call *calls;
+    struct upstream_call *first_waiting;
+    struct upstream_call *last_waiting;
+    uint8_t connecting[ORIGIN_BUCKETS];
     CURL *spare[HANDLES_KEPT];
     int spare_count;
     int depth;          /* inside libcurl */
+    bool has_room;      /* a call has ceased to connect */
     bool has_marked;    /* calls, cancelled or broken, that wait for libcurl to return */
     bool timer_is_lost; /* the loop could not take libcurl's timer */
 };
@@ -52,6 +70,10 @@ struct upstream_call {
     bool is_too_large;
     bool is_cancelled;
     bool is_broken; /* its socket cannot be watched */
+    bool is_waiting;
+    bool is_connecting;
+    uint8_t bucket;
+    struct upstream_call *next_waiting;
     struct upstream_call *next;
     struct upstream_call *previous;
 };
@@ -62,8 +84,8 @@ static void on_timer(void *context);
 
 /* --- Calls --------------------------------------------------------------------------------------- */
 
-/* Only a handle whose transfer came to its regular end is used again: after others something may be
- * left in it (its read buffer, for one, which then refuses to be set anew). */
+/* Only a handle whose transfer came to its regular end is used again: what others leave behind in
+ * it is not worth finding out. */
 static void put_handle(struct upstream *upstream, CURL *easy, bool has_completed)
 {
     if (has_completed && upstream->spare_count < HANDLES_KEPT) {
@@ -79,12 +101,42 @@ static CURL *take_handle(struct upstream *upstream)
     return upstream->spare_count > 0 ? upstream->spare[--upstream->spare_count] : curl_easy_init();
 }
 
+static void stop_connecting(struct upstream_call *call)
+{
+    if (call->is_connecting) {
+        call->is_connecting = false;
+        call->upstream->connecting[call->bucket]--;
+        call->upstream->has_room = true;
+    }
+}
+
+static void stop_waiting(struct upstream_call *call)
+{
+    struct upstream *upstream = call->upstream;
+    struct upstream_call *before = NULL;
+    struct upstream_call *other = call->is_waiting ? upstream->first_waiting : call;
+    while (other != call) {
+        before = other;
+        other = other->next_waiting;
+    }
+    if (call->is_waiting) {
+        *(before == NULL ? &upstream->first_waiting : &before->next_waiting) = call->next_waiting;
+        upstream->last_waiting = upstream->last_waiting == call ? before : upstream->last_waiting;
+        call->is_waiting = false;
+    }
+}
+
 /* Out of libcurl. depth must be 0. */
 static void detach(struct upstream_call *call, bool has_completed)
 {
     struct upstream *upstream = call->upstream;
+    stop_connecting(call);
     if (call->easy != NULL) {
-        curl_multi_remove_handle(upstream->multi, call->easy);
+        if (call->is_waiting) {
+            stop_waiting(call);
+        } else {
+            curl_multi_remove_handle(upstream->multi, call->easy);
+        }
         put_handle(upstream, call->easy, has_completed);
         call->easy = NULL;
     }
@@ -153,20 +205,46 @@ static enum status restore_timer(struct upstream *upstream)
     return status;
 }
 
+/* Into libcurl. depth must be 0. */
+static enum status attach(struct upstream_call *call)
+{
+    struct upstream *upstream = call->upstream;
+    if (curl_multi_add_handle(upstream->multi, call->easy) != CURLM_OK) {
+        return STATUS_NO_MEMORY;
+    }
+    call->is_connecting = true;
+    upstream->connecting[call->bucket]++;
+    return restore_timer(upstream);
+}
+
+static void attach_waiting_calls(struct upstream *upstream)
+{
+    struct upstream_call *call = upstream->has_room ? upstream->first_waiting : NULL;
+    upstream->has_room = false;
+    while (call != NULL) {
+        struct upstream_call *next = call->next_waiting;
+        if (upstream->connecting[call->bucket] < CONNECTING_MAXIMUM) {
+            stop_waiting(call);
+            if (attach(call) != STATUS_OK) {
+                finish(call, UPSTREAM_UNREACHABLE);
+                next = upstream->first_waiting; /* its owner may have ended any other */
+            }
+        }
+        call = next;
+    }
+}
+
 static void enter(struct upstream *upstream)
 {
     upstream->depth++;
 }
 
-/* libcurl has returned: what has been put off is done, and what has ended is told. */
-static void leave(struct upstream *upstream)
+/* What has been put off while libcurl or a handler was running. depth must be 0. */
+static void settle(struct upstream *upstream)
 {
-    if (--upstream->depth > 0) {
-        return;
-    }
-    end_marked_calls(upstream);
     CURLMsg *message;
     int left;
+    end_marked_calls(upstream);
     while ((message = curl_multi_info_read(upstream->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) {
             continue;
@@ -175,7 +253,16 @@ static void leave(struct upstream *upstream)
         enum upstream_result result = upstream_easy_result(call->easy, message->data.result);
         finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
     }
+    attach_waiting_calls(upstream);
     (void)restore_timer(upstream); /* else the calls' own deadlines bring us back here */
+}
+
+/* libcurl has returned. */
+static void leave(struct upstream *upstream)
+{
+    if (--upstream->depth == 0) {
+        settle(upstream);
+    }
 }
 
 /* --- Deadlines ----------------------------------------------------------------------------------- */
@@ -207,11 +294,11 @@ static void on_deadline(void *context)
     struct upstream_call *call = context;
     uint64_t now = clock_monotonic_nanoseconds();
     /* Activity does not move the timer, it only moves the deadline. */
+    struct upstream *upstream = call->upstream;
     if (deadline_of(call) <= now || schedule(call, now) != STATUS_OK) {
         finish(call, UPSTREAM_TIMEOUT);
-    } else {
-        (void)restore_timer(call->upstream);
     }
+    settle(upstream);
 }
 
 /* --- From libcurl -------------------------------------------------------------------------------- */
@@ -257,6 +344,17 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *context)
         call->handlers->data(call, (struct slice){.data = bytes, .length = length}, call->context);
     }
     return call->is_cancelled ? 0 : length;
+}
+
+/* Connected, or a connection was found; the request goes out now. */
+static int on_connected(void *context, char *address, char *local_address, int port, int local_port)
+{
+    (void)address;
+    (void)local_address;
+    (void)port;
+    (void)local_port;
+    stop_connecting(context);
+    return CURL_PREREQFUNC_OK;
 }
 
 static void on_ready(int descriptor, bool readable, bool writable, void *context)
@@ -318,8 +416,40 @@ static enum status set_callbacks(struct upstream_call *call)
     failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_SHARE, call->upstream->share) != CURLE_OK;
     return failed ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+/* Scheme, host and port, and the socket if there is one (FNV-1a). */
+static uint8_t bucket_of(const struct upstream_request *request)
+{
+    uint32_t hash = 2166136261u;
+    int slashes = 0;
+    for (const char *at = request->url; *at != '\0' && slashes < 3; at++) {
+        slashes += *at == '/';
+        hash = (hash ^ (uint8_t)*at) * 16777619u;
+    }
+    for (const char *at = request->unix_socket; at != NULL && *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * 16777619u;
+    }
+    return (uint8_t)(hash >> 24 ^ hash >> 8);
+}
+
+static enum status wait_for_room(struct upstream_call *call)
+{
+    struct upstream *upstream = call->upstream;
+    call->is_waiting = true;
+    if (upstream->last_waiting == NULL) {
+        upstream->first_waiting = call;
+    } else {
+        upstream->last_waiting->next_waiting = call;
+    }
+    upstream->last_waiting = call;
+    /* Called from a handler, which may be within libcurl: it goes on when that has returned. */
+    upstream->has_room = upstream->has_room || upstream->depth > 0;
+    return STATUS_OK;
 }
 
 static uint64_t timeout(unsigned milliseconds, unsigned otherwise)
@@ -371,11 +501,13 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
     if (status == STATUS_OK) {
         status = schedule(call, call->started);
     }
-    if (status == STATUS_OK && curl_multi_add_handle(upstream->multi, easy) != CURLM_OK) {
-        status = STATUS_NO_MEMORY;
-    }
     if (status == STATUS_OK) {
-        status = restore_timer(upstream);
+        call->bucket = bucket_of(request);
+        if (upstream->connecting[call->bucket] < CONNECTING_MAXIMUM && upstream->depth == 0) {
+            status = attach(call);
+        } else {
+            status = wait_for_room(call);
+        }
     }
 
 out:
@@ -401,6 +533,11 @@ void upstream_cancel(struct upstream_call *call)
     }
     detach(call, false);
     release_call(call);
+    if (upstream->has_room && upstream->first_waiting != NULL) {
+        /* Going on may end calls, and that is not told from within this one. */
+        upstream->timer_is_lost = true;
+        (void)restore_timer(upstream);
+    }
 }
 
 static void on_resume(void *context)
@@ -470,6 +607,8 @@ enum status upstream_create(struct upstream **out, const struct upstream_loop *l
         failed |= curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, upstream) != CURLM_OK;
         failed |= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK;
         failed |= curl_multi_setopt(multi, CURLMOPT_TIMERDATA, upstream) != CURLM_OK;
+        failed |=
+            curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAXIMUM) != CURLM_OK;
         failed |= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT) != CURLM_OK;
         failed |= curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
                   CURLSHE_OK;

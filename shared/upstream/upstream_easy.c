@@ -11,9 +11,6 @@
 
 #define DEFAULT_CA_PATH "/etc/ssl/certs"
 
-/* libcurl reads so much at a time, and holds so much for each call. */
-#define READ_SIZE 8192L
-
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool is_initialised;
 
@@ -126,7 +123,6 @@ enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *req
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_TCP_NODELAY, 1},
         {CURLOPT_TCP_KEEPALIVE, 1},
-        {CURLOPT_BUFFERSIZE, READ_SIZE},
         {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS},
         /* Better to wait for a connection that turns out to be HTTP/2 than to open another. */
         {CURLOPT_PIPEWAIT, is_tls ? 1 : 0},

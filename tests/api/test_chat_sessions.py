@@ -11,6 +11,7 @@ import pytest
 
 from chat_help import (HELLO, KEY, OTHER_KEY, RawClient, UPSTREAM_KEY, chat,  # noqa: F401
                        complete, environment_for, events_of, get, ledger, rows, say, stub, wait_for)
+from suite import despite_lighttpd
 from upstream_stub import TEXT
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -224,11 +225,13 @@ def test_a_slow_turn_is_announced_within_a_second(chat):
 
 @pytest.mark.parametrize("path", ["/chat", "/chat/stream"])
 @pytest.mark.parametrize("model", ["drip", "silent"])
+@despite_lighttpd
 def test_when_the_client_leaves_the_turn_is_kept_as_cut_off(chat, stub, path, model):
     session = new_id()
+    before = stub.count(model)
     client = RawClient(chat, path, {"session_id": session, "message": "count",
                                     "model": f"stub/{model}"}, request_id=f"gone-{session}")
-    received = stub.last(model)
+    received = stub.last(model, after=before)
     time.sleep(0.5)
     left = time.monotonic()
     client.leave()
@@ -334,16 +337,18 @@ def test_waiting_holds_no_worker(suite, stub):
     assert len(messages_of(private, session)) == 62
 
 
+@despite_lighttpd
 def test_who_leaves_while_waiting_leaves_nothing(chat, stub):
     session = new_id()
     before = stub.count("ok")
     holder = RawClient(chat, "/chat/stream",
                        {"session_id": session, "message": "x", "model": "stub/drip"})
     holder.read_until(b"event: token")
+    in_progress = 'http_requests_in_progress{method="POST",endpoint="/chat"}'
     waiting = RawClient(chat, "/chat", {"session_id": session, "message": "y", "model": "stub/ok"})
-    time.sleep(0.2)
+    assert wait_for(lambda: chat.metrics().get(in_progress) == 1)
     waiting.leave()
-    time.sleep(0.2)
+    assert wait_for(lambda: chat.metrics().get(in_progress) == 0)
     holder.leave()
     assert say(chat, session, "z", model="stub/ok").status == 200
     assert stub.count("ok") == before + 1

@@ -13,6 +13,7 @@ import pytest
 
 from chat_help import (HELLO, KEY, RawClient, UPSTREAM_KEY, chat, complete, data_of,  # noqa: F401
                        environment_for, events_of, get, ledger, stub, text_of, wait_for)
+from suite import despite_lighttpd
 from upstream_stub import TEXT, USAGE
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "servers"))
@@ -311,14 +312,16 @@ def test_deadlines_and_heartbeats(suite, stub):
 
 @pytest.mark.parametrize("model,stream", [("drip", True), ("stall", True), ("silent", True),
                                           ("silent", False)])
+@despite_lighttpd
 def test_when_the_client_leaves_the_provider_is_let_go(chat, stub, model, stream):
-    request_id = f"gone-{model}-{stream}"
+    request_id = f"gone-{model}-{stream}-{time.monotonic_ns()}"
+    before = stub.count(model)
     client = RawClient(chat, "/v1/chat/completions",
                        {"model": f"stub/{model}", "messages": HELLO, "stream": stream},
                        request_id=request_id)
-    received = stub.last(model)
+    received = stub.last(model, after=before)
     if stream and model != "silent":
-        client.read_until(b"data: ")
+        client.read_until(b"Hello" if model == "stall" else b'"0 "')
     else:
         time.sleep(0.2)
     left = time.monotonic()

@@ -498,14 +498,16 @@ class UpstreamStub:
         with self.lock:
             return sum(1 for request in self.requests if request.model == model)
 
-    def last(self, model, timeout=5):
-        """The newest request for that model; waits for it."""
+    def last(self, model, timeout=5, after=0):
+        """The newest request for that model; waits until there are more than `after` of them."""
+        def found():
+            return [request for request in self.requests if request.model == model]
+
         with self.lock:
-            self.lock.wait_for(lambda: any(request.model == model for request in self.requests),
-                               timeout)
-            found = [request for request in self.requests if request.model == model]
-        assert found, f"no request for {model} arrived"
-        return found[-1]
+            self.lock.wait_for(lambda: len(found()) > after, timeout)
+            requests = found()
+        assert len(requests) > after, f"no request for {model} arrived"
+        return requests[-1]
 
 
 def main():

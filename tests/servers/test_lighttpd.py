@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from promises import Promises, chat_stream, check_silent_leave, events
-from suite import Suite
+from suite import Suite, despite_lighttpd
 from web_servers import wait_until
 
 
@@ -19,6 +19,7 @@ class TestLighttpd(Promises):
     pass
 
 
+@despite_lighttpd
 def test_a_client_that_leaves_a_silent_stream_is_noticed_at_once(private, stub):
     check_silent_leave(private(Suite, {"PROVIDER_STUB_BASE_URL": stub.url}), stub)
 

@@ -171,6 +171,7 @@ static void database_urls_are_settled_to_one_spelling(void **state)
         {"sqlite:////srv/q.db", "sqlite:/srv/q.db"},
         {"sqlite+aiosqlite:///./x.db", "sqlite:./x.db"},
         {"sqlite+aiosqlite:////srv/x.db?timeout=3", "sqlite:/srv/x.db"},
+        {"sqlite+aiosqlite:////srv/x.db ?timeout=3", "sqlite:/srv/x.db"},
         {"postgresql+asyncpg://u@h:5432/d", "postgresql://u@h:5432/d"},
         {"postgres://u@h/d", "postgresql://u@h/d"},
         {"mysql+aiomysql://u@h:3306/d", "mysql://u@h:3306/d"},

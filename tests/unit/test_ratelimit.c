@@ -476,7 +476,8 @@ static void a_check_is_quick(void **state)
         }
         uint64_t each = (clock_monotonic_nanoseconds() - start) / CHECKS;
         printf("ratelimit_check, %s: %llu ns\n", names[i], (unsigned long long)each);
-        assert_true(each < 20000); /* two orders above what is measured: catches a system call */
+        /* Far above what is measured, valgrind included: catches a walk through the table. */
+        assert_true(each < 100000);
         tear_down(&fixture);
     }
 }

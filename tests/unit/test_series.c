@@ -180,7 +180,7 @@ static void check_many_windows(struct storage *storage, const struct model *mode
     }
 }
 
-/* --- Structure of the stored blocks ------------------------------------------------------- */
+/* --- Random writes ------------------------------------------------------------------------ */
 
 static int compare_doubles(const void *a, const void *b)
 {

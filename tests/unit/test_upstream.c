@@ -611,6 +611,65 @@ static void next_call_may_be_started_when_one_is_done(void **state)
     close_call(&second);
 }
 
+static void start_other_at_the_head(struct upstream_call *upstream_call, int status_code,
+                                    void *context)
+{
+    struct call *call = context;
+    on_answered(upstream_call, status_code, context);
+    start_here(call->other);
+    assert_int_equal(call->other->status, STATUS_OK);
+}
+
+static void next_call_may_be_started_while_one_is_answered(void **state)
+{
+    (void)state;
+    struct call first;
+    struct call second;
+    open_call(&first, "/stalls");
+    open_call(&second, "/");
+    first.handlers.answered = start_other_at_the_head;
+    first.other = &second;
+    start(&first);
+    wait_for(&second.over);
+    assert_int_equal(second.result, UPSTREAM_COMPLETE);
+    on_pump(cancel_here, &first);
+    close_call(&first);
+    close_call(&second);
+}
+
+/* Nobody answers there (RFC 5737), so that some of the calls never get to connect. */
+static void calls_that_wait_for_a_connection_keep_their_deadlines(void **state)
+{
+    (void)state;
+    enum { COUNT = 12 };
+    struct call calls[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        open_call(&calls[i], "/");
+        calls[i].request.url = "http://192.0.2.1/";
+        calls[i].request.connect_timeout_milliseconds = 3000;
+        calls[i].request.first_byte_timeout_milliseconds = 200;
+        start(&calls[i]);
+    }
+    on_pump(cancel_here, &calls[COUNT - 1]);
+    on_pump(cancel_here, &calls[5]);
+    struct call other;
+    open_call(&other, "/");
+    run(&other); /* another origin is not held up */
+    assert_int_equal(other.result, UPSTREAM_COMPLETE);
+    for (int i = 0; i < COUNT - 1; i++) {
+        if (i != 5) {
+            wait_for(&calls[i].over);
+            assert_true(calls[i].result == UPSTREAM_TIMEOUT ||
+                        calls[i].result == UPSTREAM_UNREACHABLE);
+            assert_true(calls[i].took < 500);
+        }
+        close_call(&calls[i]);
+    }
+    assert_int_equal(calls[5].ends + calls[COUNT - 1].ends, 0);
+    close_call(&calls[COUNT - 1]);
+    close_call(&other);
+}
+
 static void many_calls_at_once_get_their_own_answers(void **state)
 {
     (void)state;
@@ -690,128 +749,6 @@ static void release_cancels_all_calls(void **state)
     expect_result("/", UPSTREAM_COMPLETE);
 }
 
-/* --- Blocking -------------------------------------------------------------------------------------- */
-
-static enum status fetch(struct arena *arena, const char *path, struct upstream_request request,
-                         struct upstream_answer *answer)
-{
-    char url[100];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", server.port, path);
-    request.method = request.method == NULL ? "GET" : request.method;
-    request.url = request.url == NULL ? url : request.url;
-    return upstream_fetch(&request, "", arena, answer);
-}
-
-static void fetch_returns_the_answer(void **state)
-{
-    (void)state;
-    struct arena arena;
-    struct upstream_answer answer;
-    arena_init(&arena, 16 << 20);
-    assert_int_equal(fetch(&arena, "/", (struct upstream_request){0}, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_COMPLETE);
-    assert_int_equal(answer.status_code, 200);
-    assert_true(slice_equals(answer.body, "hello"));
-    assert_true(answer.nanoseconds > 0);
-    assert_int_equal(fetch(&arena, "/interim", (struct upstream_request){0}, &answer), STATUS_OK);
-    assert_int_equal(answer.status_code, 201);
-    const char *const headers[] = {"X-Own: 1", NULL};
-    assert_int_equal(fetch(&arena, "/echo",
-                           (struct upstream_request){
-                               .method = "PUT", .headers = headers, .body = slice_of("data")},
-                           &answer),
-                     STATUS_OK);
-    assert_non_null(strstr(answer.body.data, "\r\nX-Own: 1\r\n"));
-    assert_true(slice_starts_with(answer.body, "PUT /echo "));
-    arena_destroy(&arena);
-}
-
-static void fetch_goes_over_a_unix_socket(void **state)
-{
-    (void)state;
-    char folder[] = "/tmp/upstream-XXXXXX";
-    char path[100];
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    struct upstream_server local;
-    server_start(&local, path);
-    struct arena arena;
-    struct upstream_answer answer;
-    arena_init(&arena, 1 << 20);
-    struct upstream_request request = {.url = "http://localhost/", .unix_socket = path};
-    assert_int_equal(fetch(&arena, "", request, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_COMPLETE);
-    assert_true(slice_equals(answer.body, "hello"));
-    assert_int_equal(local.connections, 1);
-    server_stop(&local);
-    unlink(path);
-    assert_int_equal(fetch(&arena, "", request, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_UNREACHABLE);
-    rmdir(folder);
-    arena_destroy(&arena);
-}
-
-static void fetch_fails_as_calls_do(void **state)
-{
-    (void)state;
-    struct arena arena;
-    struct upstream_answer answer;
-    arena_init(&arena, 1 << 20);
-    assert_int_equal(fetch(&arena, "/truncated", (struct upstream_request){0}, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_BROKEN);
-    assert_int_equal(answer.status_code, 200);
-    assert_int_equal(fetch(&arena, "/big", (struct upstream_request){0}, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_TOO_LARGE);
-    struct upstream_request nowhere = {.url = "http://127.0.0.1:1/"};
-    assert_int_equal(fetch(&arena, "", nowhere, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_UNREACHABLE);
-    assert_int_equal(answer.status_code, 0);
-    const char *const headers[] = {"X: a\nb", NULL};
-    assert_int_equal(fetch(&arena, "/", (struct upstream_request){.headers = headers}, &answer),
-                     STATUS_INVALID);
-    arena_destroy(&arena);
-}
-
-static void fetch_blocks_no_longer_than_its_deadlines(void **state)
-{
-    (void)state;
-    struct arena arena;
-    struct upstream_answer answer;
-    arena_init(&arena, 1 << 20);
-    struct upstream_request request = {.total_timeout_milliseconds = 300};
-    assert_int_equal(fetch(&arena, "/silent", request, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_TIMEOUT);
-    assert_in_range(answer.nanoseconds / 1000000, 290, 500);
-    assert_int_equal(fetch(&arena, "/endless", request, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_TIMEOUT);
-    struct upstream_request impatient = {.first_byte_timeout_milliseconds = 100};
-    assert_int_equal(fetch(&arena, "/silent", impatient, &answer), STATUS_OK);
-    assert_int_equal(answer.result, UPSTREAM_TIMEOUT);
-    assert_in_range(answer.nanoseconds / 1000000, 100, 2500);
-    arena_destroy(&arena);
-}
-
-static void fetch_without_memory_says_so(void **state)
-{
-    (void)state;
-    for (unsigned long n = 1;; n++) {
-        struct arena arena;
-        struct upstream_answer answer;
-        arena_init(&arena, 1 << 20);
-        memory_fail_after(n);
-        enum status status = fetch(&arena, "/", (struct upstream_request){0}, &answer);
-        unsigned long failures = memory_failures_seen();
-        memory_fail_after(0);
-        arena_destroy(&arena);
-        if (failures == 0) {
-            assert_int_equal(status, STATUS_OK);
-            break;
-        }
-        /* Response headers that did not fit into memory are missing, and that is all. */
-        assert_true(status == STATUS_NO_MEMORY || answer.result == UPSTREAM_COMPLETE);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -835,14 +772,11 @@ int main(void)
         cmocka_unit_test(call_may_be_cancelled_from_its_own_and_from_others_handlers),
         cmocka_unit_test(call_may_be_cancelled_when_it_is_answered),
         cmocka_unit_test(next_call_may_be_started_when_one_is_done),
+        cmocka_unit_test(next_call_may_be_started_while_one_is_answered),
+        cmocka_unit_test(calls_that_wait_for_a_connection_keep_their_deadlines),
         cmocka_unit_test(many_calls_at_once_get_their_own_answers),
         cmocka_unit_test(call_that_cannot_have_memory_does_not_start),
         cmocka_unit_test(release_cancels_all_calls),
-        cmocka_unit_test(fetch_returns_the_answer),
-        cmocka_unit_test(fetch_goes_over_a_unix_socket),
-        cmocka_unit_test(fetch_fails_as_calls_do),
-        cmocka_unit_test(fetch_blocks_no_longer_than_its_deadlines),
-        cmocka_unit_test(fetch_without_memory_says_so),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
