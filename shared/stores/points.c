@@ -285,8 +285,8 @@ static enum status check_ohlc(struct reader *reader, const double values[FIELD_M
 static enum status read_time(struct reader *reader, const struct json_value *value,
                              struct point_time *time)
 {
-    const char *message = "Timestamp is missing (required 'time' field)";
-    enum status status = value == NULL ? STATUS_INVALID : point_time_read(value, time, &message);
+    const char *message = NULL;
+    enum status status = point_time_read(value, time, &message);
     if (status != STATUS_OK) {
         return status == STATUS_INVALID ? refuse_rule(reader, message) : status;
     }
@@ -389,7 +389,7 @@ static enum status read_members(struct reader *reader, size_t *count, size_t *le
 static enum status check_members(struct reader *reader, size_t count, struct point_time *time,
                                  size_t *time_text_length)
 {
-    double values[FIELD_MAXIMUM];
+    double values[FIELD_MAXIMUM] = {0};
     bool present[FIELD_MAXIMUM] = {false};
     const struct json_value *time_value = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -407,6 +407,9 @@ static enum status check_members(struct reader *reader, size_t count, struct poi
         if (status != STATUS_OK) {
             return status;
         }
+    }
+    if (time_value == NULL) {
+        return refuse_rule(reader, "Timestamp is missing (required 'time' field)");
     }
     enum status status = read_time(reader, time_value, time);
     if (status != STATUS_OK) {

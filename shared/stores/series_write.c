@@ -168,7 +168,7 @@ static enum status write_merged(struct writer *writer, int64_t number,
     size_t merged;
     enum status status = merge(block, writer->points, taken, points, &merged);
     if (status == STATUS_OK) {
-        size_t parts = (merged + SERIES_BLOCK_POINTS - 1) / SERIES_BLOCK_POINTS;
+        size_t parts = 1 + (merged - 1) / SERIES_BLOCK_POINTS;
         size_t size = writer->is_last_block ? SERIES_BLOCK_POINTS : (merged + parts - 1) / parts;
         status = put_blocks(writer, number, points, merged, first_index, size);
         writer->added += (int64_t)(merged - block->count);

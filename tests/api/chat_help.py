@@ -118,14 +118,14 @@ class RawClient:
         self.socket.connect(("127.0.0.1", suite.port))
         self.socket.settimeout(20)
         self.received = b""
-        # As pooled clients do, this one has used its connection before. lighttpd 1.4.69 does not
-        # watch a new connection for its end if the whole request was there when it was accepted.
-        self.socket.sendall(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        self.read_until(b"\r\n\r\n")
+        # lighttpd 1.4.69 does not watch a new connection for its end if the whole request was there
+        # when it was first read. This client lets it ask for the body, as large uploads do.
         self.socket.sendall(
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nX-API-Key: {key}\r\n"
-            f"X-Request-ID: {request_id}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+            f"Content-Type: application/json\r\nX-API-Key: {key}\r\nExpect: 100-continue\r\n"
+            f"X-Request-ID: {request_id}\r\nContent-Length: {len(data)}\r\n\r\n".encode())
+        assert self.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        self.socket.sendall(data)
         self.received = b""
 
     def read_until(self, text):

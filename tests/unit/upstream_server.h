@@ -207,6 +207,39 @@ static inline void *server_accept(void *context)
     }
 }
 
+/* A port where connecting takes for ever, because its queue is full. */
+struct deaf_port {
+    int listener;
+    int fillers[8];
+    int port;
+};
+
+static inline void deaf_port_open(struct deaf_port *deaf)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    deaf->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(deaf->listener, (struct sockaddr *)&address, size) != 0 ||
+        listen(deaf->listener, 0) != 0 ||
+        getsockname(deaf->listener, (struct sockaddr *)&address, &size) != 0) {
+        abort();
+    }
+    deaf->port = ntohs(address.sin_port);
+    for (int i = 0; i < 8; i++) {
+        deaf->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(deaf->fillers[i], (struct sockaddr *)&address, size);
+    }
+    server_pause(20);
+}
+
+static inline void deaf_port_close(struct deaf_port *deaf)
+{
+    for (int i = 0; i < 8; i++) {
+        close(deaf->fillers[i]);
+    }
+    close(deaf->listener);
+}
+
 /* `path`: a Unix socket; NULL: a port of 127.0.0.1. */
 static inline void server_start(struct upstream_server *server, const char *path)
 {
