@@ -1,37 +1,14 @@
 /*
  * chat.fcgi: completions in OpenAI's format, and chat sessions.
  */
-#include "chat.h"
-
-static const struct route routes[] = {
-    {HTTP_POST, "/v1/chat/completions", completions_create, FAMILY_CHAT, ACCESS_PRINCIPAL,
-     BODY_JSON_TEXT, ROUTE_OPENAI},
-    {HTTP_GET, "/v1/models", models_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_OPENAI},
-    {HTTP_GET, "/v1/models/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
-     ROUTE_OPENAI},
-    {HTTP_GET, "/v1/models/{provider}/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL,
-     BODY_NONE, ROUTE_OPENAI},
-    {HTTP_GET, "/v1/models/{provider}/{maker}/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL,
-     BODY_NONE, ROUTE_OPENAI},
-    {HTTP_POST, "/chat", session_chat, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
-    {HTTP_POST, "/chat/stream", session_chat_stream, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
-    {HTTP_GET, "/chat/models", models_describe, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
-    {HTTP_GET, "/chat/sessions", sessions_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
-    {HTTP_GET, "/chat/sessions/{id}", sessions_show, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
-    {HTTP_DELETE, "/chat/sessions/{id}", sessions_delete, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
-     0},
-    {HTTP_POST, "/chat/sessions/{id}/clear", sessions_clear, FAMILY_CHAT, ACCESS_PRINCIPAL,
-     BODY_NONE, 0},
-    {HTTP_GET, "/chat/sessions/{id}/messages", sessions_messages, FAMILY_CHAT, ACCESS_PRINCIPAL,
-     BODY_NONE, 0},
-};
+#include "routes.h"
 
 int main(int argc, char **argv)
 {
     static const struct app_options options = {
         .program = "chat",
-        .routes = routes,
-        .route_count = sizeof routes / sizeof routes[0],
+        .routes = chat_routes,
+        .route_count = sizeof chat_routes / sizeof chat_routes[0],
         .uses_storage = true,
         .start = chat_start,
         .background = chat_background,

@@ -384,6 +384,7 @@ void pipeline_finish(struct request *request)
 {
     uint64_t nanoseconds = clock_monotonic_nanoseconds() - request->exchange->started_nanoseconds;
     count(request, nanoseconds);
+    uint64_t microseconds = nanoseconds / 1000; /* whole: three decimals are enough in a log */
     int status = request->response.status;
     const char *user = request->principal.id[0] != '\0' ? request->principal.id : NULL;
     const char *path = arena_copy(request->arena, request->path.data, request->path.length);
@@ -391,7 +392,7 @@ void pipeline_finish(struct request *request)
               status >= 500 ? "request_failed" : "request_completed",
               LOG_TEXT("method", request->is_head ? "HEAD" : http_method_text(request->method)),
               LOG_TEXT("path", path), LOG_INTEGER("status_code", status),
-              LOG_DOUBLE("duration_ms", (double)(nanoseconds / 1000) / 1000.0),
+              LOG_DOUBLE("duration_ms", (double)microseconds / 1000.0),
               LOG_TEXT("client", request->client_address), LOG_TEXT("user", user),
               LOG_TEXT("error_type", request->response.error_word));
     response_release(&request->response);

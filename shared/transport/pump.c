@@ -129,14 +129,16 @@ static enum status make_room_for(struct pump *pump, int descriptor)
 }
 
 /* Also right when the descriptor was closed, and perhaps opened anew, without pump_unwatch. */
-static bool set_events(struct pump *pump, struct pump_source *source, uint32_t events)
+static bool set_events(struct pump *pump, struct pump_source *source, bool is_new, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = source};
-    if (epoll_ctl(pump->epoll, EPOLL_CTL_MOD, source->descriptor, &event) == 0) {
+    const int first = is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (epoll_ctl(pump->epoll, first, source->descriptor, &event) == 0) {
         return true;
     }
-    return errno == ENOENT &&
-           epoll_ctl(pump->epoll, EPOLL_CTL_ADD, source->descriptor, &event) == 0;
+    const int second = is_new ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    return (errno == ENOENT || errno == EEXIST) &&
+           epoll_ctl(pump->epoll, second, source->descriptor, &event) == 0;
 }
 
 enum status pump_watch(struct pump *pump, int descriptor, bool read, bool write, pump_ready *ready,
@@ -149,7 +151,8 @@ enum status pump_watch(struct pump *pump, int descriptor, bool read, bool write,
         return STATUS_NO_MEMORY;
     }
     struct pump_source *source = pump->sources[descriptor];
-    if (source == NULL) {
+    bool is_new = source == NULL;
+    if (is_new) {
         source = memory_allocate(sizeof(*source));
         if (source == NULL) {
             return STATUS_NO_MEMORY;
@@ -160,7 +163,7 @@ enum status pump_watch(struct pump *pump, int descriptor, bool read, bool write,
     source->ready = ready;
     source->context = context;
     uint32_t events = (read ? (uint32_t)EPOLLIN : 0) | (write ? (uint32_t)EPOLLOUT : 0);
-    if (!set_events(pump, source, events)) {
+    if (!set_events(pump, source, is_new, events)) {
         pump_unwatch(pump, descriptor);
         return STATUS_INTERNAL;
     }

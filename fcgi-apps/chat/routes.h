@@ -1,0 +1,33 @@
+/*
+ * chat/routes: the route table of the chat program; in a header so that tests of the handlers run
+ * the same one.
+ */
+#ifndef CHAT_ROUTES_H
+#define CHAT_ROUTES_H
+
+#include "chat.h"
+
+static const struct route chat_routes[] = {
+    {HTTP_POST, "/v1/chat/completions", completions_create, FAMILY_CHAT, ACCESS_PRINCIPAL,
+     BODY_JSON_TEXT, ROUTE_OPENAI},
+    {HTTP_GET, "/v1/models", models_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_OPENAI},
+    {HTTP_GET, "/v1/models/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
+     ROUTE_OPENAI},
+    {HTTP_GET, "/v1/models/{provider}/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL,
+     BODY_NONE, ROUTE_OPENAI},
+    {HTTP_GET, "/v1/models/{provider}/{maker}/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL,
+     BODY_NONE, ROUTE_OPENAI},
+    {HTTP_POST, "/chat", session_chat, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
+    {HTTP_POST, "/chat/stream", session_chat_stream, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
+    {HTTP_GET, "/chat/models", models_describe, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/chat/sessions", sessions_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/chat/sessions/{id}", sessions_show, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_DELETE, "/chat/sessions/{id}", sessions_delete, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
+     0},
+    {HTTP_POST, "/chat/sessions/{id}/clear", sessions_clear, FAMILY_CHAT, ACCESS_PRINCIPAL,
+     BODY_NONE, 0},
+    {HTTP_GET, "/chat/sessions/{id}/messages", sessions_messages, FAMILY_CHAT, ACCESS_PRINCIPAL,
+     BODY_NONE, 0},
+};
+
+#endif

@@ -1,0 +1,310 @@
+/*
+ * The routes of the chat program, through the whole pipeline, with the built-in provider: what
+ * needs no network, and what happens when memory runs out at any point of it.
+ */
+#include "pipeline_help.h"
+
+#include "fcgi-apps/chat/routes.h"
+
+static const struct app_options options = {
+    .program = "chat",
+    .routes = chat_routes,
+    .route_count = COUNT(chat_routes),
+    .uses_storage = true,
+    .start = chat_start,
+    .background = chat_background,
+    .stop = chat_stop,
+};
+
+static int set_up(void **state)
+{
+    int failed = pipeline_set_up_with(state, &options);
+    if (failed == 0) {
+        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
+    }
+    return failed;
+}
+
+#define KEY            .key = PLAIN_KEY
+#define GET(at)        CALL(.path = (at), KEY)
+#define ASK(at, q)     CALL(.path = (at), .query = (q), KEY)
+#define POST(at, body) CALL(.method = "POST", .path = (at), .json = (body), KEY)
+#define DELETE(at)     CALL(.method = "DELETE", .path = (at), KEY)
+
+#define COMPLETIONS "/v1/chat/completions"
+#define HI          "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define SAY(message)                                                                               \
+    POST("/chat", "{\"session_id\":\"s\",\"message\":\"" message "\",\"model\":\"demo/echo\"}")
+
+static void assert_body_holds(struct pipeline *pipeline, const char *part)
+{
+    if (strstr(pipeline->body.data, part) == NULL) {
+        fail_msg("\"%s\" does not hold \"%s\"", pipeline->body.data, part);
+    }
+}
+
+/* --- /v1 --------------------------------------------------------------------------------------- */
+
+static void a_completion_is_answered_whole(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, POST(COMPLETIONS, "{\"model\":\"demo/echo\"," HI "}"), 200);
+    assert_header(pipeline, "Content-Type", "application/json");
+    const struct json_node *choice = json_first(json_member(answer_json(pipeline), "choices"));
+    const char *content = json_member_text(json_member(choice, "message"), "content", "");
+    assert_non_null(strstr(content, "You said: hi"));
+}
+
+static void a_completion_is_streamed(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, POST(COMPLETIONS, "{\"model\":\"demo/echo\",\"stream\":true," HI "}"),
+                   200);
+    assert_header(pipeline, "Content-Type", "text/event-stream");
+    assert_header(pipeline, "X-Accel-Buffering", "no");
+    assert_header(pipeline, "Content-Length", NULL);
+    assert_int_equal(strncmp(pipeline->body.data, "data: {", 7), 0);
+    assert_int_equal(count_in(pipeline->body.data, "data: [DONE]\n\n"), 1);
+    assert_int_equal(count_in(pipeline->body.data, "\"finish_reason\":\"stop\""), 1);
+    /* We asked for the usage; this client did not. */
+    assert_int_equal(count_in(pipeline->body.data, "prompt_tokens"), 0);
+    assert_answers(pipeline,
+                   POST(COMPLETIONS, "{\"model\":\"demo/echo\",\"stream\":true,\"stream_options\":"
+                                     "{\"include_usage\":true}," HI "}"),
+                   200);
+    assert_int_equal(count_in(pipeline->body.data, "prompt_tokens"), 1);
+}
+
+static void assert_openai_error(struct pipeline *pipeline, const struct call *call, int status,
+                                const char *param, const char *code)
+{
+    assert_answers(pipeline, call, status);
+    const struct json_node *error = json_member(answer_json(pipeline), "error");
+    assert_non_null(json_member_text(error, "message", NULL));
+    assert_non_null(json_member_text(error, "type", NULL));
+    assert_string_equal(json_member_text(error, "param", ""), param);
+    if (code != NULL) {
+        assert_string_equal(json_member_text(error, "code", ""), code);
+    }
+    assert_non_null(answer_header(pipeline, "X-Request-ID"));
+    assert_non_null(answer_header(pipeline, "x-should-retry"));
+}
+
+static void errors_are_in_openais_shape(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{" HI "}"), 400, "model",
+                        "missing_required_parameter");
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{\"model\":\"m\"}"), 400, "messages",
+                        "missing_required_parameter");
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{\"model\":\"m\",\"messages\":[7]}"), 400,
+                        "messages[0]", NULL);
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{"), 400, "", NULL);
+    assert_openai_error(pipeline, POST(COMPLETIONS, "[]"), 400, "", NULL);
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{\"model\":\"gpt-4o\"," HI "}"), 404, "model",
+                        "model_not_found");
+    assert_openai_error(pipeline, GET("/v1/models/gpt-4o"), 404, "model", "model_not_found");
+    assert_openai_error(pipeline, GET("/v1/nothing"), 404, "", NULL);
+    assert_openai_error(pipeline, GET(COMPLETIONS), 405, "", NULL);
+    assert_openai_error(pipeline, CALL(.path = "/v1/models"), 401, "", NULL);
+    /* The built-in provider cannot hold U+0000. */
+    assert_openai_error(pipeline,
+                        POST(COMPLETIONS, "{\"model\":\"demo/echo\",\"messages\":[{\"role\":"
+                                          "\"user\",\"content\":\"\\u0000\"}]}"),
+                        400, "", NULL);
+}
+
+static void a_key_counts_as_bearer(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(
+        pipeline, CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 200);
+    assert_answers(pipeline,
+                   CALL(.path = "/chat/sessions", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}),
+                   401);
+}
+
+static void models_are_found_by_each_of_their_names(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const paths[] = {"/v1/models/demo/echo", "/v1/models/echo",
+                                        "/api/v1/v1/models/demo/echo", "/v1/models/demo/echo/"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        assert_answers(pipeline, GET(paths[i]), 200);
+        assert_member(pipeline, "id", "demo/echo");
+        assert_member(pipeline, "owned_by", "demo");
+    }
+    assert_answers(pipeline, GET("/v1/models"), 200);
+    assert_int_equal(json_count(json_member(answer_json(pipeline), "data")), 2);
+}
+
+static void a_provider_that_is_not_there_is_503(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(
+        pipeline, &options,
+        SETTINGS("RATE_LIMIT_ENABLED=false", "PROVIDER_GONE_BASE_URL=http://127.0.0.1:9/v1"));
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{\"model\":\"m\"," HI "}"), 503, "",
+                        "llm_unavailable");
+    assert_header(pipeline, "x-should-retry", "false");
+    assert_openai_error(pipeline, POST(COMPLETIONS, "{\"model\":\"m\",\"stream\":true," HI "}"),
+                        503, "", "llm_unavailable");
+    assert_refused(pipeline, POST("/chat", "{\"session_id\":\"s\",\"message\":\"m\"}"), 503,
+                   "llm_unavailable");
+    assert_refused(pipeline, GET("/chat/sessions/s"), 404, "session_not_found");
+}
+
+/* --- Sessions ---------------------------------------------------------------------------------- */
+
+static void a_session_remembers(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, SAY("one"), 200);
+    assert_member(pipeline, "session_id", "s");
+    assert_member(pipeline, "provider", "demo");
+    assert_body_holds(pipeline, "This is your first message.");
+    assert_answers(pipeline, POST("/chat/stream", "{\"session_id\":\"s\",\"message\":\"two\"}"),
+                   200);
+    assert_header(pipeline, "Content-Type", "text/event-stream");
+    assert_int_equal(count_in(pipeline->body.data, "event: done\n"), 1);
+    assert_int_equal(count_in(pipeline->body.data, "event: error\n"), 0);
+    assert_true(count_in(pipeline->body.data, "event: token\n") > 10);
+    assert_answers(pipeline, SAY("three"), 200);
+    assert_body_holds(pipeline, "sent 2 messages; the previous one was: two");
+}
+
+static void sessions_are_shown_cleared_and_deleted(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, SAY("hello"), 200);
+    assert_answers(pipeline, GET("/chat/sessions/s"), 200);
+    assert_member(pipeline, "title", "hello");
+    assert_member(pipeline, "model", "demo/echo");
+    assert_answers(pipeline, GET("/chat/sessions"), 200);
+    assert_body_holds(pipeline, "\"total_count\":1");
+    assert_answers(pipeline, ASK("/chat/sessions/s/messages", "limit=1"), 200);
+    assert_body_holds(pipeline, "\"next_before\":2");
+    assert_answers(pipeline, ASK("/chat/sessions/s/messages", "before=2"), 200);
+    assert_body_holds(pipeline, "\"content\":\"hello\"");
+    assert_answers(pipeline, CALL(.method = "POST", .path = "/chat/sessions/s/clear", KEY), 200);
+    assert_answers(pipeline, GET("/chat/sessions/s/messages"), 200);
+    assert_body_holds(pipeline, "\"messages\":[]");
+    assert_answers(pipeline, DELETE("/chat/sessions/s"), 204);
+    assert_refused(pipeline, GET("/chat/sessions/s"), 404, "session_not_found");
+    assert_refused(pipeline, DELETE("/chat/sessions/s"), 404, "session_not_found");
+}
+
+static void a_session_of_another_key_is_not_found(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, SAY("mine"), 200);
+    static const struct {
+        const char *method;
+        const char *path;
+    } cases[] = {{"GET", "/chat/sessions/s"},
+                 {"DELETE", "/chat/sessions/s"},
+                 {"POST", "/chat/sessions/s/clear"},
+                 {"GET", "/chat/sessions/s/messages"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_refused(pipeline,
+                       CALL(.method = cases[i].method, .path = cases[i].path, .key = PREMIUM_KEY),
+                       404, "session_not_found");
+    }
+    assert_answers(pipeline, GET("/chat/sessions/s"), 200);
+}
+
+static void bad_input_is_refused_with_its_code(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const struct {
+        const char *json;
+        const char *word;
+    } cases[] = {
+        {"{}", "missing_required_field"},
+        {"{\"session_id\":\"s\"}", "missing_required_field"},
+        {"{\"session_id\":\"a b\",\"message\":\"m\"}", "session_id_invalid"},
+        {"{\"session_id\":\"\",\"message\":\"m\"}", "session_id_invalid"},
+        {"{\"session_id\":\"s\",\"message\":\"\"}", "field_validation_failed"},
+        {"{\"session_id\":\"s\",\"message\":[]}", "field_validation_failed"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_refused(pipeline, POST("/chat", cases[i].json), 422, cases[i].word);
+        assert_refused(pipeline, POST("/chat/stream", cases[i].json), 422, cases[i].word);
+    }
+    assert_refused(pipeline, GET("/chat/sessions/a b"), 422, "session_id_invalid");
+    assert_refused(pipeline, ASK("/chat/sessions", "limit=0"), 422, "field_validation_failed");
+    assert_refused(pipeline,
+                   POST("/chat", "{\"session_id\":\"s\",\"message\":\"m\",\"model\":\"nope\"}"),
+                   503, "model_not_available");
+}
+
+/* --- Running out of memory --------------------------------------------------------------------- */
+
+static void memory_may_run_out_anywhere_in_a_completion(void **state)
+{
+    torture(*state, POST(COMPLETIONS, "{\"model\":\"demo/echo\"," HI "}"), true);
+}
+
+static void memory_may_run_out_anywhere_in_a_listing(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, SAY("hello"), 200);
+    torture(pipeline, GET("/chat/sessions"), false);
+    torture(pipeline, GET("/chat/sessions/s/messages"), false);
+    torture(pipeline, GET("/chat/models"), false);
+}
+
+/* Each answer of 200 is a turn that was kept, and no other is; the lock is always given back. */
+static void memory_may_run_out_anywhere_in_a_turn(void **state)
+{
+    struct pipeline *pipeline = *state;
+    int64_t kept = 0;
+    unsigned long failures = 1;
+    assert_non_null(buffer_reserve(&pipeline->answer, 1u << 20));
+    for (unsigned long n = 1; failures > 0; n++) {
+        assert_true(n < 10000);
+        memory_fail_after(n);
+        enum status status = pipeline_run(pipeline, SAY("hello"));
+        failures = memory_failures_seen();
+        memory_fail_after(0);
+        bool is_answered = status == STATUS_OK && pipeline->answer.length > 0;
+        const char *problem = is_answered ? pipeline_read_answer(pipeline) : NULL;
+        if (problem != NULL) {
+            fail_msg("allocation %lu: %s: %s", n, problem, buffer_text(&pipeline->answer));
+        }
+        int status_code = is_answered ? pipeline->status : 0;
+        assert_true(status_code == 0 || status_code == 200 || status_code == 503);
+        /* A locked session would keep this waiting, and answer 409. */
+        assert_answers(pipeline, SAY("next"), 200);
+        assert_answers(pipeline, GET("/chat/sessions/s"), 200);
+        int64_t messages = 0;
+        assert_true(
+            json_get_integer(json_member(answer_json(pipeline), "message_count"), &messages));
+        int64_t turns = messages / 2 - kept;
+        assert_int_equal(messages % 2, 0);
+        /* What was kept may have lost its answer on the way, never the other way round. */
+        assert_true(turns == 2 || (turns == 1 && status_code != 200));
+        kept = messages / 2;
+    }
+}
+
+int main(void)
+{
+#define ROUTE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, pipeline_tear_down)
+    const struct CMUnitTest tests[] = {
+        ROUTE_TEST(a_completion_is_answered_whole),
+        ROUTE_TEST(a_completion_is_streamed),
+        ROUTE_TEST(errors_are_in_openais_shape),
+        ROUTE_TEST(a_key_counts_as_bearer),
+        ROUTE_TEST(models_are_found_by_each_of_their_names),
+        ROUTE_TEST(a_provider_that_is_not_there_is_503),
+        ROUTE_TEST(a_session_remembers),
+        ROUTE_TEST(sessions_are_shown_cleared_and_deleted),
+        ROUTE_TEST(a_session_of_another_key_is_not_found),
+        ROUTE_TEST(bad_input_is_refused_with_its_code),
+        ROUTE_TEST(memory_may_run_out_anywhere_in_a_completion),
+        ROUTE_TEST(memory_may_run_out_anywhere_in_a_listing),
+        ROUTE_TEST(memory_may_run_out_anywhere_in_a_turn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
