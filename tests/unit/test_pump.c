@@ -1,30 +1,7 @@
 /*
- * The pump: streams, their clients, and the event sources it lends to others.
+ * The pump: streams and their clients.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdatomic.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "base/clock.h"
-#include "base/memory.h"
-#include "base/random.h"
-#include "transport/exchange_setup.h"
-#include "transport/pump.h"
-#include "transport/pump_private.h"
+#include "pump_help.h"
 
 /* --- An exchange whose client is the other end of a socket pair ------------------------------ */
 
@@ -207,14 +184,6 @@ static void adopt(struct pump *pump, struct client *client)
     assert_int_equal(pump_adopt(pump, &client->exchange, client->handlers, client), STATUS_OK);
 }
 
-static void wait_for(sem_t *semaphore)
-{
-    struct timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += 10;
-    assert_int_equal(sem_timedwait(semaphore, &deadline), 0);
-}
-
 /* What the client reads until the end. */
 static size_t read_all(struct client *client, char *out, size_t size)
 {
@@ -239,67 +208,6 @@ static void close_client(struct client *client)
 {
     close(client->theirs);
     sem_destroy(&client->over);
-}
-
-struct scene {
-    struct workers *workers;
-    struct pump *pump;
-};
-
-static int open_scene(void **state)
-{
-    static struct scene scene;
-    if (workers_start(&scene.workers, "test", 2, 10) != STATUS_OK ||
-        pump_create(&scene.pump, scene.workers, "test") != STATUS_OK) {
-        return -1;
-    }
-    *state = &scene;
-    return 0;
-}
-
-static int close_scene(void **state)
-{
-    struct scene *scene = *state;
-    if (scene->pump != NULL) {
-        pump_shut_down(scene->pump);
-        struct pump *pump = scene->pump;
-        scene->pump = NULL;
-        /* In the transport's order. */
-        workers_stop(scene->workers);
-        pump_release(pump);
-    }
-    return 0;
-}
-
-/* Runs `work` on the pump thread and waits for it. */
-struct errand {
-    void (*work)(void *context);
-    void *context;
-    sem_t done;
-};
-
-static void run_errand(void *context)
-{
-    struct errand *errand = context;
-    errand->work(errand->context);
-    sem_post(&errand->done);
-}
-
-static void on_pump(struct pump *pump, void (*work)(void *context), void *context)
-{
-    struct errand errand = {.work = work, .context = context};
-    sem_init(&errand.done, 0, 0);
-    assert_int_equal(pump_post(pump, run_errand, &errand), STATUS_OK);
-    wait_for(&errand.done);
-    sem_destroy(&errand.done);
-}
-
-static void await(atomic_int *value, int wanted)
-{
-    for (int i = 0; i < 5000 && atomic_load(value) < wanted; i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-    }
-    assert_true(atomic_load(value) >= wanted);
 }
 
 /* --- Timers in order ----------------------------------------------------------------------------- */
@@ -734,270 +642,6 @@ static void thousands_of_streams_end_each_in_its_time(void **state)
     memory_release(clients);
 }
 
-/* --- Event sources --------------------------------------------------------------------------- */
-
-struct pipe_watch {
-    struct pump *pump;
-    int read_end;
-    int write_end;
-    struct pipe_watch *other;
-    atomic_int readable;
-    atomic_int writable;
-    sem_t happened;
-};
-
-static void open_pipe(struct pipe_watch *watch, struct pump *pump)
-{
-    int ends[2];
-    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
-    *watch = (struct pipe_watch){.pump = pump, .read_end = ends[0], .write_end = ends[1]};
-    sem_init(&watch->happened, 0, 0);
-}
-
-static void close_pipe(struct pipe_watch *watch)
-{
-    close(watch->read_end);
-    close(watch->write_end);
-    sem_destroy(&watch->happened);
-}
-
-static void on_pipe(int descriptor, bool readable, bool writable, void *context)
-{
-    struct pipe_watch *watch = context;
-    char byte;
-    atomic_fetch_add(&watch->readable, readable);
-    atomic_fetch_add(&watch->writable, writable);
-    if (readable) {
-        assert_int_equal(descriptor, watch->read_end);
-        assert_int_equal(read(descriptor, &byte, 1), 1);
-    } else {
-        pump_unwatch(watch->pump, descriptor);
-    }
-    if (watch->other != NULL) {
-        pump_unwatch(watch->pump, watch->other->read_end);
-    }
-    sem_post(&watch->happened);
-}
-
-static void watch_for_reading(void *context)
-{
-    struct pipe_watch *watch = context;
-    assert_int_equal(pump_watch(watch->pump, watch->read_end, true, false, on_pipe, watch),
-                     STATUS_OK);
-}
-
-static void watch_for_writing(void *context)
-{
-    struct pipe_watch *watch = context;
-    assert_int_equal(pump_watch(watch->pump, watch->write_end, false, true, on_pipe, watch),
-                     STATUS_OK);
-}
-
-static void unwatch_reading(void *context)
-{
-    struct pipe_watch *watch = context;
-    pump_unwatch(watch->pump, watch->read_end);
-    pump_unwatch(watch->pump, watch->read_end); /* twice does no harm */
-}
-
-static void watched_descriptor_is_reported_until_it_is_unwatched(void **state)
-{
-    struct scene *scene = *state;
-    struct pipe_watch watch;
-    open_pipe(&watch, scene->pump);
-    on_pump(scene->pump, watch_for_reading, &watch);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(write(watch.write_end, "x", 1), 1);
-        wait_for(&watch.happened);
-    }
-    assert_int_equal(watch.readable, 3);
-    on_pump(scene->pump, watch_for_writing, &watch);
-    wait_for(&watch.happened);
-    assert_int_equal(watch.writable, 1);
-    on_pump(scene->pump, unwatch_reading, &watch);
-    assert_int_equal(write(watch.write_end, "x", 1), 1);
-    on_pump(scene->pump, unwatch_reading, &watch);
-    assert_int_equal(watch.readable, 3);
-    close_pipe(&watch);
-}
-
-static void watch_both(void *context)
-{
-    struct pipe_watch *watches = context;
-    watch_for_reading(&watches[0]);
-    watch_for_reading(&watches[1]);
-}
-
-static void nothing(void *context)
-{
-    (void)context;
-}
-
-static void descriptor_unwatched_by_a_callback_is_not_reported_in_the_same_turn(void **state)
-{
-    struct scene *scene = *state;
-    struct pipe_watch watches[2];
-    open_pipe(&watches[0], scene->pump);
-    open_pipe(&watches[1], scene->pump);
-    watches[0].other = &watches[1];
-    watches[1].other = &watches[0];
-    assert_int_equal(write(watches[0].write_end, "x", 1), 1);
-    assert_int_equal(write(watches[1].write_end, "x", 1), 1);
-    on_pump(scene->pump, watch_both, watches);
-    on_pump(scene->pump, nothing, NULL);
-    on_pump(scene->pump, nothing, NULL);
-    assert_int_equal(watches[0].readable + watches[1].readable, 1);
-    on_pump(scene->pump, unwatch_reading, &watches[0]);
-    on_pump(scene->pump, unwatch_reading, &watches[1]);
-    close_pipe(&watches[0]);
-    close_pipe(&watches[1]);
-}
-
-static void refuse_bad_descriptors(void *context)
-{
-    struct pump *pump = context;
-    assert_int_equal(pump_watch(pump, -1, true, false, on_pipe, NULL), STATUS_INVALID);
-    assert_int_equal(pump_watch(pump, 900, true, false, on_pipe, NULL), STATUS_INTERNAL);
-    pump_unwatch(pump, -1);
-    pump_unwatch(pump, 1 << 20);
-}
-
-static void descriptor_that_is_not_open_is_refused(void **state)
-{
-    struct scene *scene = *state;
-    on_pump(scene->pump, refuse_bad_descriptors, scene->pump);
-}
-
-struct alarm_clock {
-    struct pump *pump;
-    atomic_int rings;
-    uint64_t rang;
-    sem_t happened;
-};
-
-static void ring(void *context)
-{
-    struct alarm_clock *clock = context;
-    atomic_fetch_add(&clock->rings, 1);
-    clock->rang = clock_monotonic_nanoseconds();
-    sem_post(&clock->happened);
-}
-
-static void set_clock_three_times(void *context)
-{
-    struct alarm_clock *clock = context;
-    assert_int_equal(pump_set_timer(clock->pump, 10000, ring, clock), STATUS_OK);
-    assert_int_equal(pump_set_timer(clock->pump, 1, ring, clock), STATUS_OK);
-    assert_int_equal(pump_set_timer(clock->pump, 40, ring, clock), STATUS_OK);
-    assert_int_equal(pump_set_timer(clock->pump, -1, nothing, clock), STATUS_OK);
-}
-
-static void set_clock_and_cancel(void *context)
-{
-    struct alarm_clock *clock = context;
-    assert_int_equal(pump_set_timer(clock->pump, 0, ring, clock), STATUS_OK);
-    assert_int_equal(pump_set_timer(clock->pump, -1, ring, clock), STATUS_OK);
-}
-
-static void named_timer_is_one_for_each_function_and_context(void **state)
-{
-    struct scene *scene = *state;
-    struct alarm_clock clocks[2] = {{.pump = scene->pump}, {.pump = scene->pump}};
-    sem_init(&clocks[0].happened, 0, 0);
-    sem_init(&clocks[1].happened, 0, 0);
-    uint64_t before = clock_monotonic_nanoseconds();
-    on_pump(scene->pump, set_clock_three_times, &clocks[0]);
-    on_pump(scene->pump, set_clock_three_times, &clocks[1]);
-    wait_for(&clocks[0].happened);
-    wait_for(&clocks[1].happened);
-    assert_true(clocks[0].rang - before >= 40000000);
-    assert_true(clocks[0].rang - before < 1000000000);
-    on_pump(scene->pump, set_clock_and_cancel, &clocks[0]);
-    on_pump(scene->pump, nothing, NULL);
-    assert_int_equal(clocks[0].rings, 1);
-    assert_int_equal(clocks[1].rings, 1);
-    sem_destroy(&clocks[0].happened);
-    sem_destroy(&clocks[1].happened);
-}
-
-struct poster {
-    struct pump *pump;
-    pthread_t thread;
-    atomic_int sent;
-    int received;
-    bool is_out_of_order;
-};
-
-struct letter {
-    struct poster *poster;
-    int number;
-};
-
-static void read_letter(void *context)
-{
-    struct letter *letter = context;
-    struct poster *poster = letter->poster;
-    poster->is_out_of_order = poster->is_out_of_order || letter->number != poster->received;
-    poster->received++;
-    memory_release(letter);
-}
-
-static void *post_letters(void *context)
-{
-    struct poster *poster = context;
-    for (int i = 0; i < 2000; i++) {
-        struct letter *letter = memory_allocate(sizeof(*letter));
-        *letter = (struct letter){.poster = poster, .number = i};
-        if (pump_post(poster->pump, read_letter, letter) == STATUS_OK) {
-            atomic_fetch_add(&poster->sent, 1);
-        }
-    }
-    return NULL;
-}
-
-static void posts_of_many_threads_all_arrive_in_order(void **state)
-{
-    struct scene *scene = *state;
-    struct poster posters[4] = {0};
-    for (int i = 0; i < 4; i++) {
-        posters[i].pump = scene->pump;
-        pthread_create(&posters[i].thread, NULL, post_letters, &posters[i]);
-    }
-    for (int i = 0; i < 4; i++) {
-        pthread_join(posters[i].thread, NULL);
-    }
-    on_pump(scene->pump, nothing, NULL);
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(posters[i].sent, 2000);
-        assert_int_equal(posters[i].received, 2000);
-        assert_false(posters[i].is_out_of_order);
-    }
-}
-
-static int released;
-
-static void release_attachment(void *object)
-{
-    released += *(int *)object;
-}
-
-static void attach(void *context)
-{
-    static int object = 7;
-    assert_null(pump_attachment(context));
-    pump_attach(context, &object, release_attachment);
-    assert_ptr_equal(pump_attachment(context), &object);
-}
-
-static void attachment_is_released_with_the_pump(void **state)
-{
-    struct scene *scene = *state;
-    released = 0;
-    on_pump(scene->pump, attach, scene->pump);
-    close_scene(state);
-    assert_int_equal(released, 7);
-}
-
 /* --- In the foreground --------------------------------------------------------------------------- */
 
 static void work_here(void *context)
@@ -1040,8 +684,6 @@ static void foreground_pump_runs_streams_and_offloads_in_the_caller(void **state
     close_client(&client);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_scene, close_scene)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1060,12 +702,6 @@ int main(void)
         TEST(offload_is_possible_after_the_client_has_left),
         TEST(shutdown_tells_every_stream_and_refuses_new_ones),
         TEST(thousands_of_streams_end_each_in_its_time),
-        TEST(watched_descriptor_is_reported_until_it_is_unwatched),
-        TEST(descriptor_unwatched_by_a_callback_is_not_reported_in_the_same_turn),
-        TEST(descriptor_that_is_not_open_is_refused),
-        TEST(named_timer_is_one_for_each_function_and_context),
-        TEST(posts_of_many_threads_all_arrive_in_order),
-        TEST(attachment_is_released_with_the_pump),
         cmocka_unit_test(foreground_pump_runs_streams_and_offloads_in_the_caller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
