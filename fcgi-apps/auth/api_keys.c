@@ -20,9 +20,9 @@ static void write_key(struct json_writer *json, const struct api_key *key, const
     }
     json_write_member_text(json, "name", key->name);
     json_write_member_text(json, "scopes", key->scopes);
-    tokens_write_time(json, "created_at", key->created_at);
-    tokens_write_time(json, "expires_at", key->expires_at);
-    tokens_write_time(json, "revoked_at", key->revoked_at);
+    field_write_time(json, "created_at", key->created_at * 1000);
+    field_write_time(json, "expires_at", key->expires_at * 1000);
+    field_write_time(json, "revoked_at", key->revoked_at * 1000);
     json_write_object_end(json);
 }
 

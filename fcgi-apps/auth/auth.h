@@ -63,9 +63,6 @@ void tokens_answer(struct request *request, const struct account *account, const
 enum status tokens_unseal_child(const char *parent_text, const struct session_token *child,
                                 char text[REFRESH_TEXT_SIZE]) MUST_CHECK;
 
-/* RFC 3339, or null for 0. */
-void tokens_write_time(struct json_writer *json, const char *name, int64_t seconds);
-
 /* The user object as docs/openapi.yaml describes it, as the value of the next member. */
 void tokens_write_user(struct json_writer *json, const struct account *account);
 

@@ -127,9 +127,9 @@ void auth_list_sessions(struct request *request)
         json_write_member_text(json, "id", sessions[i].id);
         json_write_member_text(json, "device", sessions[i].user_agent);
         json_write_member_text(json, "address", sessions[i].address);
-        tokens_write_time(json, "created_at", sessions[i].created_at);
-        tokens_write_time(json, "last_used_at", sessions[i].last_used_at);
-        tokens_write_time(json, "expires_at", sessions[i].expires_at);
+        field_write_time(json, "created_at", sessions[i].created_at * 1000);
+        field_write_time(json, "last_used_at", sessions[i].last_used_at * 1000);
+        field_write_time(json, "expires_at", sessions[i].expires_at * 1000);
         json_write_member_boolean(json, "is_current",
                                   request->principal.session_id != NULL &&
                                       strcmp(sessions[i].id, request->principal.session_id) == 0);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "http/fields.h"
 #include "http/pipeline.h"
 
 #define SECONDS_PER_DAY 86400
@@ -61,17 +62,6 @@ enum status tokens_unseal_child(const char *parent_text, const struct session_to
     return status;
 }
 
-void tokens_write_time(struct json_writer *json, const char *name, int64_t seconds)
-{
-    if (seconds == 0) {
-        json_write_member_null(json, name);
-        return;
-    }
-    char text[CLOCK_TIMESTAMP_SIZE];
-    clock_format_timestamp(seconds * 1000, text);
-    json_write_member_text(json, name, text);
-}
-
 void tokens_write_user(struct json_writer *json, const struct account *account)
 {
     json_write_object_begin(json);
@@ -84,7 +74,7 @@ void tokens_write_user(struct json_writer *json, const struct account *account)
     json_write_member_boolean(json, "is_superuser", account->is_superuser);
     json_write_member_boolean(json, "two_factor_enabled", account->two_factor_enabled);
     json_write_member_text(json, "current_company_id", account->company_id);
-    tokens_write_time(json, "created_at", account->created_at);
+    field_write_time(json, "created_at", account->created_at * 1000);
     json_write_object_end(json);
 }
 

@@ -7,31 +7,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "http/fields.h"
 #include "http/pipeline.h"
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAXIMUM 100
 
 /* --- List --------------------------------------------------------------------------------- */
-
-static int64_t query_integer(struct request *request, const char *name, int64_t minimum,
-                             int64_t maximum, int64_t fallback)
-{
-    struct slice text;
-    int64_t number;
-    if (!request_query(request, name, &text)) {
-        return fallback;
-    }
-    if (text_parse_integer(text, &number) != STATUS_OK) {
-        problem_add_field(request, "query", name, "Input should be a valid integer", "int_parsing");
-        return fallback;
-    }
-    if (number < minimum || number > maximum) {
-        problem_add_field(request, "query", name, "Input is out of range", "out_of_range");
-        return fallback;
-    }
-    return number;
-}
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -90,8 +72,9 @@ static void write_time(struct json_writer *json, const char *name, int64_t milli
 
 void charts_list(struct request *request)
 {
-    int64_t limit = query_integer(request, "limit", 1, LIST_LIMIT_MAXIMUM, LIST_LIMIT_DEFAULT);
-    int64_t offset = query_integer(request, "offset", 0, INT32_MAX, 0);
+    int64_t limit =
+        field_query_integer(request, "limit", 1, LIST_LIMIT_MAXIMUM, LIST_LIMIT_DEFAULT);
+    int64_t offset = field_query_integer(request, "offset", 0, INT32_MAX, 0);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "chat.h"
+#include "http/fields.h"
 #include "session_gate.h"
 #include "session_input.h"
 
@@ -33,13 +34,6 @@ static void answer_status(struct request *request, enum status status)
     }
 }
 
-static void write_time(struct json_writer *json, const char *name, int64_t milliseconds)
-{
-    char text[CLOCK_TIMESTAMP_SIZE];
-    clock_format_timestamp(milliseconds, text);
-    json_write_member_text(json, name, text);
-}
-
 static void write_conversation(struct json_writer *json, const struct conversation *conversation)
 {
     json_write_object_begin(json);
@@ -50,36 +44,16 @@ static void write_conversation(struct json_writer *json, const struct conversati
                            conversation->model[0] != '\0' ? conversation->model : NULL);
     json_write_member_integer(json, "message_count", conversation->message_count);
     json_write_member_integer(json, "version", conversation->version);
-    write_time(json, "created_at", conversation->created_at);
-    write_time(json, "updated_at", conversation->updated_at);
-    write_time(json, "expires_at", conversation->expires_at);
+    field_write_time(json, "created_at", conversation->created_at);
+    field_write_time(json, "updated_at", conversation->updated_at);
+    field_write_time(json, "expires_at", conversation->expires_at);
     json_write_object_end(json);
-}
-
-/* A whole number of the query; adds a field error when it is none, or out of range. */
-static int64_t query_integer(struct request *request, const char *name, int64_t minimum,
-                             int64_t maximum, int64_t fallback)
-{
-    struct slice text;
-    int64_t number;
-    if (!request_query(request, name, &text)) {
-        return fallback;
-    }
-    if (text_parse_integer(text, &number) != STATUS_OK) {
-        problem_add_field(request, "query", name, "Input should be a valid integer", "int_parsing");
-        return fallback;
-    }
-    if (number < minimum || number > maximum) {
-        problem_add_field(request, "query", name, "Input is out of range", "out_of_range");
-        return fallback;
-    }
-    return number;
 }
 
 void sessions_list(struct request *request)
 {
-    int64_t limit = query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
-    int64_t offset = query_integer(request, "offset", 0, INT32_MAX, 0);
+    int64_t limit = field_query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
+    int64_t offset = field_query_integer(request, "offset", 0, INT32_MAX, 0);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
@@ -143,15 +117,15 @@ static void write_message(struct json_writer *json, const struct conversation_me
     }
     json_write_member_integer(json, "tokens", message->tokens);
     json_write_member_boolean(json, "cut_off", message->is_cut_off);
-    write_time(json, "created_at", message->created_at);
+    field_write_time(json, "created_at", message->created_at);
     json_write_object_end(json);
 }
 
 void sessions_messages(struct request *request)
 {
     struct conversation conversation;
-    int64_t before = query_integer(request, "before", 1, INT64_MAX, INT64_MAX);
-    int64_t limit = query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
+    int64_t before = field_query_integer(request, "before", 1, INT64_MAX, INT64_MAX);
+    int64_t limit = field_query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;

@@ -5,29 +5,11 @@
 
 #include "base/clock.h"
 #include "health.h"
+#include "http/fields.h"
 #include "stores/ledger.h"
 #include "stores/probes.h"
 
 #define HISTORY_POINTS_MAXIMUM 100
-
-/* A whole number of the query within bounds; false when 422 has been answered. */
-static bool query_number(struct request *request, const char *name, int64_t minimum,
-                         int64_t maximum, int64_t *number)
-{
-    struct slice text;
-    if (!request_query(request, name, &text)) {
-        return true;
-    }
-    if (text_parse_integer(text, number) == STATUS_OK && *number >= minimum && *number <= maximum) {
-        return true;
-    }
-    problem_add_field(request, "query", name,
-                      arena_format(request->arena, "Input should be between %lld and %lld",
-                                   (long long)minimum, (long long)maximum),
-                      "out_of_range");
-    problem_answer_fields(request, PROBLEM_COUNT);
-    return false;
-}
 
 static const struct service *find_service(struct request *request)
 {
@@ -48,9 +30,13 @@ static const char *format_time(struct request *request, int64_t wall_millisecond
 
 void history_latency(struct request *request)
 {
-    int64_t hours = 24;
     const struct service *service = find_service(request);
-    if (service == NULL || !query_number(request, "hours", 1, 168, &hours)) {
+    if (service == NULL) {
+        return;
+    }
+    int64_t hours = field_query_integer(request, "hours", 1, 168, 24);
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
     struct probe_record *records = NULL;
@@ -81,9 +67,13 @@ void history_latency(struct request *request)
 
 void history_errors(struct request *request)
 {
-    int64_t limit = 10;
     const struct service *service = find_service(request);
-    if (service == NULL || !query_number(request, "limit", 1, 100, &limit)) {
+    if (service == NULL) {
+        return;
+    }
+    int64_t limit = field_query_integer(request, "limit", 1, 100, 10);
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
     struct probe_record *records = NULL;
@@ -98,7 +88,7 @@ void history_errors(struct request *request)
     json_write_array_begin(json);
     for (size_t i = 0; i < count; i++) {
         json_write_object_begin(json);
-        json_write_member_text(json, "timestamp", format_time(request, records[i].probed_at));
+        field_write_time(json, "timestamp", records[i].probed_at);
         json_write_member_text(json, "message", records[i].message);
         json_write_member_text(json, "service", service->name);
         json_write_object_end(json);

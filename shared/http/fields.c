@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 /* The member, or NULL after adding "missing" where it must be there. */
 static const struct json_node *find(struct request *request, const char *name,
                                     enum field_presence presence)
@@ -110,4 +112,34 @@ const char *field_email(struct request *request, const char *name, enum field_pr
         return NULL;
     }
     return text;
+}
+
+int64_t field_query_integer(struct request *request, const char *name, int64_t minimum,
+                            int64_t maximum, int64_t fallback)
+{
+    struct slice text;
+    int64_t number;
+    if (!request_query(request, name, &text)) {
+        return fallback;
+    }
+    if (text_parse_integer(text, &number) != STATUS_OK) {
+        problem_add_field(request, "query", name, "Input should be a valid integer", "int_parsing");
+        return fallback;
+    }
+    if (number < minimum || number > maximum) {
+        problem_add_field(request, "query", name, "Input is out of range", "out_of_range");
+        return fallback;
+    }
+    return number;
+}
+
+void field_write_time(struct json_writer *json, const char *name, int64_t wall_milliseconds)
+{
+    if (wall_milliseconds == 0) {
+        json_write_member_null(json, name);
+        return;
+    }
+    char text[CLOCK_TIMESTAMP_SIZE];
+    clock_format_timestamp(wall_milliseconds, text);
+    json_write_member_text(json, name, text);
 }

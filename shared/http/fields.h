@@ -1,7 +1,8 @@
 /*
- * http/fields: members of a JSON body, with their errors collected for one 422.
+ * http/fields: members of a JSON body and parameters of a query, with their errors collected for
+ * one 422; and the one way a time is written.
  *
- * Each reads one member of request->json, adds a field error when it does not fit, and returns
+ * Each reads one member of request->json or one parameter, adds a field error when it does not fit, and returns
  * what a handler can use. Read all fields, then ask problem_has_fields once.
  */
 #ifndef HTTP_FIELDS_H
@@ -30,5 +31,12 @@ bool field_boolean(struct request *request, const char *name, enum field_presenc
 /* An address that mail could be sent to: one @, no white space or control characters, at most
  * 254 bytes (RFC 5321 section 4.5.3.1). */
 const char *field_email(struct request *request, const char *name, enum field_presence presence);
+
+/* A whole number of the query in the range; `fallback` when absent or wrong. */
+int64_t field_query_integer(struct request *request, const char *name, int64_t minimum,
+                            int64_t maximum, int64_t fallback);
+
+/* A member that is a time: RFC 3339 in UTC, or null for 0. */
+void field_write_time(struct json_writer *json, const char *name, int64_t wall_milliseconds);
 
 #endif

@@ -183,13 +183,14 @@ def test_pages_to_the_end_hold_every_point_once(days, count):
     assert start == DAYS and as_text(pages) == as_text(points)
 
 
-def test_a_range_of_dates_begins_and_ends_where_the_market_was_open(days):
+# 1 January and 31 December of 2011 are Saturdays: no points. The inner two are the year's first
+# and last point, which a range holds.
+@pytest.mark.parametrize("first, last", [("2011-01-01", "2011-12-31"), ("2011-01-03", "2011-12-30")])
+def test_a_range_holds_the_days_of_its_bounds_and_between(days, first, last):
     client, points = days
     dates = [row["date"] for row in table("sp500-2000.csv")]
-    # 1 January and 31 December of 2011 are a holiday and a Saturday: neither is a point.
-    answer = client.history("index", "spx", count=1000, to=seconds("2011-12-31"),
-                            **{"from": seconds("2011-01-01")})
     year = [points[index] for index, date in enumerate(dates) if date.startswith("2011-")]
+    answer = client.history("index", "spx", count=1000, to=seconds(last), **{"from": seconds(first)})
     assert len(year) == 252 and data_of(answer) == as_text(year)
     assert answer.json["hasMoreBefore"] and answer.json["hasMoreAfter"]
 
