@@ -90,8 +90,26 @@ static void flush(struct stream *stream)
     } else if (waiting < before || stream->stall_deadline == 0) {
         stream->stall_deadline = stream->pump->now + STREAM_STALL_SECONDS * SECOND;
     }
+    stream->is_lagging = stream->is_lagging || waiting > STREAM_LAG_BYTES;
+}
+
+/* An owner that has seen the stream lag waits for the call that ends it, so each lag is told from
+ * beginning to end, even if the client has caught up meanwhile. */
+static void tell_lag(struct stream *stream)
+{
     /* Half of it must have gone before the source is asked for more: no flutter. */
-    stream->is_lagging = waiting > (stream->is_lagging ? STREAM_LAG_BYTES / 2 : STREAM_LAG_BYTES);
+    bool has_caught_up = exchange_waiting(stream->exchange) <= STREAM_LAG_BYTES / 2;
+    if (!stream->is_lagging || (stream->is_lagging_told && !has_caught_up)) {
+        return;
+    }
+    stream->is_lagging = !stream->is_lagging_told;
+    stream->is_lagging_told = stream->is_lagging;
+    if (stream->is_lagging && has_caught_up) {
+        mark(stream);
+    }
+    if (stream->handlers->lagging != NULL) {
+        stream->handlers->lagging(stream, stream->is_lagging, stream->context);
+    }
 }
 
 void stream_ready(struct stream *stream, uint32_t events)
@@ -205,11 +223,8 @@ void stream_settle(struct stream *stream)
             stream_end(stream);
         }
     }
-    if (!stream->is_ending && !stream->has_gone && stream->is_lagging != stream->is_lagging_told) {
-        stream->is_lagging_told = stream->is_lagging;
-        if (stream->handlers->lagging != NULL) {
-            stream->handlers->lagging(stream, stream->is_lagging, stream->context);
-        }
+    if (!stream->is_ending && !stream->has_gone) {
+        tell_lag(stream);
     }
     if (stream->is_dirty) {
         return; /* the owner has just done something: another time */
