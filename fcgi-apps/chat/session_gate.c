@@ -1,13 +1,11 @@
 /*
  * chat/session_gate: the queue, and the text of a lock's token.
  *
- * Token: <host>-<slot>-<generation>-<random>, in hex. <host> marks the shared segment of this
- * host; slot and generation are the process in it (segment/segment.h).
+ * A token is the hex text of struct holder. `host` marks the shared segment of this host, `process`
+ * is the holder in it (segment/segment.h).
  */
 #include "session_gate.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -140,6 +138,16 @@ void session_gate_wake(struct session_gate *gate)
 
 /* --- Tokens ---------------------------------------------------------------------------------- */
 
+/* Without padding, so that its bytes are the token. */
+struct holder {
+    uint64_t host;
+    struct segment_process process;
+    uint64_t random;
+};
+
+_Static_assert(sizeof(struct holder) == 24, "no padding");
+_Static_assert(2 * sizeof(struct holder) <= CONVERSATION_TOKEN_MAXIMUM, "the token has room");
+
 static uint64_t mark_of_host(struct segment *segment)
 {
     int64_t created = segment_created_wall_milliseconds(segment);
@@ -150,25 +158,20 @@ static bool is_dead(const char *token, void *context)
 {
     const struct chat *chat = context;
     struct segment *segment = chat->app->segment;
-    uint64_t host;
-    struct segment_process process;
-    if (segment == NULL || sscanf(token, "%16" SCNx64 "-%" SCNx32 "-%" SCNx32 "-", &host,
-                                  &process.slot, &process.generation) != 3) {
+    struct holder holder;
+    if (text_decode_hex(slice_of(token), &holder, sizeof holder) != STATUS_OK ||
+        holder.host != mark_of_host(segment) || holder.process.slot >= SEGMENT_PROCESS_MAXIMUM) {
         return false;
     }
-    return host == mark_of_host(segment) && process.slot < SEGMENT_PROCESS_MAXIMUM &&
-           !segment_process_alive(segment, process);
+    return !segment_process_alive(segment, holder.process);
 }
 
 void session_claim_make(const struct chat *chat, char *token, struct conversation_claim *claim)
 {
     struct segment *segment = chat->app->segment;
-    struct segment_process self = segment_self(segment);
-    uint64_t random;
-    random_bytes(&random, sizeof random);
-    snprintf(token, CONVERSATION_TOKEN_MAXIMUM + 1,
-             "%016" PRIx64 "-%" PRIx32 "-%" PRIx32 "-%016" PRIx64, mark_of_host(segment), self.slot,
-             self.generation, random);
+    struct holder holder = {.host = mark_of_host(segment), .process = segment_self(segment)};
+    random_bytes(&holder.random, sizeof holder.random);
+    text_encode_hex(&holder, sizeof holder, token);
     int64_t now = clock_wall_milliseconds();
     *claim = (struct conversation_claim){
         .now = now,

@@ -2,7 +2,7 @@
 
 -- name: conversation_find
 SELECT number, model, title, message_count, version, created_at, updated_at, expires_at,
-    lock_token, lock_fence, lock_expires_at, next_position
+    lock_token, lock_fence, lock_expires_at
 FROM conversations WHERE owner = ?1 AND principal = ?2 AND id = ?3;
 
 -- name: conversation_list

@@ -1,0 +1,119 @@
+/*
+ * Any bytes as a completion's request, a chunk of a stream, or a whole answer; the first byte
+ * chooses.
+ *
+ * Promises that must hold whatever the input: a request that is accepted is still accepted when it
+ * has been written for a provider, with the provider's model and, streamed, with its usage asked
+ * for. A mended chunk is one line of JSON that needs no more mending. A whole answer that is
+ * accepted makes a chunk that is.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fcgi-apps/chat/completion_reader.h"
+#include "fcgi-apps/chat/completion_request.h"
+#include "json/scan.h"
+
+#define MEMORY ((size_t)64 << 20)
+#define MODEL  "pro\"vider/model"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool promise)
+{
+    if (!promise) {
+        abort();
+    }
+}
+
+static void try_request(struct slice text)
+{
+    struct arena arena;
+    struct completion_request request;
+    struct completion_request again;
+    struct completion_fault fault = {0};
+    struct slice written;
+    arena_init(&arena, MEMORY);
+    enum status status = completion_request_read(&arena, text, &request, &fault);
+    if (status == STATUS_OK) {
+        require(completion_request_write(&request, &arena, MODEL, true, &written) == STATUS_OK);
+        require(completion_request_read(&arena, written, &again, &fault) == STATUS_OK);
+        require(slice_equals(again.model, MODEL));
+        require(again.is_streamed == request.is_streamed);
+        require(again.input_characters == request.input_characters);
+        require(again.wants_usage == (request.is_streamed || request.wants_usage));
+    } else {
+        require(status == STATUS_INVALID && fault.message != NULL);
+    }
+    arena_destroy(&arena);
+}
+
+static void require_one_line(struct slice text)
+{
+    struct json_scanner scanner;
+    struct json_value value;
+    require(memchr(text.data, '\n', text.length) == NULL);
+    require(memchr(text.data, '\r', text.length) == NULL);
+    json_scan_start(&scanner, text);
+    require(json_scan_value(&scanner, &value) == STATUS_OK && json_scan_at_end(&scanner));
+}
+
+static void try_chunk(struct slice text)
+{
+    struct completion_progress progress = {0};
+    struct completion_progress second = {0};
+    struct completion_chunk chunk;
+    struct buffer mended;
+    struct buffer again;
+    buffer_init(&mended, MEMORY);
+    buffer_init(&again, MEMORY);
+    if (completion_read_chunk(text, &progress, &chunk, &mended) == STATUS_OK) {
+        struct slice line = {buffer_text(&mended), mended.length};
+        require_one_line(line);
+        require(progress.output_characters >= 0 && progress.input_tokens >= 0);
+        require(completion_read_chunk(line, &second, &chunk, &again) == STATUS_OK);
+        require(again.length == line.length && memcmp(again.data, line.data, line.length) == 0);
+        require(completion_is_complete(&progress) == completion_is_complete(&second));
+    }
+    buffer_release(&mended);
+    buffer_release(&again);
+}
+
+static void try_whole(struct slice text)
+{
+    struct arena arena;
+    struct completion_progress progress = {0};
+    struct completion_progress second = {0};
+    struct completion_chunk chunk;
+    struct buffer made;
+    arena_init(&arena, MEMORY);
+    buffer_init(&made, MEMORY);
+    if (completion_read_whole(text, &arena, &progress, &chunk) == STATUS_OK) {
+        require(completion_write_as_chunk(text, &made) == STATUS_OK);
+        struct slice line = {buffer_text(&made), made.length};
+        require(completion_read_chunk(line, &second, &chunk, NULL) == STATUS_OK);
+        require(completion_is_complete(&progress) == completion_is_complete(&second));
+    }
+    buffer_release(&made);
+    arena_destroy(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    struct slice text = {(const char *)data + 1, size - 1};
+    switch (data[0] % 3) {
+    case 0:
+        try_request(text);
+        break;
+    case 1:
+        try_chunk(text);
+        break;
+    default:
+        try_whole(text);
+    }
+    return 0;
+}
