@@ -70,10 +70,16 @@ struct upstream_handlers {
     void (*done)(struct upstream_call *call, enum upstream_result result, void *context);
 };
 
-/* Loop thread only, as all below. Handlers are never called from within upstream_start. */
+/* Loop thread only, as all below. Handlers are never called from within upstream_start, _pause or
+ * _cancel. All may be called from handlers, of this call or of others. Deadlines count from here,
+ * also while the call waits for its turn to connect. STATUS_INVALID for a request with line breaks
+ * where none may be; a URL that cannot be used is told by `done`. */
 enum status upstream_start(struct upstream *upstream, const struct upstream_request *request,
                            const struct upstream_handlers *handlers, void *context,
                            struct upstream_call **out) MUST_CHECK;
+/* No `data` until it goes on; idle time does not count meanwhile. HTTP/1 then stops the sender. With
+ * HTTP/2, whose windows libcurl 7.88 makes 32 MB wide, what is sent before it notices is held in
+ * memory. */
 void upstream_pause(struct upstream_call *call, bool paused);
 /* Ends it at once; the connection of an HTTP/1 call is closed. May be called from a handler. */
 void upstream_cancel(struct upstream_call *call);
