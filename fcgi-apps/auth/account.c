@@ -16,7 +16,9 @@ static void answer_user(struct request *request, const struct account *account)
 void auth_show_me(struct request *request)
 {
     struct account account;
-    if (tokens_load_account(request, &account)) {
+    if (request->principal.account != NULL) {
+        answer_user(request, request->principal.account);
+    } else if (tokens_load_account(request, &account)) {
         answer_user(request, &account);
     }
 }
@@ -51,16 +53,10 @@ void auth_validate(struct request *request)
         return;
     }
     struct principal principal;
-    struct account account;
     enum status status = authenticator_check_token(request->app->authenticator, request->arena,
                                                    slice_of(token), &principal);
-    if (status == STATUS_OK) {
-        status =
-            account_find_by_id(request->app->storage, request->arena, principal.user_id, &account);
-    }
     bool is_valid = status == STATUS_OK;
-    if (!is_valid && status != STATUS_INVALID && status != STATUS_EXPIRED &&
-        status != STATUS_NOT_FOUND && status != STATUS_DENIED) {
+    if (!is_valid && status != STATUS_INVALID && status != STATUS_EXPIRED) {
         problem_answer_status(request, status);
         return;
     }
@@ -69,7 +65,7 @@ void auth_validate(struct request *request)
     json_write_member_boolean(json, "valid", is_valid);
     if (is_valid) {
         json_write_name(json, "user");
-        tokens_write_user(json, &account);
+        tokens_write_user(json, principal.account);
     }
     json_write_object_end(json);
 }

@@ -11,13 +11,13 @@
 #include <string.h>
 
 #include "auth/digest.h"
+#include "auth/session_cache.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "log/log.h"
 #include "stores/accounts.h"
 #include "stores/api_keys.h"
-#include "stores/sessions.h"
 #include "json/json.h"
 
 #define SECRET_LENGTH_MINIMUM 32
@@ -42,6 +42,7 @@ struct tier_rule {
 struct authenticator {
     struct storage *storage;
     struct token_keys *token_keys;
+    struct session_cache *sessions;
     struct static_key *keys;
     size_t key_count;
     struct tier_rule *rules; /* in the order given: the first match counts */
@@ -175,7 +176,10 @@ enum status authenticator_create(struct authenticator **out, const struct config
     }
     authenticator->storage = storage;
     arena_init(&authenticator->arena, ARENA_MAXIMUM);
-    enum status status = create_token_keys(authenticator, config, problem);
+    enum status status = session_cache_create(&authenticator->sessions, storage);
+    if (status == STATUS_OK) {
+        status = create_token_keys(authenticator, config, problem);
+    }
     if (status == STATUS_OK) {
         status = read_tier_rules(authenticator, config->api_key_tiers, problem);
     }
@@ -195,6 +199,7 @@ void authenticator_release(struct authenticator *authenticator)
     if (authenticator == NULL) {
         return;
     }
+    session_cache_release(authenticator->sessions);
     token_keys_release(authenticator->token_keys);
     arena_destroy(&authenticator->arena);
     memory_release(authenticator);
@@ -220,27 +225,20 @@ static enum status name_user(struct arena *arena, struct principal *principal)
 }
 
 /* The user's present state, through the session if the token has one. */
-static enum status read_owner(struct storage *storage, struct arena *arena,
-                              const struct token_claims *claims, int64_t now,
-                              struct session_owner *owner)
+static enum status read_owner(struct authenticator *authenticator, struct arena *arena,
+                              const struct token_claims *claims, int64_t now, struct account *owner)
 {
-    enum status status;
-    if (claims->session_id == NULL) {
-        struct account account;
-        status = account_find_by_id(storage, arena, claims->subject, &account);
-        if (status == STATUS_OK) {
-            *owner = (struct session_owner){.is_active = account.is_active,
-                                            .is_superuser = account.is_superuser,
-                                            .token_epoch = account.token_epoch};
-        }
-        return status == STATUS_NOT_FOUND ? STATUS_INVALID : status;
-    }
-    struct session session;
-    status = session_find_with_owner(storage, arena, claims->session_id, &session, owner);
+    struct account_session session = {.expires_at = INT64_MAX};
+    enum status status =
+        claims->session_id == NULL
+            ? account_find_by_id(authenticator->storage, arena, claims->subject, owner)
+            : session_cache_find(authenticator->sessions, arena, claims->session_id, owner,
+                                 &session);
     if (status != STATUS_OK) {
         return status == STATUS_NOT_FOUND ? STATUS_INVALID : status;
     }
-    if (session.revoked_at != 0 || strcmp(session.user_id, claims->subject) != 0) {
+    if (session.revoked_at != 0 || strcmp(owner->id, claims->subject) != 0 || !owner->is_active ||
+        claims->issued_at < owner->token_epoch) {
         return STATUS_INVALID;
     }
     return session.expires_at <= now ? STATUS_EXPIRED : STATUS_OK;
@@ -255,21 +253,22 @@ enum status authenticator_check_token(struct authenticator *authenticator, struc
     if (status != STATUS_OK) {
         return status;
     }
-    struct session_owner owner;
-    status = read_owner(authenticator->storage, arena, &claims, now, &owner);
+    struct account *owner = arena_allocate(arena, sizeof(*owner));
+    if (owner == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    status = read_owner(authenticator, arena, &claims, now, owner);
     if (status != STATUS_OK) {
         return status;
-    }
-    if (!owner.is_active || claims.issued_at < owner.token_epoch) {
-        return STATUS_INVALID;
     }
     *out = (struct principal){
         .kind = PRINCIPAL_USER,
         .user_id = claims.subject,
+        .account = owner,
         .session_id = claims.session_id,
         .company_id = claims.company_id,
         .scope = claims.scope,
-        .is_superuser = owner.is_superuser && claims.scope[0] == '\0',
+        .is_superuser = owner->is_superuser && claims.scope[0] == '\0',
         .has_chart_ids = claims.has_chart_ids,
         .chart_ids = claims.chart_ids,
         .chart_id_count = claims.chart_id_count,

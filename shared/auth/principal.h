@@ -2,8 +2,8 @@
  * auth/principal: who is asking, found from credentials.
  *
  * Knows nothing of HTTP: gets the texts of the credentials, answers with a principal. Access
- * tokens are verified, then their session and user are read (a deleted, inactive or logged-out
- * user's tokens die at once). API keys come from API_KEYS (configuration) or the database; all
+ * tokens are verified, then their session and user are looked up (a deleted, inactive or logged-out
+ * user's tokens die at once; session_cache.h says how that costs no read each time). API keys come from API_KEYS (configuration) or the database; all
  * comparisons are of SHA-256 digests in constant time.
  */
 #ifndef AUTH_PRINCIPAL_H
@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "config/config.h"
 #include "storage/storage.h"
+#include "stores/accounts.h"
 
 enum principal_kind {
     PRINCIPAL_NONE,      /* nobody: no credentials were needed or given */
@@ -27,17 +28,19 @@ enum principal_kind {
 
 struct principal {
     enum principal_kind kind;
-    const char *id;         /* stable and printable, for limits, ledger, logs: "user:<uuid>",
+    const char *id;      /* stable and printable, for limits, ledger, logs: "user:<uuid>",
                                "key:<id>", "anonymous" */
-    const char *owner;      /* who owns what it makes: "company:<id>" if it acts in a company, else
+    const char *owner;   /* who owns what it makes: "company:<id>" if it acts in a company, else
                                "user:<uuid>"; a static key owns as itself */
-    const char *user_id;    /* NULL for static keys and anonymous */
-    const char *session_id; /* NULL unless from an access token */
-    const char *company_id; /* NULL when none */
-    const char *tier;       /* of RATE_LIMIT_TIERS; NULL when none */
-    const char *scope;      /* "" = everything the user may do */
-    bool is_superuser;      /* never with a scope: that limits what its owner may do */
-    bool has_chart_ids;     /* charts are limited to this list */
+    const char *user_id; /* NULL for static keys and anonymous */
+    const struct account *account; /* without the password's hash; NULL unless from an access
+                                      token */
+    const char *session_id;        /* NULL unless from an access token */
+    const char *company_id;        /* NULL when none */
+    const char *tier;              /* of RATE_LIMIT_TIERS; NULL when none */
+    const char *scope;             /* "" = everything the user may do */
+    bool is_superuser;             /* never with a scope: that limits what its owner may do */
+    bool has_chart_ids;            /* charts are limited to this list */
     const char *const *chart_ids;
     size_t chart_id_count;
 };

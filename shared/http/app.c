@@ -28,6 +28,7 @@ static size_t list_regions(struct segment_region *out)
     out[count++] = ratelimit_segment_region;
     out[count++] = lease_segment_region;
     out[count++] = board_segment_region;
+    out[count++] = storage_segment_region;
     return count;
 }
 
@@ -67,6 +68,7 @@ static enum status open_storage(struct app *app, struct buffer *problem)
         .echo = app->config->database_echo,
         .observer = app->metrics ? observe_statement : NULL,
         .observer_context = app,
+        .segment = app->segment,
     };
     enum status status = storage_open(&app->storage, &options);
     if (status != STATUS_OK) {

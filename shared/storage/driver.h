@@ -30,7 +30,8 @@ struct storage {
     bool echo;
     storage_observer *observer;
     void *observer_context;
-    uint16_t *names; /* hash table: place -> number of the statement + 1; 0 = free */
+    _Atomic uint64_t *versions; /* of subjects, shared by all processes; NULL: none */
+    uint16_t *names;            /* hash table: place -> number of the statement + 1; 0 = free */
     size_t names_mask;
     pthread_key_t key; /* a thread's connection */
     pthread_mutex_t lock;
@@ -45,6 +46,7 @@ struct storage_connection {
     bool in_transaction;
     bool must_retry;
     bool is_broken;
+    uint64_t changed;  /* in this transaction: a bit for each place among the versions */
     uint64_t deadline; /* of the present transaction, monotonic nanoseconds; 0 outside */
     struct storage_connection *previous;
     struct storage_connection *next;
@@ -63,6 +65,7 @@ struct storage_statement {
 
 struct storage_driver {
     const char *scheme; /* of DATABASE_URL, with the colon */
+    bool is_local;      /* every process that writes it runs on this host */
     const struct sql_dialect *dialect;
 
     /* `location` is what follows the scheme. On success connection->handle is set. */
@@ -104,6 +107,14 @@ enum status storage_open_dialect(struct storage **out, const struct storage_opti
 
 /* Inside a transaction. */
 enum status storage_run_script(struct storage_connection *connection, const char *text) MUST_CHECK;
+
+/* --- changes.c --- */
+
+/* The transaction is about to change what the statement is about (NULL: anything). */
+void storage_note_change(struct storage_connection *connection,
+                         const struct storage_statement *statement);
+/* Raises the versions of what has been noted. */
+void storage_announce_changes(struct storage_connection *connection);
 
 /* 0.2 to 0.8 ms. The jitter keeps processes that wait for one another from waking in step, which
  * costs seconds in the worst case under load. */

@@ -18,7 +18,8 @@
 #include <stddef.h>
 
 struct sql_statement {
-    const char *name; /* [a-z][a-z0-9_]* */
+    const char *name;    /* [a-z][a-z0-9_]* */
+    const char *subject; /* name of its file, without ".sql" */
     const char *text;
 };
 

@@ -535,6 +535,7 @@ static enum status run_script(struct storage_connection *connection, const char 
 
 const struct storage_driver storage_sqlite_driver = {
     .scheme = "sqlite:",
+    .is_local = true,
     .dialect = &sql_sqlite,
     .connect = connect,
     .disconnect = disconnect,

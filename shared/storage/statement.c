@@ -68,6 +68,9 @@ enum status storage_prepare(struct storage_connection *connection, const char *n
     if (statement->writes && !connection->in_transaction) {
         return misused(name, "writes outside a transaction");
     }
+    if (statement->writes) {
+        storage_note_change(connection, statement);
+    }
     const struct storage *storage = connection->storage;
     if (storage->observer != NULL || storage->echo) {
         statement->started = clock_monotonic_nanoseconds();

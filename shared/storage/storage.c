@@ -210,6 +210,9 @@ enum status storage_open_dialect(struct storage **out, const struct storage_opti
     storage->echo = options->echo;
     storage->observer = options->observer;
     storage->observer_context = options->observer_context;
+    storage->versions = options->segment == NULL
+                            ? NULL
+                            : segment_find(options->segment, storage_segment_region.name);
     enum status status = STATUS_NO_MEMORY;
     storage->location = memory_copy_text(location.data, location.length);
     if (storage->location == NULL) {
@@ -307,6 +310,7 @@ static enum status attempt(struct storage_connection *connection, storage_work *
 {
     const struct storage_driver *driver = connection->storage->driver;
     connection->must_retry = false;
+    connection->changed = 0;
     enum status status = driver->begin(connection);
     if (status != STATUS_OK) {
         return status;
@@ -319,7 +323,10 @@ static enum status attempt(struct storage_connection *connection, storage_work *
         status = STATUS_UNAVAILABLE;
     }
     if (status == STATUS_OK) {
+        /* Once more before, so that what is read while the commit becomes visible is not kept. */
+        storage_announce_changes(connection);
         status = driver->commit(connection);
+        storage_announce_changes(connection);
     }
     if (status != STATUS_OK) {
         driver->rollback(connection);
@@ -352,5 +359,6 @@ enum status storage_run_script(struct storage_connection *connection, const char
     if (!connection->in_transaction) {
         return STATUS_INTERNAL;
     }
+    storage_note_change(connection, NULL);
     return connection->storage->driver->run_script(connection, text);
 }

@@ -27,6 +27,10 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "segment/segment.h"
+
+/* Where the processes of a host tell each other that they have changed something. */
+extern const struct segment_region storage_segment_region;
 
 struct storage;
 struct storage_connection;
@@ -41,6 +45,7 @@ struct storage_options {
     bool echo;                          /* log statement names at DEBUG (never values) */
     storage_observer *observer;
     void *observer_context;
+    struct segment *segment; /* has storage_segment_region; NULL: storage_version knows nothing */
 };
 
 /* Does not connect. STATUS_INVALID: unknown scheme. Strings are copied. */
@@ -110,5 +115,14 @@ int64_t storage_changes(struct storage_connection *connection);
 typedef enum status storage_work(struct storage_connection *connection, void *context);
 enum status storage_transaction(struct storage_connection *connection, storage_work *function,
                                 void *context) MUST_CHECK;
+
+/* For caches: a number that has become another one when storage_transaction returns in any process
+ * of this host after a change to rows of `subject` (the name of a file in
+ * sql/<dialect>/queries). Ask first, read afterwards: what was read is what the database says for
+ * as long as the number stays. 0: nobody knows, keep nothing.
+ *
+ * Whoever changes the file without this interface is not noticed, nor is a process that was killed
+ * between its commit and the return: give what you keep a short life as well. */
+uint64_t storage_version(const struct storage *storage, const char *subject);
 
 #endif

@@ -91,6 +91,21 @@ enum status account_find_by_id(struct storage *storage, struct arena *arena, con
     return find_account(storage, arena, "account_by_id", id, out);
 }
 
+enum status account_find_by_session(struct storage *storage, struct arena *arena,
+                                    const char *session_id, struct account *out,
+                                    struct account_session *session)
+{
+    struct storage_statement *row;
+    enum status status = rows_find(storage, "account_by_session", &row, ROW_TEXT(session_id));
+    if (status == STATUS_OK) {
+        status = read_account(row, arena, out);
+        *session = (struct account_session){.expires_at = storage_integer(row, 14),
+                                            .revoked_at = storage_integer(row, 15)};
+    }
+    storage_finish(row);
+    return status;
+}
+
 enum status account_find_by_login(struct storage *storage, struct arena *arena, const char *login,
                                   struct account *out)
 {

@@ -18,9 +18,9 @@
 struct account {
     const char *id;
     const char *email;
-    const char *username; /* NULL when none */
-    const char *name;     /* NULL when none */
-    const char *password_hash;
+    const char *username;      /* NULL when none */
+    const char *name;          /* NULL when none */
+    const char *password_hash; /* NULL where a function says so */
     bool is_active;
     bool is_verified;
     bool is_superuser;
@@ -47,6 +47,19 @@ enum status account_create(struct storage *storage, struct arena *arena,
 
 enum status account_find_by_id(struct storage *storage, struct arena *arena, const char *id,
                                struct account *out) MUST_CHECK;
+
+/* What decides whether the access tokens of a login session live. */
+struct account_session {
+    int64_t expires_at;
+    int64_t revoked_at; /* 0 = live */
+};
+
+/* The owner of a login session (without the password's hash) and the session's state, in one read.
+ * STATUS_NOT_FOUND: there is no such session. */
+enum status account_find_by_session(struct storage *storage, struct arena *arena,
+                                    const char *session_id, struct account *out,
+                                    struct account_session *session) MUST_CHECK;
+
 /* By e-mail address or, if there is no '@', by username. */
 enum status account_find_by_login(struct storage *storage, struct arena *arena, const char *login,
                                   struct account *out) MUST_CHECK;

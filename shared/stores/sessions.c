@@ -289,21 +289,6 @@ enum status session_find(struct storage *storage, struct arena *arena, const cha
     return status;
 }
 
-enum status session_find_with_owner(struct storage *storage, struct arena *arena, const char *id,
-                                    struct session *out, struct session_owner *owner)
-{
-    struct storage_statement *row;
-    enum status status = rows_find(storage, "session_with_owner", &row, ROW_TEXT(id));
-    if (status == STATUS_OK) {
-        status = read_session(row, arena, out);
-        owner->is_active = storage_integer(row, 8) != 0;
-        owner->is_superuser = storage_integer(row, 9) != 0;
-        owner->token_epoch = storage_integer(row, 10);
-    }
-    storage_finish(row);
-    return status;
-}
-
 enum status session_revoke(struct storage *storage, const char *user_id, const char *id,
                            int64_t now)
 {

@@ -65,20 +65,9 @@ enum status session_rotate(struct storage *storage, struct arena *arena,
                            struct session_token *child, enum session_rotation *rotation,
                            struct session *out) MUST_CHECK;
 
-/* STATUS_NOT_FOUND when absent. A point read, on every authenticated request. */
+/* STATUS_NOT_FOUND when absent. */
 enum status session_find(struct storage *storage, struct arena *arena, const char *id,
                          struct session *out) MUST_CHECK;
-
-/* The owner's state that decides whether access tokens live. */
-struct session_owner {
-    bool is_active;
-    bool is_superuser;
-    int64_t token_epoch; /* tokens issued before this second are dead */
-};
-
-/* Session and owner in one read: what every request with an access token asks. */
-enum status session_find_with_owner(struct storage *storage, struct arena *arena, const char *id,
-                                    struct session *out, struct session_owner *owner) MUST_CHECK;
 
 /* All of these are idempotent. `user_id` guards against revoking somebody else's. */
 enum status session_revoke(struct storage *storage, const char *user_id, const char *id,

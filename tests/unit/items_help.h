@@ -8,16 +8,16 @@
 
 /* Ascending by name, as the embedded tables are. */
 static const struct sql_statement item_statements[] = {
-    {"add_child", "INSERT INTO children (id, parent) VALUES (?1, ?2)"},
-    {"add_item", "INSERT INTO items (id, amount, label, bytes) VALUES (?1, ?2, ?3, ?4)"},
-    {"count_items", "SELECT count(*), coalesce(max(id), 0) FROM items"},
-    {"find_item", "SELECT id, amount, label, bytes FROM items WHERE id = ?1"},
-    {"integrity", "PRAGMA integrity_check"},
-    {"limit_pages", "PRAGMA max_page_count=64"},
-    {"list_items", "SELECT id FROM items ORDER BY id"},
-    {"missing_table", "SELECT 1 FROM nowhere"},
-    {"set_item", "UPDATE items SET amount = ?2 WHERE id = ?1"},
-    {"storage_ping", "SELECT 1 FROM sqlite_schema LIMIT 1"},
+    {"add_child", "items", "INSERT INTO children (id, parent) VALUES (?1, ?2)"},
+    {"add_item", "items", "INSERT INTO items (id, amount, label, bytes) VALUES (?1, ?2, ?3, ?4)"},
+    {"count_items", "items", "SELECT count(*), coalesce(max(id), 0) FROM items"},
+    {"find_item", "items", "SELECT id, amount, label, bytes FROM items WHERE id = ?1"},
+    {"integrity", "items", "PRAGMA integrity_check"},
+    {"limit_pages", "items", "PRAGMA max_page_count=64"},
+    {"list_items", "items", "SELECT id FROM items ORDER BY id"},
+    {"missing_table", "items", "SELECT 1 FROM nowhere"},
+    {"set_item", "items", "UPDATE items SET amount = ?2 WHERE id = ?1"},
+    {"storage_ping", "items", "SELECT 1 FROM sqlite_schema LIMIT 1"},
 };
 
 static const struct sql_dialect item_dialect = {

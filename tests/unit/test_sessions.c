@@ -147,24 +147,27 @@ static void a_user_agent_is_cut_to_whole_characters(void **state)
     assert_int_equal(strlen(find(storage, session.id).user_agent), 256);
 }
 
-static void session_and_owner_are_one_read(void **state)
+static void a_session_finds_its_owner_without_the_hash(void **state)
 {
     struct storage *storage = storage_of(state);
     struct session_token first = make_token(NOW + WEEK);
     struct session created = create(storage, owner.id, &first);
-    struct session found;
-    struct session_owner of;
-    assert_int_equal(session_find_with_owner(storage, &arena, created.id, &found, &of), STATUS_OK);
-    assert_string_equal(found.id, created.id);
+    struct account_session found;
+    struct account of;
+    assert_int_equal(account_find_by_session(storage, &arena, created.id, &of, &found), STATUS_OK);
+    assert_string_equal(of.id, owner.id);
+    assert_string_equal(of.email, owner.email);
+    assert_null(of.password_hash);
     assert_true(of.is_active);
     assert_false(of.is_superuser);
-    assert_int_equal(of.token_epoch, 0);
+    assert_int_equal(found.revoked_at, 0);
+    assert_int_equal(found.expires_at, NOW + WEEK);
     assert_int_equal(account_set_active(storage, owner.id, false), STATUS_OK);
-    assert_int_equal(account_set_superuser(storage, owner.id, true), STATUS_OK);
-    assert_int_equal(session_find_with_owner(storage, &arena, created.id, &found, &of), STATUS_OK);
+    assert_int_equal(session_revoke(storage, owner.id, created.id, NOW + 1), STATUS_OK);
+    assert_int_equal(account_find_by_session(storage, &arena, created.id, &of, &found), STATUS_OK);
     assert_false(of.is_active);
-    assert_true(of.is_superuser);
-    assert_int_equal(session_find_with_owner(storage, &arena, "none", &found, &of),
+    assert_int_equal(found.revoked_at, NOW + 1);
+    assert_int_equal(account_find_by_session(storage, &arena, "none", &of, &found),
                      STATUS_NOT_FOUND);
 }
 
@@ -544,7 +547,7 @@ int main(void)
         TEST(a_session_is_found_as_it_was_created),
         TEST(a_session_needs_a_user),
         TEST(a_user_agent_is_cut_to_whole_characters),
-        TEST(session_and_owner_are_one_read),
+        TEST(a_session_finds_its_owner_without_the_hash),
         TEST(revoking_is_idempotent_and_only_for_ones_own),
         TEST(revoking_all_spares_the_one_named_and_other_users),
         TEST(the_list_holds_ones_own_live_sessions_newest_first),

@@ -9,6 +9,13 @@ SELECT id, email, username, name, password_hash, is_active, is_verified, is_supe
     two_factor_enabled, failed_logins, locked_until, token_epoch, created_at, company_id
 FROM users WHERE id = ?1;
 
+-- On every request with an access token; the hash stays in the database.
+-- name: account_by_session
+SELECT u.id, u.email, u.username, u.name, NULL, u.is_active, u.is_verified, u.is_superuser,
+    u.two_factor_enabled, u.failed_logins, u.locked_until, u.token_epoch, u.created_at,
+    u.company_id, s.expires_at, s.revoked_at
+FROM sessions AS s JOIN users AS u ON u.id = s.user_id WHERE s.id = ?1;
+
 -- name: account_by_email
 SELECT id, email, username, name, password_hash, is_active, is_verified, is_superuser,
     two_factor_enabled, failed_logins, locked_until, token_epoch, created_at, company_id

@@ -8,12 +8,6 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6);
 SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at, revoked_at
 FROM sessions WHERE id = ?1;
 
--- On every authenticated request.
--- name: session_with_owner
-SELECT s.id, s.user_id, s.user_agent, s.address, s.created_at, s.last_used_at, s.expires_at,
-    s.revoked_at, u.is_active, u.is_superuser, u.token_epoch
-FROM sessions AS s JOIN users AS u ON u.id = s.user_id WHERE s.id = ?1;
-
 -- name: session_list
 SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at, revoked_at
 FROM sessions WHERE user_id = ?1 AND revoked_at = 0 AND expires_at > ?2
