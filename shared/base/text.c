@@ -143,6 +143,15 @@ bool text_matches_glob(const char *pattern, struct slice text)
     return *pattern == '\0';
 }
 
+uint32_t text_hash(const char *text)
+{
+    uint32_t hash = 2166136261;
+    for (; *text != '\0'; text++) {
+        hash = (hash ^ (unsigned char)*text) * 16777619;
+    }
+    return hash;
+}
+
 bool text_equals_in_constant_time(const void *a, const void *b, size_t length)
 {
     const volatile unsigned char *left = a;

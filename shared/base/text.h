@@ -54,6 +54,10 @@ size_t text_count_characters(const char *text, size_t length);
 /* `*` matches any run (also empty), `?` one byte; case-sensitive. */
 bool text_matches_glob(const char *pattern, struct slice text);
 
+/* FNV-1a, 32 bits (Fowler, Noll, Vo). For names of our own only: whoever chooses the texts can make
+ * them collide (siphash.h is for those). */
+uint32_t text_hash(const char *text);
+
 /* Compares without telling through time where the difference is. Length may leak. */
 bool text_equals_in_constant_time(const void *a, const void *b, size_t length);
 

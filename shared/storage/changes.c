@@ -19,7 +19,7 @@ const struct segment_region storage_segment_region = {
 
 static size_t place_of(const char *subject)
 {
-    return storage_hash_name(subject) % VERSIONS;
+    return text_hash(subject) % VERSIONS;
 }
 
 void storage_note_change(struct storage_connection *connection,

@@ -120,7 +120,4 @@ void storage_announce_changes(struct storage_connection *connection);
  * costs seconds in the worst case under load. */
 void storage_nap(void);
 
-/* Between storage.c and statement.c. */
-size_t storage_hash_name(const char *name);
-
 #endif

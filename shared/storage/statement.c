@@ -15,21 +15,11 @@ static const struct storage_driver *driver_of(const struct storage_statement *st
     return statement->connection->storage->driver;
 }
 
-/* FNV-1a, 32 bits (Fowler, Noll, Vo): the names are ours, nobody can choose colliding ones. */
-size_t storage_hash_name(const char *name)
-{
-    uint32_t hash = 2166136261;
-    for (const char *at = name; *at != '\0'; at++) {
-        hash = (hash ^ (unsigned char)*at) * 16777619;
-    }
-    return hash;
-}
-
 static struct storage_statement *find_statement(struct storage_connection *connection,
                                                 const char *name)
 {
     const struct storage *storage = connection->storage;
-    size_t place = storage_hash_name(name) & storage->names_mask;
+    size_t place = text_hash(name) & storage->names_mask;
     while (storage->names[place] != 0) {
         struct storage_statement *statement = &connection->statements[storage->names[place] - 1];
         if (strcmp(statement->sql->name, name) == 0) {

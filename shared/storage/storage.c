@@ -171,7 +171,7 @@ static enum status index_names(struct storage *storage)
     }
     storage->names_mask = size - 1;
     for (size_t i = 0; i < dialect->statement_count; i++) {
-        size_t place = storage_hash_name(dialect->statements[i].name) & storage->names_mask;
+        size_t place = text_hash(dialect->statements[i].name) & storage->names_mask;
         while (storage->names[place] != 0) {
             place = (place + 1) & storage->names_mask;
         }

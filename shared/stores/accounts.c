@@ -123,9 +123,15 @@ struct lockout {
     bool is_locked;
 };
 
-static enum status read_lockout(struct storage_statement *row, int64_t *failures, int64_t *until)
+/* Inside the transaction that decides. */
+static enum status read_lockout(struct storage_connection *connection, const char *id,
+                                int64_t *failures, int64_t *until)
 {
-    enum status status = storage_step(row);
+    struct storage_statement *row;
+    enum status status = rows_prepare(connection, "account_lockout", &row, ROW_TEXT(id));
+    if (status == STATUS_OK) {
+        status = storage_step(row);
+    }
     if (status == STATUS_OK) {
         *failures = storage_integer(row, 0);
         *until = storage_integer(row, 1);
@@ -137,14 +143,9 @@ static enum status read_lockout(struct storage_statement *row, int64_t *failures
 static enum status count_failure(struct storage_connection *connection, void *context)
 {
     struct lockout *lockout = context;
-    struct storage_statement *row;
-    enum status status = rows_prepare(connection, "account_lockout", &row, ROW_TEXT(lockout->id));
-    if (status != STATUS_OK) {
-        return status;
-    }
     int64_t failures;
     int64_t until;
-    status = read_lockout(row, &failures, &until);
+    enum status status = read_lockout(connection, lockout->id, &failures, &until);
     if (status != STATUS_OK) {
         return status;
     }
@@ -176,14 +177,9 @@ enum status account_record_failure(struct storage *storage, const char *id, int6
 static enum status clear_failures(struct storage_connection *connection, void *context)
 {
     struct lockout *lockout = context;
-    struct storage_statement *row;
-    enum status status = rows_prepare(connection, "account_lockout", &row, ROW_TEXT(lockout->id));
-    if (status != STATUS_OK) {
-        return status;
-    }
     int64_t failures;
     int64_t until;
-    status = read_lockout(row, &failures, &until);
+    enum status status = read_lockout(connection, lockout->id, &failures, &until);
     if (status != STATUS_OK) {
         return status;
     }

@@ -245,6 +245,15 @@ static void characters_are_counted_not_bytes(void **state)
 
 /* --- patterns ----------------------------------------------------------------------------------- */
 
+/* Test vectors of the authors' "FNV Non-Cryptographic Hash" draft, 32-bit FNV-1a. */
+static void hashes_are_fnv_1a(void **state)
+{
+    (void)state;
+    assert_int_equal(text_hash(""), 0x811c9dc5);
+    assert_int_equal(text_hash("a"), 0xe40c292c);
+    assert_int_equal(text_hash("foobar"), 0xbf9cf968);
+}
+
 static void globs_match_the_whole_text(void **state)
 {
     (void)state;
@@ -467,6 +476,7 @@ int main(void)
         cmocka_unit_test(invalid_utf8_is_recognised_at_any_place),
         cmocka_unit_test(valid_utf8_is_accepted_up_to_its_borders),
         cmocka_unit_test(characters_are_counted_not_bytes),
+        cmocka_unit_test(hashes_are_fnv_1a),
         cmocka_unit_test(globs_match_the_whole_text),
         cmocka_unit_test(a_hostile_glob_ends_soon),
         cmocka_unit_test(equality_in_constant_time_is_equality),
