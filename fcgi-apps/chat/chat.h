@@ -11,8 +11,8 @@
 #include "base/buffer.h"
 #include "http/app.h"
 #include "http/request.h"
-#include "providers.h"
 #include "session_gate.h"
+#include "upstream/providers.h"
 
 struct chat {
     struct app *app;

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
-#include "providers.h"
+#include "upstream/providers.h"
 
 struct token_usage {
     int64_t input_tokens;

@@ -4,7 +4,7 @@
  */
 #include "config_fixture.h"
 
-#include "fcgi-apps/chat/providers.h"
+#include "upstream/providers.h"
 
 struct opened {
     struct fixture *fixture;

@@ -1,7 +1,7 @@
 /*
- * chat/providers: reading the settings into a catalogue, and searching it.
+ * upstream/providers: reading the settings into a catalogue, and searching it.
  */
-#include "providers.h"
+#include "upstream/providers.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * chat/providers: which language model providers are configured, and who answers for a model.
+ * upstream/providers: which language model providers are configured, and who answers for a model.
  *
  * Made once at the start from the configuration:
  *
@@ -14,8 +14,8 @@
  *
  * Immutable afterwards; may be shared by threads.
  */
-#ifndef CHAT_PROVIDERS_H
-#define CHAT_PROVIDERS_H
+#ifndef UPSTREAM_PROVIDERS_H
+#define UPSTREAM_PROVIDERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
