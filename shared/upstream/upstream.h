@@ -97,7 +97,8 @@ struct upstream_answer {
 };
 
 /* Blocks at most total_timeout_milliseconds; body and texts in the arena; response_maximum 0 =
- * 1 MiB. STATUS_OK when there is an answer to look at (also result != UPSTREAM_COMPLETE). */
+ * 1 MiB. STATUS_OK when there is an answer to look at (also result != UPSTREAM_COMPLETE): the body
+ * is then what had come, of one that is too large its first response_maximum bytes. */
 enum status upstream_fetch(const struct upstream_request *request, const char *ca_path,
                            struct arena *arena, struct upstream_answer *answer) MUST_CHECK;
 

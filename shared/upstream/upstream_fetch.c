@@ -12,6 +12,7 @@
 struct fetch {
     struct upstream_head head;
     struct buffer body;
+    bool is_too_large;
     uint64_t started;
     uint64_t last_activity;
     uint64_t first_byte_timeout; /* nanoseconds */
@@ -29,8 +30,14 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 static size_t on_data(char *bytes, size_t size, size_t count, void *context)
 {
     struct fetch *fetch = context;
+    size_t room = fetch->body.maximum - fetch->body.length;
+    size_t length = size * count;
     fetch->last_activity = clock_monotonic_nanoseconds();
-    return buffer_append(&fetch->body, bytes, size * count) == STATUS_OK ? size * count : 0;
+    fetch->is_too_large = length > room;
+    if (buffer_append(&fetch->body, bytes, length > room ? room : length) != STATUS_OK) {
+        return 0;
+    }
+    return fetch->is_too_large ? 0 : length;
 }
 
 static bool is_late(const struct fetch *fetch)
@@ -71,7 +78,11 @@ static void perform(CURL *easy, struct fetch *fetch, struct upstream_answer *ans
     answer->nanoseconds = clock_monotonic_nanoseconds() - fetch->started;
     answer->status_code = fetch->head.status_code;
     answer->result = upstream_easy_result(easy, code);
-    if (buffer_status(&fetch->body) == STATUS_TOO_LARGE) {
+    if (answer->result == UPSTREAM_COMPLETE && !fetch->head.is_complete) {
+        /* libcurl is content with a head that breaks off. */
+        answer->result = UPSTREAM_BROKEN;
+    }
+    if (fetch->is_too_large) {
         answer->result = UPSTREAM_TOO_LARGE;
     } else if (code == CURLE_ABORTED_BY_CALLBACK) {
         answer->result = UPSTREAM_TIMEOUT;

@@ -94,12 +94,21 @@ static void fetch_fails_as_calls_do(void **state)
     (void)state;
     struct arena arena;
     struct upstream_answer answer;
-    arena_init(&arena, 1 << 20);
+    arena_init(&arena, 4 << 20);
     assert_int_equal(fetch(&arena, "/truncated", (struct upstream_request){0}, &answer), STATUS_OK);
     assert_int_equal(answer.result, UPSTREAM_BROKEN);
     assert_int_equal(answer.status_code, 200);
+    assert_int_equal(fetch(&arena, "/truncated-head", (struct upstream_request){0}, &answer),
+                     STATUS_OK);
+    assert_int_equal(answer.result, UPSTREAM_BROKEN);
     assert_int_equal(fetch(&arena, "/big", (struct upstream_request){0}, &answer), STATUS_OK);
     assert_int_equal(answer.result, UPSTREAM_TOO_LARGE);
+    assert_int_equal(answer.body.length, 1 << 20);
+    struct upstream_request curt = {.response_maximum = 3};
+    assert_int_equal(fetch(&arena, "/", curt, &answer), STATUS_OK);
+    assert_int_equal(answer.result, UPSTREAM_TOO_LARGE);
+    assert_int_equal(answer.status_code, 200);
+    assert_true(slice_equals(answer.body, "hel"));
     struct upstream_request nowhere = {.url = "http://127.0.0.1:1/"};
     assert_int_equal(fetch(&arena, "", nowhere, &answer), STATUS_OK);
     assert_int_equal(answer.result, UPSTREAM_UNREACHABLE);

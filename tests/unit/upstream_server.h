@@ -150,6 +150,12 @@ static inline bool server_answer(struct upstream_peer *peer)
     } else if (PATH_IS("/truncated")) {
         server_say(out, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbeginning");
         return false;
+    } else if (PATH_IS("/truncated-head")) {
+        server_say(out, "HTTP/1.1 200 OK\r\nContent-Le");
+        return false;
+    } else if (PATH_IS("/truncated-head")) {
+        server_say(out, "HTTP/1.1 200 OK\r\nContent-Le");
+        return false;
     } else if (PATH_IS("/truncated-chunk")) {
         server_say(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata");
         return false;
