@@ -44,16 +44,12 @@ enum status probe_history(struct storage *storage, struct arena *arena, const ch
                           int64_t since, size_t maximum, struct probe_record **out, size_t *count)
 {
     void *items = NULL;
-    size_t total = 0;
-    enum status status =
-        rows_list(storage, "probe_list_since", arena, read_latency, sizeof(struct probe_record),
-                  &items, &total, ROW_TEXT(service), ROW_INTEGER(since));
+    enum status status = rows_list(storage, "probe_list_thinned", arena, read_latency,
+                                   sizeof(struct probe_record), &items, count, ROW_TEXT(service),
+                                   ROW_INTEGER(since), ROW_INTEGER((int64_t)maximum));
     *out = items;
-    *count = 0;
-    size_t stride = total > maximum ? (total + maximum - 1) / maximum : 1;
-    for (size_t i = 0; i < total; i += stride) {
-        (*out)[*count] = (*out)[i];
-        (*out)[(*count)++].service = service;
+    for (size_t i = 0; i < *count; i++) {
+        (*out)[i].service = service;
     }
     return status;
 }

@@ -27,7 +27,8 @@ struct probe_record {
 enum status probe_save(struct storage *storage, const struct probe_record *records,
                        size_t count) MUST_CHECK;
 
-/* Latencies of successful probes since then, thinned evenly to at most `maximum`. */
+/* Latencies of successful probes since then, oldest first, thinned evenly to at most `maximum`
+ * (above 0); the newest is always among them. */
 enum status probe_history(struct storage *storage, struct arena *arena, const char *service,
                           int64_t since, size_t maximum, struct probe_record **out,
                           size_t *count) MUST_CHECK;
