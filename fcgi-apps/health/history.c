@@ -11,16 +11,6 @@
 
 #define HISTORY_POINTS_MAXIMUM 100
 
-static const struct service *find_service(struct request *request)
-{
-    const struct service *service =
-        services_find(request->app, request_path_value(request, "service"));
-    if (service == NULL) {
-        problem_answer(request, PROBLEM_NOT_FOUND, "Unknown service");
-    }
-    return service;
-}
-
 static const char *format_time(struct request *request, int64_t wall_milliseconds)
 {
     char text[CLOCK_TIMESTAMP_SIZE];
@@ -30,7 +20,7 @@ static const char *format_time(struct request *request, int64_t wall_millisecond
 
 void history_latency(struct request *request)
 {
-    const struct service *service = find_service(request);
+    const struct service *service = report_find(request);
     if (service == NULL) {
         return;
     }
@@ -65,9 +55,10 @@ void history_latency(struct request *request)
     json_write_object_end(json);
 }
 
+/* As in report.c, what exactly was wrong is for an administrator. */
 void history_errors(struct request *request)
 {
-    const struct service *service = find_service(request);
+    const struct service *service = report_find(request);
     if (service == NULL) {
         return;
     }
@@ -89,7 +80,9 @@ void history_errors(struct request *request)
     for (size_t i = 0; i < count; i++) {
         json_write_object_begin(json);
         field_write_time(json, "timestamp", records[i].probed_at);
-        json_write_member_text(json, "message", records[i].message);
+        json_write_member_text(json, "message",
+                               request->principal.is_superuser ? records[i].message
+                                                               : "The probe failed");
         json_write_member_text(json, "service", service->name);
         json_write_object_end(json);
     }

@@ -15,10 +15,13 @@
 
 #include "base/clock.h"
 #include "health.h"
+#include "stores/charts.h"
 #include "upstream/upstream.h"
 
 #define DISK_FREE_MINIMUM (64u << 20) /* below this SQLite and logs are about to fail */
-#define GREETING_SIZE     64
+#define GREETING_SIZE     64          /* bytes of an answer that are looked at */
+
+#define ANSWER_ARENA_MAXIMUM ((size_t)64 << 10)
 
 static int64_t milliseconds_left(uint64_t deadline)
 {
@@ -144,24 +147,64 @@ static const char *probe_socket(const struct service *service, uint64_t deadline
     return problem;
 }
 
+/* NULL when there is an answer to look at, or its beginning. */
+static const char *find_fault(const struct upstream_answer *answer)
+{
+    if (answer->result == UPSTREAM_COMPLETE || answer->body.length > 0) {
+        return NULL;
+    }
+    switch (answer->result) {
+    case UPSTREAM_TIMEOUT:
+        return PROBE_LATE;
+    case UPSTREAM_UNREACHABLE:
+        return "cannot connect";
+    default:
+        return "breaks off, or does not speak HTTP";
+    }
+}
+
+/* Of services that we know nothing of, the status alone decides; see health.h for providers. */
+static const char *judge_http(const struct service *service, const struct upstream_answer *answer)
+{
+    static const char error_status[] = "answers with an error status";
+    const char *fault = find_fault(answer);
+    int code = answer->status_code;
+    if (fault != NULL) {
+        return fault;
+    }
+    if (service->kind == SERVICE_HTTP) {
+        return code < 400 ? "" : error_status;
+    }
+    if (code == 401 || code == 403) {
+        return "refuses the key, or wants one";
+    }
+    if (code == 404 || code == 405 || code == 501) {
+        return "";
+    }
+    if (code < 200 || code > 299) {
+        return error_status;
+    }
+    struct slice body = slice_trim(answer->body);
+    bool is_json = body.length > 0 && (body.data[0] == '{' || body.data[0] == '[');
+    return is_json ? "" : "answers with something else than JSON";
+}
+
 static const char *probe_http(struct app *app, const struct service *service)
 {
+    const char *const headers[] = {service->authorization, NULL};
     struct arena arena;
-    arena_init(&arena, 4u << 20);
+    arena_init(&arena, ANSWER_ARENA_MAXIMUM);
     struct upstream_request request = {
         .method = "GET",
         .url = service->target,
-        .connect_timeout_milliseconds = PROBE_TIMEOUT_MILLISECONDS,
-        .total_timeout_milliseconds = PROBE_TIMEOUT_MILLISECONDS,
+        .headers = headers,
+        .connect_timeout_milliseconds = PROBE_NETWORK_MILLISECONDS,
+        .total_timeout_milliseconds = PROBE_NETWORK_MILLISECONDS,
+        .response_maximum = GREETING_SIZE,
     };
     struct upstream_answer answer = {0};
     enum status status = upstream_fetch(&request, app->config->upstream_ca_path, &arena, &answer);
-    const char *problem = "";
-    if (status != STATUS_OK || answer.status_code == 0) {
-        problem = answer.result == UPSTREAM_TIMEOUT ? "no answer in time" : "cannot connect";
-    } else if (answer.status_code >= 400) {
-        problem = "answers with an error status";
-    }
+    const char *problem = status == STATUS_OK ? judge_http(service, &answer) : "cannot be asked";
     arena_destroy(&arena);
     return problem;
 }
@@ -179,22 +222,31 @@ static const char *probe_disk(const struct service *service)
 void probe_run(struct app *app, const struct service *service, struct probe_result *result)
 {
     uint64_t start = clock_monotonic_nanoseconds();
-    uint64_t deadline = start + (uint64_t)PROBE_TIMEOUT_MILLISECONDS * 1000000;
+    uint64_t deadline = start + (uint64_t)PROBE_NETWORK_MILLISECONDS * 1000000;
     const char *problem = "";
     switch (service->kind) {
     case SERVICE_DATABASE:
         problem = storage_ping(app->storage) == STATUS_OK ? "" : "database does not answer";
         break;
+    case SERVICE_DATAFEED:
+        problem = chart_ping(app->storage) == STATUS_OK ? "" : "charts cannot be read";
+        break;
     case SERVICE_DISK:
         problem = probe_disk(service);
         break;
     case SERVICE_HTTP:
+    case SERVICE_PROVIDER:
         problem = probe_http(app, service);
         break;
+    case SERVICE_TCP:
+    case SERVICE_UNIX:
+    case SERVICE_REDIS:
+    case SERVICE_POSTGRESQL:
+        problem = probe_socket(service, deadline);
+        break;
+    case SERVICE_BUILT_IN:
     case SERVICE_NOT_CONFIGURED:
         break;
-    default:
-        problem = probe_socket(service, deadline);
     }
     result->latency_milliseconds = (double)(clock_monotonic_nanoseconds() - start) / 1e6;
     snprintf(result->message, sizeof result->message, "%s", problem);

@@ -1,9 +1,13 @@
 /*
- * Runs probes in threads of their own, because name resolution cannot be bounded from inside, and
- * waits no longer than the timeout. Results are shared by all processes through the board.
+ * health/prober: runs probes in threads of their own, because name resolution and the database
+ * cannot be bounded from inside, and waits no longer than the timeout. Results are shared by all
+ * processes through the board.
+ *
+ * Each service has one slot and at most one probe under way: whoever asks meanwhile waits for that
+ * one, so neither a burst of requests nor a service that hangs multiplies threads or questions. A
+ * probe that has run for longer than the timeout is a failure at once for everybody, until it ends.
  */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,128 +17,33 @@
 #include "log/log.h"
 #include "stores/probes.h"
 
-#define CACHE_NANOSECONDS    1000000000u
+#define MILLISECOND          UINT64_C(1000000)
+#define CACHE_NANOSECONDS    (1000 * MILLISECOND)
+#define WAIT_NANOSECONDS     (PROBE_TIMEOUT_MILLISECONDS * MILLISECOND)
+#define RELEASE_NANOSECONDS  (2000 * MILLISECOND)
 #define HISTORY_MILLISECONDS (7 * 86400 * 1000LL)
-#define MAXIMUM_IN_FLIGHT    (2 * SERVICE_MAXIMUM)
+#define STACK_SIZE           ((size_t)256 << 10)
 
-/* One round of probes; the last of caller and probe threads frees it. */
-struct round {
+struct slot {
+    struct prober *prober;
+    struct service service; /* a copy: its thread may outlive the list */
+    pthread_t thread;
+    bool has_thread; /* to be joined */
+    bool is_running; /* its probe has no result yet */
+    uint64_t began;  /* monotonic nanoseconds, of the probe under way */
+    uint64_t ended;  /* how many probes have */
+    struct probe_result result;
+};
+
+struct prober {
+    struct app *app;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct app *app;
-    size_t running;
-    size_t references;
-    size_t count;
-    const struct service *services[SERVICE_MAXIMUM];
-    struct probe_result results[SERVICE_MAXIMUM];
-    bool done[SERVICE_MAXIMUM];
+    bool is_stopping; /* the app must not be touched any more */
+    struct slot slots[SERVICE_MAXIMUM];
 };
 
-struct task {
-    struct round *round;
-    size_t index;
-};
-
-/* Threads that hang in name resolution outlive their round: their number is bounded. */
-static _Atomic int in_flight;
-
-static void round_release(struct round *round)
-{
-    pthread_mutex_lock(&round->lock);
-    size_t left = --round->references;
-    pthread_mutex_unlock(&round->lock);
-    if (left == 0) {
-        pthread_cond_destroy(&round->changed);
-        pthread_mutex_destroy(&round->lock);
-        memory_release(round);
-    }
-}
-
-static void *run_task(void *context)
-{
-    struct task *task = context;
-    struct round *round = task->round;
-    struct probe_result result;
-    probe_run(round->app, round->services[task->index], &result);
-    pthread_mutex_lock(&round->lock);
-    round->results[task->index] = result;
-    round->done[task->index] = true;
-    round->running--;
-    pthread_cond_signal(&round->changed);
-    pthread_mutex_unlock(&round->lock);
-    round_release(round);
-    memory_release(task);
-    atomic_fetch_sub(&in_flight, 1);
-    return NULL;
-}
-
-static bool start_task(struct round *round, size_t index)
-{
-    struct task *task = memory_allocate(sizeof *task);
-    if (task == NULL || atomic_fetch_add(&in_flight, 1) >= MAXIMUM_IN_FLIGHT) {
-        if (task != NULL) {
-            atomic_fetch_sub(&in_flight, 1);
-        }
-        memory_release(task);
-        return false;
-    }
-    *task = (struct task){round, index};
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 256 * 1024);
-    pthread_mutex_lock(&round->lock);
-    round->running++;
-    round->references++;
-    pthread_mutex_unlock(&round->lock);
-    pthread_t thread;
-    int error = pthread_create(&thread, &attributes, run_task, task);
-    pthread_attr_destroy(&attributes);
-    if (error != 0) {
-        pthread_mutex_lock(&round->lock);
-        round->running--;
-        round->references--;
-        pthread_mutex_unlock(&round->lock);
-        atomic_fetch_sub(&in_flight, 1);
-        memory_release(task);
-        return false;
-    }
-    return true;
-}
-
-static struct round *round_create(struct app *app)
-{
-    struct round *round = memory_allocate(sizeof *round);
-    if (round == NULL) {
-        return NULL;
-    }
-    round->app = app;
-    round->references = 1;
-    pthread_mutex_init(&round->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&round->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return round;
-}
-
-static void round_wait(struct round *round)
-{
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += (PROBE_TIMEOUT_MILLISECONDS + 100) / 1000;
-    deadline.tv_nsec += (PROBE_TIMEOUT_MILLISECONDS + 100) % 1000 * 1000000L;
-    if (deadline.tv_nsec >= 1000000000L) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000L;
-    }
-    pthread_mutex_lock(&round->lock);
-    while (round->running > 0 &&
-           pthread_cond_timedwait(&round->changed, &round->lock, &deadline) == 0) {
-    }
-    pthread_mutex_unlock(&round->lock);
-}
+/* --- Results for all processes ------------------------------------------------------------------- */
 
 static void board_name(const struct service *service, char out[BOARD_NAME_SIZE])
 {
@@ -169,42 +78,196 @@ static bool read_cached(struct app *app, const struct service *service, struct p
     return true;
 }
 
-void prober_check(struct app *app, const struct service *const *services, size_t count, bool fresh,
-                  struct probe_result *results)
+/* --- One probe ------------------------------------------------------------------------------------ */
+
+static void *run_slot(void *context)
 {
-    size_t wanted[SERVICE_MAXIMUM];
-    size_t wanted_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        results[i] = (struct probe_result){.message = "no answer in time"};
-        if (services[i]->kind != SERVICE_NOT_CONFIGURED &&
-            (fresh || !read_cached(app, services[i], &results[i]))) {
-            wanted[wanted_count++] = i;
-        }
+    struct slot *slot = context;
+    struct prober *prober = slot->prober;
+    struct probe_result result;
+    probe_run(prober->app, &slot->service, &result);
+    pthread_mutex_lock(&prober->lock);
+    if (clock_monotonic_nanoseconds() - slot->began > WAIT_NANOSECONDS) {
+        /* Others have been told so already. */
+        result = (struct probe_result){.latency_milliseconds = result.latency_milliseconds,
+                                       .message = PROBE_LATE};
     }
-    struct round *round = wanted_count > 0 ? round_create(app) : NULL;
-    if (round == NULL) {
+    slot->result = result;
+    slot->is_running = false;
+    slot->ended++;
+    if (!prober->is_stopping) {
+        publish(prober->app, &slot->service, &result);
+    }
+    pthread_cond_broadcast(&prober->changed);
+    pthread_mutex_unlock(&prober->lock);
+    return NULL;
+}
+
+/* With the lock, which an ended probe's thread does not need any more. */
+static void join_slot(struct slot *slot)
+{
+    if (slot->has_thread) {
+        pthread_join(slot->thread, NULL);
+        slot->has_thread = false;
+    }
+}
+
+/* With the lock. */
+static bool start_slot(struct slot *slot)
+{
+    pthread_attr_t attributes;
+    join_slot(slot);
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    slot->began = clock_monotonic_nanoseconds();
+    slot->has_thread = pthread_create(&slot->thread, &attributes, run_slot, slot) == 0;
+    slot->is_running = slot->has_thread;
+    pthread_attr_destroy(&attributes);
+    return slot->is_running;
+}
+
+/* --- Many ----------------------------------------------------------------------------------------- */
+
+/* With the lock; false when the time has come. */
+static bool wait_until(struct prober *prober, uint64_t deadline)
+{
+    struct timespec at = {.tv_sec = (time_t)(deadline / (1000 * MILLISECOND)),
+                          .tv_nsec = (long)(deadline % (1000 * MILLISECOND))};
+    return pthread_cond_timedwait(&prober->changed, &prober->lock, &at) == 0;
+}
+
+enum status prober_create(struct prober **out, struct app *app)
+{
+    struct prober *prober = memory_allocate(sizeof *prober);
+    *out = prober;
+    if (prober == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    const struct service_list *services = &health_of(app)->services;
+    prober->app = app;
+    for (size_t i = 0; i < services->count; i++) {
+        prober->slots[i].prober = prober;
+        prober->slots[i].service = services->items[i];
+    }
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&prober->lock, NULL);
+    pthread_cond_init(&prober->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return STATUS_OK;
+}
+
+static bool uses_storage(const struct slot *slot)
+{
+    return slot->service.kind == SERVICE_DATABASE || slot->service.kind == SERVICE_DATAFEED;
+}
+
+/* With the lock. */
+static size_t count_running(const struct prober *prober, bool of_storage)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SERVICE_MAXIMUM; i++) {
+        const struct slot *slot = &prober->slots[i];
+        count += slot->is_running && (!of_storage || uses_storage(slot));
+    }
+    return count;
+}
+
+void prober_release(struct prober *prober)
+{
+    if (prober == NULL) {
         return;
     }
-    round->count = wanted_count;
-    for (size_t i = 0; i < wanted_count; i++) {
-        round->services[i] = services[wanted[i]];
-        if (!start_task(round, i)) {
-            break;
-        }
+    pthread_mutex_lock(&prober->lock);
+    prober->is_stopping = true;
+    uint64_t deadline = clock_monotonic_nanoseconds() + RELEASE_NANOSECONDS;
+    while (count_running(prober, false) > 0 && wait_until(prober, deadline)) {
     }
-    round_wait(round);
-    pthread_mutex_lock(&round->lock);
-    for (size_t i = 0; i < wanted_count; i++) {
-        struct probe_result *result = &results[wanted[i]];
-        if (round->done[i]) {
-            *result = round->results[i];
+    /* The database is closed next, and a thread closes its connection only when it ends, so these
+     * are waited for: they are bounded by the database's own timeouts. */
+    while (count_running(prober, true) > 0) {
+        pthread_cond_wait(&prober->changed, &prober->lock);
+    }
+    bool is_used = false;
+    for (size_t i = 0; i < SERVICE_MAXIMUM; i++) {
+        struct slot *slot = &prober->slots[i];
+        if (slot->is_running) {
+            pthread_detach(slot->thread);
+            is_used = true;
         } else {
-            result->latency_milliseconds = PROBE_TIMEOUT_MILLISECONDS;
+            join_slot(slot);
         }
-        publish(app, services[wanted[i]], result);
     }
-    pthread_mutex_unlock(&round->lock);
-    round_release(round);
+    pthread_mutex_unlock(&prober->lock);
+    /* A thread that hangs in name resolution has taken what it needs and still writes its result
+     * here: the memory is left to it, the program is about to end. */
+    if (!is_used) {
+        pthread_cond_destroy(&prober->changed);
+        pthread_mutex_destroy(&prober->lock);
+        memory_release(prober);
+    }
+}
+
+struct wait {
+    struct slot *slot;    /* NULL: nothing to wait for */
+    uint64_t ended_after; /* slot->ended, before */
+};
+
+static bool has_ended(const struct wait *wait)
+{
+    return wait->slot == NULL || wait->slot->ended != wait->ended_after;
+}
+
+/* With the lock. When the last of those that are still missing is due. */
+static uint64_t find_deadline(const struct wait *waits, size_t count)
+{
+    uint64_t deadline = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!has_ended(&waits[i]) && waits[i].slot->began + WAIT_NANOSECONDS > deadline) {
+            deadline = waits[i].slot->began + WAIT_NANOSECONDS;
+        }
+    }
+    return deadline;
+}
+
+enum status prober_check(struct app *app, const struct service *const *services, size_t count,
+                         bool fresh, struct probe_result *results)
+{
+    struct prober *prober = health_of(app)->prober;
+    const struct service *first = health_of(app)->services.items;
+    struct wait waits[SERVICE_MAXIMUM] = {{0}};
+    enum status status = STATUS_OK;
+    pthread_mutex_lock(&prober->lock);
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = &prober->slots[services[i] - first];
+        results[i] = (struct probe_result){.is_healthy = false};
+        if (services[i]->kind == SERVICE_NOT_CONFIGURED ||
+            (!fresh && read_cached(app, services[i], &results[i]))) {
+            continue;
+        }
+        if (slot->is_running || start_slot(slot)) {
+            waits[i] = (struct wait){slot, slot->ended};
+        } else {
+            status = STATUS_NO_MEMORY;
+        }
+    }
+    uint64_t deadline;
+    while ((deadline = find_deadline(waits, count)) > 0 && wait_until(prober, deadline)) {
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!has_ended(&waits[i])) {
+            results[i] = (struct probe_result){.latency_milliseconds = PROBE_TIMEOUT_MILLISECONDS,
+                                               .message = PROBE_LATE};
+            publish(app, services[i], &results[i]);
+        } else if (waits[i].slot != NULL) {
+            results[i] = waits[i].slot->result;
+        }
+    }
+    pthread_mutex_unlock(&prober->lock);
+    return status;
 }
 
 void prober_tick(struct app *app)
@@ -213,16 +276,13 @@ void prober_tick(struct app *app)
     if (!app_schedule_is_due(app, &schedule, (uint64_t)app->config->health_probe_interval)) {
         return;
     }
-    const struct service_list *list = services_of(app);
-    const struct service *services[SERVICE_MAXIMUM] = {NULL};
+    const struct service *services[SERVICE_MAXIMUM];
     struct probe_result results[SERVICE_MAXIMUM];
-    size_t count = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].kind != SERVICE_NOT_CONFIGURED) {
-            services[count++] = &list->items[i];
-        }
+    size_t count = services_list_configured(app, services);
+    if (prober_check(app, services, count, true, results) != STATUS_OK) {
+        log_write(LOG_WARNING, "probes_not_made", LOG_TEXT("program", "health"));
+        return;
     }
-    prober_check(app, services, count, true, results);
     struct probe_record records[SERVICE_MAXIMUM];
     int64_t wall = clock_wall_milliseconds();
     for (size_t i = 0; i < count; i++) {

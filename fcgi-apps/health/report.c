@@ -27,18 +27,25 @@ void report_live(struct request *request)
     json_write_object_end(json);
 }
 
+/* False when the request has been answered: a shortage of ours is no outage of a service. */
+static bool check(struct request *request, const struct service *const *services, size_t count,
+                  bool fresh, struct probe_result *results)
+{
+    enum status status = prober_check(request->app, services, count, fresh, results);
+    if (status != STATUS_OK) {
+        problem_answer_status(request, status);
+    }
+    return status == STATUS_OK;
+}
+
 void report_ready(struct request *request)
 {
-    const struct service_list *list = services_of(request->app);
     const struct service *services[SERVICE_MAXIMUM];
     struct probe_result results[SERVICE_MAXIMUM];
-    size_t count = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].kind != SERVICE_NOT_CONFIGURED) {
-            services[count++] = &list->items[i];
-        }
+    size_t count = services_list_configured(request->app, services);
+    if (!check(request, services, count, false, results)) {
+        return;
     }
-    prober_check(request->app, services, count, false, results);
     bool is_ready = true;
     bool is_degraded = false;
     for (size_t i = 0; i < count; i++) {
@@ -87,13 +94,15 @@ static void write_check(const struct request *request, struct json_writer *json,
 
 void report_all(struct request *request)
 {
-    const struct service_list *list = services_of(request->app);
+    const struct service_list *list = &health_of(request->app)->services;
     const struct service *services[SERVICE_MAXIMUM];
     struct probe_result results[SERVICE_MAXIMUM];
     for (size_t i = 0; i < list->count; i++) {
         services[i] = &list->items[i];
     }
-    prober_check(request->app, services, list->count, false, results);
+    if (!check(request, services, list->count, false, results)) {
+        return;
+    }
     const char *overall = "healthy";
     for (size_t i = 0; i < list->count; i++) {
         if (services[i]->kind == SERVICE_NOT_CONFIGURED || results[i].is_healthy) {
@@ -121,16 +130,26 @@ void report_all(struct request *request)
     json_write_object_end(json);
 }
 
-void report_service(struct request *request)
+const struct service *report_find(struct request *request)
 {
     const struct service *service =
         services_find(request->app, request_path_value(request, "service"));
     if (service == NULL) {
         problem_answer(request, PROBLEM_NOT_FOUND, "Unknown service");
+    }
+    return service;
+}
+
+void report_service(struct request *request)
+{
+    const struct service *service = report_find(request);
+    if (service == NULL) {
         return;
     }
     struct probe_result result;
-    prober_check(request->app, &service, 1, false, &result);
+    if (!check(request, &service, 1, false, &result)) {
+        return;
+    }
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
     json_write_member_text(json, "service", service->name);
@@ -141,14 +160,18 @@ void report_service(struct request *request)
 
 void report_retest(struct request *request)
 {
-    const struct service *service =
-        services_find(request->app, request_path_value(request, "service"));
-    if (service == NULL || service->kind == SERVICE_NOT_CONFIGURED) {
-        problem_answer(request, PROBLEM_NOT_FOUND, "Unknown service");
+    const struct service *service = report_find(request);
+    if (service == NULL) {
+        return;
+    }
+    if (service->kind == SERVICE_NOT_CONFIGURED) {
+        problem_answer(request, PROBLEM_NOT_FOUND, "This service is not configured");
         return;
     }
     struct probe_result result;
-    prober_check(request->app, &service, 1, true, &result);
+    if (!check(request, &service, 1, true, &result)) {
+        return;
+    }
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
     json_write_member_boolean(json, "success", result.is_healthy);

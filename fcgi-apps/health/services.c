@@ -1,6 +1,6 @@
 /*
- * health/services: which services there are: the database and the disk always, others by
- * HEALTH_SERVICES.
+ * health/services: which services there are: the database, the charts in it and the disk always,
+ * every provider of language models, and others by HEALTH_SERVICES.
  */
 #include <string.h>
 
@@ -21,17 +21,15 @@ static const struct {
 };
 
 /* Words that are routes of this program, so they cannot be services. */
-static const char *const reserved[] = {
+static const char *const route_words[] = {
     "live", "ready", "all", "cost-tracking", "latency-history", "service-errors", "retest"};
 
-const struct service_list *services_of(const struct app *app)
-{
-    return app->state;
-}
+/* Reported as skipped unless HEALTH_SERVICES says where they are. */
+static const char *const optional_names[] = {"redis", "consul"};
 
 const struct service *services_find(const struct app *app, const char *name)
 {
-    const struct service_list *services = app->state;
+    const struct service_list *services = &health_of(app)->services;
     for (size_t i = 0; i < services->count; i++) {
         if (strcmp(services->items[i].name, name) == 0) {
             return &services->items[i];
@@ -39,6 +37,32 @@ const struct service *services_find(const struct app *app, const char *name)
     }
     return NULL;
 }
+
+size_t services_list_configured(const struct app *app, const struct service *out[SERVICE_MAXIMUM])
+{
+    const struct service_list *services = &health_of(app)->services;
+    size_t count = 0;
+    for (size_t i = 0; i < services->count; i++) {
+        if (services->items[i].kind != SERVICE_NOT_CONFIGURED) {
+            out[count++] = &services->items[i];
+        }
+    }
+    return count;
+}
+
+/* --- Names -------------------------------------------------------------------------------------- */
+
+static bool is_one_of(struct slice name, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equals(name, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define IS_ONE_OF(name, words) is_one_of((name), (words), sizeof(words) / sizeof((words)[0]))
 
 static bool is_name(struct slice text)
 {
@@ -50,68 +74,105 @@ static bool is_name(struct slice text)
             return false;
         }
     }
-    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
-        if (slice_equals(text, reserved[i])) {
-            return false;
-        }
-    }
-    return text.length > 0 && text.length <= 48;
+    return text.length > 0 && text.length <= SERVICE_NAME_MAXIMUM;
 }
 
-static bool has_name(const struct service_list *list, struct slice name)
+static bool is_taken(const struct service_list *list, struct slice name)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (slice_equals(name, list->items[i].name)) {
             return true;
         }
     }
-    return false;
+    return IS_ONE_OF(name, route_words);
 }
 
-/* name=scheme://… */
-static enum status add_configured(struct app *app, const char *text, struct service_list *out)
+/* --- Providers ---------------------------------------------------------------------------------- */
+
+static enum status add_providers(const struct catalogue *catalogue, struct service_list *out,
+                                 struct buffer *problem)
+{
+    for (size_t i = 0; i < catalogue->provider_count; i++) {
+        const struct provider *provider = &catalogue->providers[i];
+        struct slice name = slice_of(provider->name);
+        if (is_taken(out, name) || IS_ONE_OF(name, optional_names)) {
+            buffer_append_format(problem, "provider %s: /health/%s is something else already",
+                                 provider->name, provider->name);
+            return STATUS_INVALID;
+        }
+        out->items[out->count++] = (struct service){
+            .name = provider->name,
+            .kind = provider->models_url != NULL ? SERVICE_PROVIDER : SERVICE_BUILT_IN,
+            .target = provider->models_url,
+            .authorization = provider->authorization,
+        };
+    }
+    return STATUS_OK;
+}
+
+/* --- HEALTH_SERVICES ---------------------------------------------------------------------------- */
+
+/* name=scheme://…; `what` tells what is wrong. */
+static enum status add_configured(struct app *app, const char *text, struct service_list *out,
+                                  const char **what)
 {
     struct slice rest = slice_of(text);
     struct slice name;
-    if (!slice_split(&rest, '=', &name) || !is_name(slice_trim(name)) ||
-        out->count == SERVICE_MAXIMUM || has_name(out, slice_trim(name))) {
+    *what = "is not name=url";
+    if (!slice_split(&rest, '=', &name) || !is_name(slice_trim(name))) {
         return STATUS_INVALID;
     }
     name = slice_trim(name);
+    if (is_taken(out, name)) {
+        *what = "has a name that is taken";
+        return STATUS_INVALID;
+    }
+    if (out->count == SERVICE_MAXIMUM) {
+        *what = "is one too many";
+        return STATUS_INVALID;
+    }
     struct slice target = slice_trim(rest);
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         if (slice_starts_with(target, schemes[i].scheme) &&
             target.length > strlen(schemes[i].scheme)) {
             struct arena *arena = &atomic_load(&app->live)->config->arena;
-            struct service *service = &out->items[out->count++];
+            struct service *service = &out->items[out->count];
             service->kind = schemes[i].kind;
             service->name = arena_copy(arena, name.data, name.length);
             service->target = arena_copy(arena, target.data, target.length);
-            return service->name && service->target ? STATUS_OK : STATUS_NO_MEMORY;
+            if (service->name == NULL || service->target == NULL) {
+                return STATUS_NO_MEMORY;
+            }
+            out->count++;
+            return STATUS_OK;
         }
     }
     return STATUS_INVALID;
 }
 
-enum status services_load(struct app *app, struct service_list *out, struct buffer *problem)
+enum status services_load(struct app *app, const struct catalogue *catalogue,
+                          struct service_list *out, struct buffer *problem)
 {
     const struct config *config = app->config;
     out->items[out->count++] =
-        (struct service){"database", SERVICE_DATABASE, config->database_url, true};
-    out->items[out->count++] = (struct service){"disk", SERVICE_DISK, config->state_dir, false};
-    for (size_t i = 0; i < config->health_services.count; i++) {
-        enum status status = add_configured(app, config->health_services.items[i], out);
-        if (status != STATUS_OK) {
-            buffer_append_format(problem, "HEALTH_SERVICES: entry %zu is not name=url", i + 1);
-            return status;
+        (struct service){"database", SERVICE_DATABASE, config->database_url, NULL, true};
+    out->items[out->count++] =
+        (struct service){"datafeed", SERVICE_DATAFEED, config->database_url, NULL, true};
+    out->items[out->count++] =
+        (struct service){"disk", SERVICE_DISK, config->state_dir, NULL, false};
+    enum status status = add_providers(catalogue, out, problem);
+    for (size_t i = 0; status == STATUS_OK && i < config->health_services.count; i++) {
+        const char *what;
+        status = add_configured(app, config->health_services.items[i], out, &what);
+        if (status == STATUS_INVALID) {
+            buffer_append_format(problem, "HEALTH_SERVICES: entry %zu %s", i + 1, what);
         }
     }
-    static const char *const optional[] = {"redis", "consul"};
-    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++) {
-        if (out->count < SERVICE_MAXIMUM && !has_name(out, slice_of(optional[i]))) {
+    for (size_t i = 0; i < sizeof optional_names / sizeof optional_names[0]; i++) {
+        if (out->count < SERVICE_MAXIMUM && !is_taken(out, slice_of(optional_names[i]))) {
             out->items[out->count++] =
-                (struct service){optional[i], SERVICE_NOT_CONFIGURED, "", false};
+                (struct service){optional_names[i], SERVICE_NOT_CONFIGURED, "", NULL, false};
         }
     }
-    return STATUS_OK;
+    return status;
 }

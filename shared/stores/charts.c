@@ -122,3 +122,18 @@ enum status chart_sweep(struct storage *storage, int64_t before, int64_t *remove
     }
     return status;
 }
+
+enum status chart_ping(struct storage *storage)
+{
+    struct storage_connection *connection;
+    struct storage_statement *statement = NULL;
+    enum status status = storage_connect(storage, &connection);
+    if (status == STATUS_OK) {
+        status = storage_prepare(connection, "chart_ping", &statement);
+    }
+    if (status == STATUS_OK) {
+        status = storage_step(statement);
+    }
+    storage_finish(statement);
+    return status;
+}

@@ -9,12 +9,10 @@
 #include "log/log.h"
 #include "json/json.h"
 
-#define ARENA_MAXIMUM    ((size_t)4 << 20)
-#define PROVIDER_MAXIMUM 64
-#define MODEL_MAXIMUM    1024
-#define NAME_MAXIMUM     64
-#define SETTING_MAXIMUM  160
-#define DEMO_NAME        "demo"
+#define ARENA_MAXIMUM   ((size_t)4 << 20)
+#define MODEL_MAXIMUM   1024
+#define SETTING_MAXIMUM 160
+#define DEMO_NAME       "demo"
 
 /* What a provider that lists no models is asked for when a request names none: servers with one
  * model (llama.cpp, vLLM) take any name. */
@@ -239,6 +237,7 @@ static enum status set_address(struct builder *builder, struct provider *provide
         return refuse_for(builder, provider->name, "the base URL is not http or https");
     }
     provider->url = arena_format(arena, "%.*s/chat/completions", (int)base.length, base.data);
+    provider->models_url = arena_format(arena, "%.*s/models", (int)base.length, base.data);
     const char *key = look_up_both(builder->config, provider->name, "_API_KEY");
     if (key != NULL) {
         if (strpbrk(key, "\r\n") != NULL) {
@@ -246,7 +245,8 @@ static enum status set_address(struct builder *builder, struct provider *provide
         }
         provider->authorization = arena_format(arena, "Authorization: Bearer %s", key);
     }
-    return provider->url == NULL || (key != NULL && provider->authorization == NULL)
+    return provider->url == NULL || provider->models_url == NULL ||
+                   (key != NULL && provider->authorization == NULL)
                ? STATUS_NO_MEMORY
                : STATUS_OK;
 }
@@ -315,6 +315,20 @@ static const struct known_provider *find_known(struct slice name)
     return NULL;
 }
 
+/* Names stand in paths, in model ids before a slash, and in metrics. */
+static bool is_name(struct slice name)
+{
+    for (size_t i = 0; i < name.length; i++) {
+        char c = name.data[i];
+        bool is_word =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+        if (!is_word) {
+            return false;
+        }
+    }
+    return name.length > 0 && name.length <= PROVIDER_NAME_MAXIMUM;
+}
+
 /* For each PROVIDER_<NAME>_BASE_URL. */
 static void add_declared(const char *setting, const char *value, void *context)
 {
@@ -322,10 +336,6 @@ static void add_declared(const char *setting, const char *value, void *context)
     size_t front = strlen("PROVIDER_");
     size_t length = strlen(setting) - front - strlen("_BASE_URL");
     if (builder->status != STATUS_OK || value[0] == '\0') {
-        return;
-    }
-    if (length == 0 || length > NAME_MAXIMUM) {
-        builder->status = refuse(builder, setting, "names no provider, or one with a long name");
         return;
     }
     char *name = arena_copy(&builder->catalogue->arena, setting + front, length);
@@ -337,6 +347,11 @@ static void add_declared(const char *setting, const char *value, void *context)
         *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
     }
     struct slice slice = {name, length};
+    if (!is_name(slice)) {
+        builder->status = refuse(builder, setting,
+                                 "a provider's name is up to 48 letters, digits, '_', '-' and '.'");
+        return;
+    }
     if (find_known(slice) != NULL) {
         return;
     }

@@ -8,7 +8,7 @@
  *   DEFAULT_PROVIDER, MODEL_PRICES
  *
  * A known provider is there when it has a key or is enabled by name; a declared one unless it is
- * disabled. With none, the built-in demo provider answers. <NAME>_MODELS is a comma list or a JSON
+ * disabled. Names are lower-case letters, digits, '_', '-' and '.', PROVIDER_NAME_MAXIMUM at most. With none, the built-in demo provider answers. <NAME>_MODELS is a comma list or a JSON
  * array; its first entry is the model of requests that name none. MODEL_PRICES is a JSON object
  * {"provider/model":"IN/OUT"} in US dollars per million tokens; what has no price costs 0.
  *
@@ -27,6 +27,9 @@
 #include "base/text.h"
 #include "config/config.h"
 
+#define PROVIDER_MAXIMUM      64
+#define PROVIDER_NAME_MAXIMUM 48 /* bytes */
+
 struct provider_model {
     const char *id;         /* as the provider calls it */
     const char *full_id;    /* "provider/model" */
@@ -37,6 +40,7 @@ struct provider {
     const char *name;          /* "groq" */
     const char *display_name;  /* "Groq" */
     const char *url;           /* of chat completions; NULL: the built-in demo */
+    const char *models_url;    /* of its list of models: asking costs nothing; NULL: the demo */
     const char *authorization; /* header line with the key; NULL = none */
     bool takes_stream_options; /* can be asked to report usage at the end of a stream */
     const struct provider_model *models;

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -198,6 +199,10 @@ class Suite:
         answer = self.post("/auth/register", body)
         assert answer.status == 201, answer
         return {**answer.json, "email": body["email"], "password": body["password"]}
+
+    def admin_key(self):
+        """The API key that the first start has printed."""
+        return re.search(r"\bqk_\S+", self.output)[0]
 
     def token(self):
         return self.register()["access_token"]

@@ -56,6 +56,7 @@ static void without_any_provider_the_demo_answers_for_its_own_models(void **stat
     assert_opens(&opened, *state, NO_ENVIRONMENT);
     assert_int_equal(opened.catalogue->provider_count, 1);
     assert_null(opened.catalogue->default_provider->url);
+    assert_null(opened.catalogue->default_provider->models_url);
     assert_chosen(&opened, "demo/echo", "demo", "echo");
     assert_chosen(&opened, "echo", "demo", "echo");
     assert_chosen(&opened, "gpt-4o", NULL, NULL);
@@ -133,6 +134,7 @@ static void addresses_keys_and_models_come_from_the_settings(void **state)
     assert_non_null(model);
     assert_string_equal(model->full_id, "stub/b/c");
     assert_string_equal(provider->url, "http://127.0.0.1:1/v1/chat/completions");
+    assert_string_equal(provider->models_url, "http://127.0.0.1:1/v1/models");
     assert_string_equal(provider->authorization, "Authorization: Bearer one");
     assert_int_equal(provider->model_count, 2);
     assert_non_null(catalogue_find_model(opened.catalogue, slice_of("x,y"), &provider));
@@ -221,6 +223,11 @@ static void settings_that_cannot_be_used_are_refused_in_one_line(void **state)
         {{"OPENAI_API_KEY=k", "OPENAI_MODELS=[\"a\""}, "openai"},
         {{"OPENAI_API_KEY=k", "OPENAI_MODELS=[1]"}, "openai"},
         {{"PROVIDER_DEMO_BASE_URL=http://127.0.0.1/v1"}, "DEMO"},
+        {{"PROVIDER_A/B_BASE_URL=http://127.0.0.1/v1"}, "48 letters"},
+        {{"PROVIDER_A B_BASE_URL=http://127.0.0.1/v1"}, "48 letters"},
+        {{"PROVIDER_N123456789N123456789N123456789N123456789N12345678_BASE_URL=http://127.0.0.1/"
+          "v1"},
+         "48 letters"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct fixture *fixture = *state;

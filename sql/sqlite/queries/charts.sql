@@ -111,3 +111,8 @@ SELECT last_time FROM chart_blocks WHERE series = ?1 ORDER BY first_time DESC LI
 -- name: chart_sweep
 DELETE FROM charts WHERE number IN
     (SELECT number FROM charts WHERE updated_at < ?1 ORDER BY updated_at LIMIT 20);
+
+-- name: chart_ping
+-- One row from each table, whichever comes first; NULLs while they are empty.
+SELECT (SELECT updated_at FROM charts LIMIT 1), (SELECT version FROM chart_series LIMIT 1),
+    (SELECT point_count FROM chart_blocks LIMIT 1);

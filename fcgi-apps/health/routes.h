@@ -1,0 +1,31 @@
+/*
+ * health/routes: the route table of the health program; in a header so that tests of the handlers
+ * run the same one.
+ */
+#ifndef HEALTH_ROUTES_H
+#define HEALTH_ROUTES_H
+
+#include "health.h"
+
+static const struct route health_routes[] = {
+    {HTTP_GET, "/health", report_live, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/health/live", report_live, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE,
+     ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/health/ready", report_ready, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE,
+     ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/ready", report_ready, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/health/all", report_all, FAMILY_HEALTH, ACCESS_OPTIONAL, BODY_NONE, 0},
+    {HTTP_GET, "/health/cost-tracking", history_cost, FAMILY_HEALTH, ACCESS_PRINCIPAL, BODY_NONE,
+     ROUTE_GUARDED},
+    {HTTP_GET, "/health/{service}", report_service, FAMILY_HEALTH, ACCESS_OPTIONAL, BODY_NONE, 0},
+    {HTTP_GET, "/health/{service}/status", report_service, FAMILY_HEALTH, ACCESS_OPTIONAL,
+     BODY_NONE, 0},
+    {HTTP_GET, "/health/latency-history/{service}", history_latency, FAMILY_HEALTH, ACCESS_OPTIONAL,
+     BODY_NONE, 0},
+    {HTTP_GET, "/health/service-errors/{service}", history_errors, FAMILY_HEALTH, ACCESS_OPTIONAL,
+     BODY_NONE, 0},
+    {HTTP_POST, "/health/retest/{service}", report_retest, FAMILY_HEALTH, ACCESS_ADMIN, BODY_NONE,
+     0},
+};
+
+#endif
