@@ -268,6 +268,10 @@ static int refuse_to_start(const struct app_options *options, struct buffer *pro
 
 int app_run(const struct app_options *options, int argc, char **argv)
 {
+    int early = transport_check_start(options->program, argc, argv);
+    if (early >= 0) {
+        return early;
+    }
     struct buffer problem;
     buffer_init(&problem, 4096);
     struct config *config = NULL;

@@ -1,9 +1,10 @@
 /*
  * http/app: everything a running program shares between its requests, and how it starts.
  *
- * A program's main.c is its route table and one call of app_run. app_run loads the configuration
- * (exit 78 when it cannot), opens log, segment, metrics, limits, storage (migrating SQLite up) and
- * authentication, and hands the pipeline to the transport.
+ * A program's main.c is its route table and one call of app_run. app_run looks what has started the
+ * program (--help and wrong arguments end there), loads the configuration (exit 78 when it cannot),
+ * opens log, segment, metrics, limits, storage (migrating SQLite up) and authentication, and hands
+ * the pipeline to the transport.
  */
 #ifndef HTTP_APP_H
 #define HTTP_APP_H

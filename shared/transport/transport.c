@@ -241,14 +241,48 @@ static void fill_in(struct transport_options *options)
     }
 }
 
-static int print_usage(const char *program)
+/* --- What has started the program ------------------------------------------------------------- */
+
+enum starter { STARTER_SYSTEMD, STARTER_SOCKET, STARTER_CGI, STARTER_PERSON };
+
+/* Sockets first, then CGI: a CGI program must not look at its arguments, which a client may choose
+ * (RFC 3875 section 4.4). */
+static enum starter find_starter(void)
 {
-    fprintf(
-        stderr,
-        "usage: %s --listen PATH\n"
-        "Otherwise it is started by a web server: as a FastCGI program with a listening socket\n"
-        "as standard input (or LISTEN_FDS=1), or as a CGI program.\n",
-        program);
+    if (systemd_gave_a_socket()) {
+        return STARTER_SYSTEMD;
+    }
+    if (is_listening(STDIN_FILENO)) {
+        return STARTER_SOCKET;
+    }
+    return getenv("GATEWAY_INTERFACE") != NULL ? STARTER_CGI : STARTER_PERSON;
+}
+
+static void print_usage(const char *program, FILE *out)
+{
+    fprintf(out,
+            "usage: %s.fcgi --listen PATH\n"
+            "       %s.fcgi --help | --version\n"
+            "Otherwise it is started by a web server: as a FastCGI program with a listening "
+            "socket\n"
+            "as standard input (or LISTEN_FDS=1), or as a CGI program. See quintet-%s(8).\n",
+            program, program, program);
+}
+
+int transport_check_start(const char *program, int argc, char **argv)
+{
+    if (find_starter() != STARTER_PERSON || (argc == 3 && strcmp(argv[1], "--listen") == 0)) {
+        return -1;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        print_usage(program, stdout);
+        return EX_OK;
+    }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("quintet-%s %s\n", program, PACKAGE_VERSION);
+        return EX_OK;
+    }
+    print_usage(program, stderr);
     return EX_USAGE;
 }
 
@@ -257,25 +291,29 @@ int transport_run(const struct transport_options *options, int argc, char **argv
     struct transport transport = {.options = *options};
     struct own_socket own = {.path = NULL};
     int listener = -1;
-    int result;
+    int result = transport_check_start(options->program, argc, argv);
+    if (result >= 0) {
+        return result;
+    }
     fill_in(&transport.options);
     signal(SIGPIPE, SIG_IGN);
-    /* Sockets first, then CGI: a CGI program must not look at its arguments, which a client may
-     * choose (RFC 3875 section 4.4). */
-    if (systemd_gave_a_socket()) {
+    switch (find_starter()) {
+    case STARTER_SYSTEMD:
         listener = SYSTEMD_FIRST_DESCRIPTOR;
-    } else if (is_listening(STDIN_FILENO)) {
+        break;
+    case STARTER_SOCKET:
         listener = STDIN_FILENO;
-    } else if (getenv("GATEWAY_INTERFACE") == NULL) {
-        if (argc != 3 || strcmp(argv[1], "--listen") != 0) {
-            return print_usage(options->program);
-        }
+        break;
+    case STARTER_CGI:
+        break;
+    case STARTER_PERSON:
         listener = listen_on(argv[2], &own);
         if (listener < 0) {
             fprintf(stderr, "%s: cannot listen on %s: %s\n", options->program, argv[2],
                     strerror(errno));
             return EX_CANTCREAT;
         }
+        break;
     }
     pthread_mutex_init(&transport.lock, NULL);
     result = listener < 0 ? run_cgi(&transport) : run_fastcgi(&transport, listener);

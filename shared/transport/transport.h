@@ -4,7 +4,8 @@
  * Started with a listening socket as descriptor 0 (lighttpd, spawn-fcgi, mod_fcgid, systemd), with
  * LISTEN_FDS=1, or with --listen PATH (the socket is made by us with mode 0660): FastCGI. Started
  * with GATEWAY_INTERFACE in the environment and no such socket: one CGI request on
- * environment + stdin, then exit. Otherwise: a usage message and exit 64 (EX_USAGE).
+ * environment + stdin, then exit. Otherwise: a usage message and exit 64 (EX_USAGE), or what
+ * --help and --version ask for.
  *
  * FastCGI: one event thread (epoll) accepts until EAGAIN, reads records without blocking, watches
  * idle, kept and slow connections and owns all signals (signalfd); N workers run handlers; a pump
@@ -36,8 +37,13 @@ struct transport_options {
     void (*stopped)(void *context);    /* after the last request, on the main thread */
 };
 
-/* Runs until the end of the program; returns the exit status. argc/argv: only --listen PATH is
- * known here, and only when no socket was given and GATEWAY_INTERFACE is not set. */
+/* Finds out what has started the program, before anything is opened or made. -1: transport_run can
+ * serve that. Otherwise the exit status to end with at once: 0 after --help or --version (on
+ * standard output), 64 after a usage message for arguments that are missing or unknown. Arguments
+ * count only when no socket was given and GATEWAY_INTERFACE is not set. */
+int transport_check_start(const char *program, int argc, char **argv) MUST_CHECK;
+
+/* Runs until the end of the program; returns the exit status. */
 int transport_run(const struct transport_options *options, int argc, char **argv);
 
 /* The pump of this program; made on first use, from any thread. NULL when its thread cannot be made

@@ -187,14 +187,6 @@ def test_a_stream_ends_when_its_reader_has_gone(fastcgi):
 
 
 @pytest.mark.parametrize("name", ["health", "auth", "chat", "charts", "metrics"])
-def test_without_a_server_it_says_how_it_is_started(name, state):
-    done = subprocess.run([str(program(name))], env=base_environment(state), capture_output=True,
-                          stdin=subprocess.DEVNULL, timeout=30, text=True, check=False)
-    assert done.returncode == os.EX_USAGE
-    assert "--listen PATH" in done.stderr
-
-
-@pytest.mark.parametrize("name", ["health", "auth", "chat", "charts", "metrics"])
 def test_a_configuration_that_cannot_be_used_is_exit_78_and_one_line(name, state):
     run = Run(name, state, WORKERS="many")
     assert run.exit_status == os.EX_CONFIG
