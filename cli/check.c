@@ -1,7 +1,8 @@
 /*
  * quintet check: what keeps the suite from running, one line per thing looked at: "ok" or "fail",
  * what it was, and what is wrong. Looks at everything that can be looked at, changes nothing but
- * what any start would make (directories, secrets in development, the shared-memory segment).
+ * what any start would make (directories, secrets in development, the shared-memory segment, the
+ * storage of charts in memory).
  */
 #include "command.h"
 
@@ -104,7 +105,7 @@ static void check_web_server(struct report *report)
 
 static void check_suite(struct report *report)
 {
-    static const struct app_options options = {.program = "quintet"};
+    static const struct app_options options = {.program = "quintet", .uses_charts = true};
     struct config *config = NULL;
     struct app *app = NULL;
     struct buffer problem;
@@ -126,6 +127,10 @@ static void check_suite(struct report *report)
     note(report, "log, limits, shared memory, keys", problem_text(status, &problem));
     if (status == STATUS_OK) {
         check_database(report, app->storage);
+        if (!app->config->enable_persistence) {
+            note(report, "charts in memory",
+                 storage_ping(app->chart_storage) == STATUS_OK ? NULL : "cannot be read");
+        }
     }
 out:
     app_close(app);

@@ -47,8 +47,8 @@ static enum status list_claimed(struct request *request, int64_t limit, int64_t 
             continue;
         }
         struct chart chart;
-        enum status status =
-            chart_find(request->app->storage, request->arena, principal->owner, ids[i], &chart);
+        enum status status = chart_find(request->app->chart_storage, request->arena,
+                                        principal->owner, ids[i], &chart);
         if (status == STATUS_NOT_FOUND) {
             continue;
         }
@@ -85,8 +85,8 @@ void charts_list(struct request *request)
     enum status status =
         request->principal.has_chart_ids
             ? list_claimed(request, limit, offset, &charts, &count, &total)
-            : chart_list(request->app->storage, request->arena, request->principal.owner, limit,
-                         offset, &charts, &count, &total);
+            : chart_list(request->app->chart_storage, request->arena, request->principal.owner,
+                         limit, offset, &charts, &count, &total);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
@@ -142,8 +142,8 @@ void charts_create(struct request *request)
     }
     struct chart chart;
     enum status status =
-        chart_create(request->app->storage, request->arena, request->principal.owner, id, options,
-                     clock_wall_milliseconds(), &chart);
+        chart_create(request->app->chart_storage, request->arena, request->principal.owner, id,
+                     options, clock_wall_milliseconds(), &chart);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
@@ -159,8 +159,8 @@ void charts_set_options(struct request *request)
         return;
     }
     struct series_key key = {.owner = request->principal.owner, .chart = id};
-    enum status status =
-        chart_set_options(request->app->storage, key.owner, id, options, clock_wall_milliseconds());
+    enum status status = chart_set_options(request->app->chart_storage, key.owner, id, options,
+                                           clock_wall_milliseconds());
     if (status != STATUS_OK) {
         charts_answer_failure(request, &key, status);
         return;
@@ -175,7 +175,7 @@ void charts_delete(struct request *request)
         return;
     }
     struct series_key key = {.owner = request->principal.owner, .chart = id};
-    enum status status = chart_delete(request->app->storage, key.owner, id);
+    enum status status = chart_delete(request->app->chart_storage, key.owner, id);
     if (status != STATUS_OK) {
         charts_answer_failure(request, &key, status);
         return;
@@ -233,7 +233,7 @@ static enum status write_panes(struct request *request, struct panes *panes,
                                  .id = list[i].id};
         struct series_range range;
         enum status status =
-            series_read(request->app->storage, request->arena, &key, &window, &range);
+            series_read(request->app->chart_storage, request->arena, &key, &window, &range);
         if (status == STATUS_NOT_FOUND) {
             continue; /* removed since the list was made */
         }
@@ -258,7 +258,7 @@ void charts_show(struct request *request)
     if (id == NULL) {
         return;
     }
-    struct storage *storage = request->app->storage;
+    struct storage *storage = request->app->chart_storage;
     const char *owner = request->principal.owner;
     struct chart chart;
     struct series *list = NULL;

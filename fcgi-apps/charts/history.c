@@ -155,7 +155,8 @@ static bool answer_page(struct request *request, const struct series_key *key,
                         const struct page *page, struct series_range *range)
 {
     struct series_window window = window_of(page);
-    enum status status = series_read(request->app->storage, request->arena, key, &window, range);
+    enum status status =
+        series_read(request->app->chart_storage, request->arena, key, &window, range);
     bool are_fractions_allowed = status == STATUS_OK && range->series.has_fractions;
     if ((status == STATUS_OK || status == STATUS_NOT_FOUND) &&
         !check_fractions(request, page, are_fractions_allowed)) {

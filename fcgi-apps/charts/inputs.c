@@ -114,7 +114,8 @@ void charts_answer_failure(struct request *request, const struct series_key *key
     }
     struct chart chart;
     if (key->id != NULL) {
-        status = chart_find(request->app->storage, request->arena, key->owner, key->chart, &chart);
+        status =
+            chart_find(request->app->chart_storage, request->arena, key->owner, key->chart, &chart);
     }
     if (status == STATUS_OK) {
         problem_answer(request, PROBLEM_NOT_FOUND,

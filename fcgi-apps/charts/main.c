@@ -16,7 +16,7 @@ static void sweep_charts(struct app *app)
     int64_t removed = 0;
     if (config->chart_ttl_hours > 0 &&
         app_schedule_is_due(app, &schedule, (uint64_t)config->cleanup_interval_minutes * 60) &&
-        chart_sweep(app->storage,
+        chart_sweep(app->chart_storage,
                     clock_wall_milliseconds() - config->chart_ttl_hours * HOUR_MILLISECONDS,
                     &removed) == STATUS_OK &&
         removed > 0) {
@@ -31,6 +31,7 @@ int main(int argc, char **argv)
         .routes = charts_routes,
         .route_count = sizeof charts_routes / sizeof charts_routes[0],
         .uses_storage = true,
+        .uses_charts = true,
         .background = sweep_charts,
     };
     return app_run(&options, argc, argv);

@@ -97,7 +97,7 @@ bool charts_answer_unchanged(struct request *request, const struct series_key *k
     struct slice given = request_header(request, "If-None-Match");
     struct series series;
     if (given.length == 0 ||
-        series_find(request->app->storage, request->arena, key, &series) != STATUS_OK) {
+        series_find(request->app->chart_storage, request->arena, key, &series) != STATUS_OK) {
         return false; /* the read itself will say what is wrong */
     }
     const char *tag = version_tag(request, &series);
@@ -117,7 +117,8 @@ void charts_show_series(struct request *request)
     }
     struct series_window window = charts_series_window(request);
     struct series_range range;
-    enum status status = series_read(request->app->storage, request->arena, &key, &window, &range);
+    enum status status =
+        series_read(request->app->chart_storage, request->arena, &key, &window, &range);
     if (status != STATUS_OK) {
         charts_answer_failure(request, &key, status);
         return;

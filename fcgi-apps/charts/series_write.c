@@ -209,7 +209,7 @@ void charts_replace_series(struct request *request)
     }
     change.options = body.options;
     change.points = &points;
-    enum status status = series_write(request->app->storage, &change);
+    enum status status = series_write(request->app->chart_storage, &change);
     if (status == STATUS_OK) {
         answer_count(request, &change);
     } else {
@@ -236,7 +236,7 @@ static enum series_mode read_mode(struct request *request)
 static enum status extend(struct request *request, const struct series_body *body,
                           struct series_change *change, bool *is_answered)
 {
-    struct storage *storage = request->app->storage;
+    struct storage *storage = request->app->chart_storage;
     struct series series;
     enum status status = series_find(storage, request->arena, &change->key, &series);
     if (status != STATUS_OK) {
@@ -299,7 +299,8 @@ void charts_delete_series(struct request *request)
     if (!charts_series_key(request, &key)) {
         return;
     }
-    enum status status = series_delete(request->app->storage, &key, clock_wall_milliseconds());
+    enum status status =
+        series_delete(request->app->chart_storage, &key, clock_wall_milliseconds());
     if (status != STATUS_OK) {
         charts_answer_failure(request, &key, status);
         return;

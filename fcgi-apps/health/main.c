@@ -10,6 +10,7 @@ int main(int argc, char **argv)
         .routes = health_routes,
         .route_count = sizeof health_routes / sizeof health_routes[0],
         .uses_storage = true,
+        .uses_charts = true,
         .start = health_start,
         .background = prober_tick,
         .stop = health_stop,

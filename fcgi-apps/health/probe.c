@@ -229,7 +229,7 @@ void probe_run(struct app *app, const struct service *service, struct probe_resu
         problem = storage_ping(app->storage) == STATUS_OK ? "" : "database does not answer";
         break;
     case SERVICE_DATAFEED:
-        problem = chart_ping(app->storage) == STATUS_OK ? "" : "charts cannot be read";
+        problem = chart_ping(app->chart_storage) == STATUS_OK ? "" : "charts cannot be read";
         break;
     case SERVICE_DISK:
         problem = probe_disk(service);

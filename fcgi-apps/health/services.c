@@ -1,5 +1,5 @@
 /*
- * health/services: which services there are: the database, the charts in it and the disk always,
+ * health/services: which services there are: the database, the charts and the disk always,
  * every provider of language models, and others by HEALTH_SERVICES.
  */
 #include <string.h>
@@ -156,8 +156,7 @@ enum status services_load(struct app *app, const struct catalogue *catalogue,
     const struct config *config = app->config;
     out->items[out->count++] =
         (struct service){"database", SERVICE_DATABASE, config->database_url, NULL, true};
-    out->items[out->count++] =
-        (struct service){"datafeed", SERVICE_DATAFEED, config->database_url, NULL, true};
+    out->items[out->count++] = (struct service){"datafeed", SERVICE_DATAFEED, "", NULL, true};
     out->items[out->count++] =
         (struct service){"disk", SERVICE_DISK, config->state_dir, NULL, false};
     enum status status = add_providers(catalogue, out, problem);

@@ -15,6 +15,7 @@
 #include "log/log.h"
 #include "segment/board.h"
 #include "segment/lease.h"
+#include "storage/ephemeral.h"
 #include "storage/migrate.h"
 
 #define MAINTENANCE_SECONDS    60
@@ -61,33 +62,77 @@ static enum status open_segment(struct app *app, struct buffer *problem)
     return ratelimit_open(&app->limits, app->segment, strategy);
 }
 
-static enum status open_storage(struct app *app, struct buffer *problem)
+static enum status open_database(struct app *app, const char *url, uint64_t size_maximum,
+                                 struct storage **out)
 {
     struct storage_options options = {
-        .url = app->config->database_url,
+        .url = url,
+        .size_maximum = size_maximum,
         .echo = app->config->database_echo,
         .observer = app->metrics ? observe_statement : NULL,
         .observer_context = app,
         .segment = app->segment,
     };
-    enum status status = storage_open(&app->storage, &options);
+    return storage_open(out, &options);
+}
+
+/* A database that does not answer must not keep a program from starting (its requests answer 503
+ * until it does); one whose schema we do not understand must. */
+static enum status migrate_early(struct app *app, struct storage *storage, struct buffer *problem)
+{
+    enum status status = migrate_up(storage, problem);
+    if (status == STATUS_UNAVAILABLE || status == STATUS_BUSY) {
+        log_write(LOG_ERROR, "storage_unavailable", LOG_TEXT("detail", buffer_text(problem)));
+        buffer_reset(problem);
+        app->needs_migration = true;
+        return STATUS_OK;
+    }
+    return status;
+}
+
+static bool has_own_chart_storage(const struct app *app)
+{
+    return app->chart_storage != NULL && app->chart_storage != app->storage;
+}
+
+static enum status open_chart_storage(struct app *app, struct buffer *problem)
+{
+    const struct config *config = app->config;
+    if (config->enable_persistence) {
+        app->chart_storage = app->storage;
+        return STATUS_OK;
+    }
+    struct ephemeral_options options = {
+        .state_dir = config->state_dir,
+        .runtime_dir = config->runtime_dir,
+        .common_directory = EPHEMERAL_COMMON_DIRECTORY,
+    };
+    struct ephemeral_place place;
+    enum status status = ephemeral_settle(&place, &options, problem);
+    if (status == STATUS_OK) {
+        status = open_database(app, place.url, place.size_maximum, &app->chart_storage);
+    }
+    if (status == STATUS_OK) {
+        status = migrate_early(app, app->chart_storage, problem);
+    }
+    return status;
+}
+
+static enum status open_storage(struct app *app, struct buffer *problem)
+{
+    enum status status = open_database(app, app->config->database_url, 0, &app->storage);
     if (status != STATUS_OK) {
         buffer_append_text(problem, "DATABASE_URL: this kind of database is not supported");
         return status;
     }
     if (app->options->uses_storage) {
-        /* A database that does not answer must not keep a program from starting (its requests
-         * answer 503 until it does); one whose schema we do not understand must. */
-        status = migrate_up(app->storage, problem);
-        if (status == STATUS_UNAVAILABLE || status == STATUS_BUSY) {
-            log_write(LOG_ERROR, "storage_unavailable", LOG_TEXT("detail", buffer_text(problem)));
-            buffer_reset(problem);
-            app->needs_migration = true;
-            status = STATUS_OK;
-        }
-        if (status != STATUS_OK) {
-            return status;
-        }
+        status = migrate_early(app, app->storage, problem);
+    }
+    if (status == STATUS_OK && app->options->uses_charts) {
+        status = open_chart_storage(app, problem);
+    }
+    if (status != STATUS_OK) {
+        return status;
     }
     return authenticator_create(&app->authenticator, app->config, app->storage, problem);
 }
@@ -152,6 +197,9 @@ void app_close(struct app *app)
         app->options->stop(app);
     }
     authenticator_release(app->authenticator);
+    if (has_own_chart_storage(app)) {
+        storage_close(app->chart_storage);
+    }
     storage_close(app->storage);
     ratelimit_close(app->limits);
     metrics_close(app->metrics);
@@ -213,6 +261,9 @@ static void migrate_late(struct app *app)
     }
     buffer_init(&problem, 1024);
     enum status status = migrate_up(app->storage, &problem);
+    if (status == STATUS_OK && has_own_chart_storage(app)) {
+        status = migrate_up(app->chart_storage, &problem);
+    }
     if (status == STATUS_OK) {
         app->needs_migration = false;
     } else if (status != STATUS_UNAVAILABLE && status != STATUS_BUSY) {
@@ -222,13 +273,24 @@ static void migrate_late(struct app *app)
 }
 
 /* Keeps the write-ahead log short. */
+static void maintain(struct app *app, struct storage *storage, struct app_schedule *schedule)
+{
+    if (app_schedule_is_due(app, schedule, MAINTENANCE_SECONDS) &&
+        storage_maintain(storage) != STATUS_OK) {
+        log_write(LOG_WARNING, "storage_maintenance_failed",
+                  LOG_TEXT("program", app->options->program), LOG_TEXT("task", schedule->lease));
+    }
+}
+
 static void maintain_storage(struct app *app)
 {
     static struct app_schedule schedule = {.lease = "storage-maintenance"};
-    if (app->options->uses_storage && app_schedule_is_due(app, &schedule, MAINTENANCE_SECONDS) &&
-        storage_maintain(app->storage) != STATUS_OK) {
-        log_write(LOG_WARNING, "storage_maintenance_failed",
-                  LOG_TEXT("program", app->options->program));
+    static struct app_schedule chart_schedule = {.lease = "chart-maintenance"};
+    if (app->options->uses_storage) {
+        maintain(app, app->storage, &schedule);
+    }
+    if (has_own_chart_storage(app)) {
+        maintain(app, app->chart_storage, &chart_schedule);
     }
 }
 

@@ -31,6 +31,7 @@ struct app_options {
     size_t route_count;
     bool uses_storage; /* migrates the database up before the first request; without it the
                           database is opened only when a request needs it */
+    bool uses_charts;  /* also opens the storage of charts, and migrates that */
     /* Each may be NULL. `start` runs after everything is open and before the first request; its
      * failure (with `problem`) refuses to start with exit 78. */
     enum status (*start)(struct app *app, struct buffer *problem);
@@ -47,9 +48,13 @@ struct app {
     struct metrics *metrics; /* NULL with ENABLE_METRICS=false: allowed everywhere */
     struct ratelimit_table *limits;
     struct storage *storage;
+    /* Where charts are: `storage`, or with ENABLE_PERSISTENCE=false a database of their own on a
+     * memory file system (storage/ephemeral.h), which has the tables of everything else as well,
+     * empty, because there is one set of migrations. NULL without uses_charts. */
+    struct storage *chart_storage;
     struct authenticator *authenticator;
     struct transport *transport; /* NULL under the loopback transport */
-    bool needs_migration;        /* the database did not answer at start; background tries again */
+    bool needs_migration;        /* a database did not answer at start; background tries again */
     struct app_live *_Atomic live;
     void *state; /* of the program */
 };

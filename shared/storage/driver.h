@@ -27,6 +27,7 @@ struct storage {
     const struct sql_dialect *dialect;
     char *location;            /* DATABASE_URL without the scheme */
     uint64_t busy_nanoseconds; /* how long one write may wait for its turn */
+    uint64_t size_maximum;     /* bytes; 0 = no limit */
     bool echo;
     storage_observer *observer;
     void *observer_context;

@@ -21,6 +21,7 @@
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -35,6 +36,7 @@
 #define QUIET_NANOSECONDS   UINT64_C(10000000000)
 #define CHECKPOINT_WAIT     UINT64_C(100000000)
 #define PATH_LENGTH_MAXIMUM 4096
+#define PAGE_SIZE           4096 /* SQLite's default since 3.12; Debian keeps it */
 #define ERROR_KIND(code)    ((code)&0xff)
 #define SETTINGS_FOR_EVERY_FILE                                                                    \
     "PRAGMA foreign_keys=ON;"                                                                      \
@@ -263,6 +265,19 @@ static int settle_journal(struct storage_connection *connection, bool on_network
                              : sqlite3_exec(database, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
 }
 
+/* SQLite counts in pages. */
+static int limit_size(struct storage_connection *connection)
+{
+    uint64_t size = connection->storage->size_maximum;
+    char pragma[64];
+    if (size == 0) {
+        return SQLITE_OK;
+    }
+    snprintf(pragma, sizeof(pragma), "PRAGMA max_page_count=%llu",
+             (unsigned long long)(size < PAGE_SIZE ? 1 : size / PAGE_SIZE));
+    return sqlite3_exec(database_of(connection), pragma, NULL, NULL, NULL);
+}
+
 static int open_file(struct storage_connection *connection, const char *path, bool on_network)
 {
     struct sqlite_handle *handle = connection->handle;
@@ -284,6 +299,9 @@ static int open_file(struct storage_connection *connection, const char *path, bo
         return code;
     }
     code = sqlite3_exec(database, SETTINGS_FOR_EVERY_FILE, NULL, NULL, NULL);
+    if (code == SQLITE_OK) {
+        code = limit_size(connection);
+    }
     if (code != SQLITE_OK) {
         return code;
     }

@@ -207,6 +207,7 @@ enum status storage_open_dialect(struct storage **out, const struct storage_opti
     storage->driver = driver;
     storage->dialect = dialect != NULL ? dialect : driver->dialect;
     storage->busy_nanoseconds = (busy > 0 ? busy : BUSY_MILLISECONDS) * UINT64_C(1000000);
+    storage->size_maximum = options->size_maximum;
     storage->echo = options->echo;
     storage->observer = options->observer;
     storage->observer_context = options->observer_context;

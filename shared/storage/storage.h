@@ -42,7 +42,10 @@ typedef void storage_observer(void *context, const char *statement, uint64_t nan
 struct storage_options {
     const char *url;                    /* "sqlite:/path/to/file" as config has settled it */
     unsigned busy_timeout_milliseconds; /* how long a write waits for its turn; 0 = 5000 */
-    bool echo;                          /* log statement names at DEBUG (never values) */
+    /* Bytes that a database in a file may have; what would exceed them is STATUS_UNAVAILABLE, and
+     * removing always works. 0 = as much as there is. */
+    uint64_t size_maximum;
+    bool echo; /* log statement names at DEBUG (never values) */
     storage_observer *observer;
     void *observer_context;
     struct segment *segment; /* has storage_segment_region; NULL: storage_version knows nothing */

@@ -2,13 +2,17 @@
 private one that ends with the test that asked for it."""
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from suite import SANITIZER_OPTIONS, Suite  # noqa: E402
+
+MEMORY = "/dev/shm"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +36,16 @@ def shared_suite(sanitizer_reports):
     suite = Suite().start_process()
     yield suite
     suite.stop()
+
+
+@pytest.fixture
+def in_memory():
+    """Settings of a suite that keeps charts in memory only; what it kept ends with the test."""
+    if not os.access(MEMORY, os.W_OK):
+        pytest.skip(f"no {MEMORY} to write to")
+    folder = tempfile.mkdtemp(prefix="quintet-test-", dir=MEMORY)
+    yield {"ENABLE_PERSISTENCE": "false", "RUNTIME_DIR": folder}
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -122,7 +122,8 @@ class Suite:
         path = self.state / "log" / "quintet.log"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
-    def stop(self):
+    def stop_process(self):
+        """Ends the programs; the state directory stays."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -135,6 +136,10 @@ class Suite:
             assert b": runtime error: " not in self.stderr_of_programs(), self.logs()
         if self.process:
             self.process.stdout.close()
+            self.process = None
+
+    def stop(self):
+        self.stop_process()
         if self.own_state:
             shutil.rmtree(self.state, ignore_errors=True)
 

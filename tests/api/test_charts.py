@@ -526,8 +526,9 @@ def test_readers_see_one_moment_while_a_series_is_replaced(chart):
     assert {job.result() for job in writing} == {200}
 
 
-def test_acknowledged_points_survive_a_killed_program(suite):
-    private = suite.start()
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "in_memory"])
+def test_acknowledged_points_survive_a_killed_program(suite, kept, request):
+    private = suite.start() if kept else suite.start(request.getfixturevalue("in_memory"))
     chart = Chart(private, private.token())
     chart.replace(line(0, 1))
     told, kills, deadline = 0, 0, time.monotonic() + 60

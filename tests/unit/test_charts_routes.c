@@ -8,6 +8,7 @@ static const struct app_options options = {
     .routes = charts_routes,
     .route_count = COUNT(charts_routes),
     .uses_storage = true,
+    .uses_charts = true,
 };
 
 static int set_up(void **state)

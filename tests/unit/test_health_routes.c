@@ -18,6 +18,7 @@ static const struct app_options options = {
     .routes = health_routes,
     .route_count = COUNT(health_routes),
     .uses_storage = true,
+    .uses_charts = true,
     .start = health_start,
     .background = prober_tick,
     .stop = health_stop,
