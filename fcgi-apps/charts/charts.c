@@ -148,6 +148,7 @@ void charts_create(struct request *request)
         problem_answer_status(request, status);
         return;
     }
+    charts_note_use(request, chart.number);
     answer_options(request, id, chart.options);
 }
 
@@ -269,6 +270,7 @@ void charts_show(struct request *request)
         return;
     }
     if (status == STATUS_OK) {
+        charts_note_use(request, chart.number);
         status = series_list(storage, request->arena, owner, id, &list, &count);
     }
     if (status == STATUS_OK) {

@@ -2,7 +2,8 @@
  * charts: chart -> pane (0 to 100) -> series -> points, within one owner.
  *
  * routes in routes.h; charts.c (the chart itself), series_write.c (points in), series_read.c (a
- * series as a whole), history.c (pages of its points), inputs.c (what their requests share).
+ * series as a whole), history.c (pages of its points), inputs.c (what their requests share),
+ * expiry.c (charts that nobody uses any more).
  */
 #ifndef CHARTS_PROGRAM_H
 #define CHARTS_PROGRAM_H
@@ -51,6 +52,18 @@ void charts_add_version(struct request *request, const struct series *series);
 
 void charts_show_history(struct request *request);
 void charts_query_history(struct request *request);
+
+/* --- expiry.c --------------------------------------------------------------------------------- */
+
+/* A chart, by its number, has been read: its life begins anew. Costs nothing to speak of. */
+void charts_note_use(struct request *request, int64_t number);
+
+/* app_options.background */
+void charts_expire(struct app *app);
+/* What that does, at this time (wall milliseconds): writes down which charts were read, and removes
+ * those whose time is up. */
+enum status charts_write_uses(struct app *app, int64_t now) MUST_CHECK;
+enum status charts_sweep(struct app *app, int64_t now) MUST_CHECK;
 
 /* --- inputs.c --------------------------------------------------------------------------------- */
 

@@ -166,6 +166,7 @@ static bool answer_page(struct request *request, const struct series_key *key,
         charts_answer_failure(request, key, status);
         return false;
     }
+    charts_note_use(request, range->series.chart);
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
     json_write_member_text(json, "seriesId", key->id);

@@ -104,6 +104,7 @@ bool charts_answer_unchanged(struct request *request, const struct series_key *k
     if (tag == NULL || !is_listed(given, tag)) {
         return false;
     }
+    charts_note_use(request, series.chart);
     response_empty(request, 304);
     charts_add_version(request, &series);
     return true;
@@ -123,6 +124,7 @@ void charts_show_series(struct request *request)
         charts_answer_failure(request, &key, status);
         return;
     }
+    charts_note_use(request, range.series.chart);
     charts_write_series(request, response_json(request, 200), &range);
     charts_add_version(request, &range.series);
 }

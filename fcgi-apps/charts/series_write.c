@@ -242,6 +242,7 @@ static enum status extend(struct request *request, const struct series_body *bod
     if (status != STATUS_OK) {
         return status;
     }
+    charts_note_use(request, series.chart); /* no points at all are no change */
     struct points points;
     if (!read_points(request, body, series.type, &points)) {
         *is_answered = true;

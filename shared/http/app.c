@@ -15,6 +15,7 @@
 #include "log/log.h"
 #include "segment/board.h"
 #include "segment/lease.h"
+#include "segment/marks.h"
 #include "storage/ephemeral.h"
 #include "storage/migrate.h"
 
@@ -30,6 +31,7 @@ static size_t list_regions(struct segment_region *out)
     out[count++] = lease_segment_region;
     out[count++] = board_segment_region;
     out[count++] = storage_segment_region;
+    out[count++] = marks_segment_region;
     return count;
 }
 

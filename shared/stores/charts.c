@@ -111,6 +111,32 @@ enum status chart_list(struct storage *storage, struct arena *arena, const char 
     return status;
 }
 
+struct reads {
+    const uint64_t *numbers;
+    size_t count;
+    int64_t now;
+    int64_t before;
+};
+
+static enum status work_note_reads(struct storage_connection *connection, void *context)
+{
+    const struct reads *reads = context;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < reads->count && status == STATUS_OK; i++) {
+        status = rows_execute(connection, "chart_note_read", NULL,
+                              ROW_INTEGER((int64_t)reads->numbers[i]), ROW_INTEGER(reads->now),
+                              ROW_INTEGER(reads->before));
+    }
+    return status;
+}
+
+enum status chart_note_reads(struct storage *storage, const uint64_t *numbers, size_t count,
+                             int64_t now, int64_t before)
+{
+    struct reads reads = {.numbers = numbers, .count = count, .now = now, .before = before};
+    return rows_transaction(storage, work_note_reads, &reads);
+}
+
 enum status chart_sweep(struct storage *storage, int64_t before, int64_t *removed)
 {
     enum status status = STATUS_OK;

@@ -42,7 +42,13 @@ enum status chart_list(struct storage *storage, struct arena *arena, const char 
                        int64_t limit, int64_t offset, struct chart **out, size_t *count,
                        int64_t *total) MUST_CHECK;
 
-/* Removes charts that were last changed before then (wall milliseconds), a few in each
+/* These charts (by number) were read just now. Writes nothing for one that was changed or read
+ * since `before`. A number that is gone is left out; it may have become that of another chart, which
+ * then lives longer than it has to. */
+enum status chart_note_reads(struct storage *storage, const uint64_t *numbers, size_t count,
+                             int64_t now, int64_t before) MUST_CHECK;
+
+/* Removes charts that were last changed or read before then (wall milliseconds), a few in each
  * transaction so that writers are not held up. */
 enum status chart_sweep(struct storage *storage, int64_t before, int64_t *removed) MUST_CHECK;
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import sqlite3
 import time
 import uuid
 
@@ -480,6 +481,30 @@ def test_a_token_may_be_limited_to_charts(suite, token):
     assert [item["chartId"] for item in listed["charts"]] == sorted([allowed.id, unmade.id])
     assert listed["total"] == 2
     assert suite.get("/api/charts", token=limited_token(suite, token, [])).json["charts"] == []
+
+
+# --- Expiry -------------------------------------------------------------------------------------
+
+def test_charts_that_are_read_outlive_those_that_are_not(suite):
+    private = suite.start({"CHART_TTL_HOURS": "1"})
+    token = private.token()
+    read, unread = (Chart(private, token, name) for name in ("read", "unread"))
+    for chart in (read, unread):
+        assert chart.replace(line(0, 600)).status == 200
+    with sqlite3.connect(private.state / "quintet.db") as database:
+        assert database.execute("UPDATE charts SET updated_at = updated_at - 2 * 3600000").rowcount == 2
+    assert read.history("before_time=100").status == 200
+    for pid in private.pids("charts"):
+        os.kill(pid, signal.SIGKILL)  # the next one sweeps as it starts
+    deadline = time.monotonic() + 30
+    while True:
+        answer = private.get("/api/charts", token=token)
+        if answer.status == 200 and answer.json["total"] == 1:
+            break
+        assert time.monotonic() < deadline, private.logs()
+        time.sleep(0.05)
+    assert answer.json["charts"][0]["chartId"] == "read"
+    assert read.series().json["totalCount"] == 600
 
 
 # --- Together -----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 /*
- * stores/charts: what a database of charts does when it is full.
+ * stores/charts: which charts expire, and what their database does when it is full.
  */
 #include "database_help.h"
 
@@ -73,11 +73,86 @@ static void a_full_database_keeps_what_it_has_and_can_be_emptied(void **state)
     storage_close(storage);
 }
 
+/* --- Expiry ------------------------------------------------------------------------------- */
+
+static bool has_chart(struct storage *storage, const char *id, struct chart *out)
+{
+    struct arena arena;
+    arena_init(&arena, (size_t)1 << 16);
+    enum status status = chart_find(storage, &arena, OWNER, id, out);
+    arena_destroy(&arena);
+    return status == STATUS_OK;
+}
+
+static uint64_t make_chart(struct storage *storage, const char *id, int64_t now)
+{
+    struct arena arena;
+    struct chart chart;
+    arena_init(&arena, (size_t)1 << 16);
+    assert_int_equal(chart_create(storage, &arena, OWNER, id, slice_of("{}"), now, &chart),
+                     STATUS_OK);
+    arena_destroy(&arena);
+    return (uint64_t)chart.number;
+}
+
+static int64_t sweep(struct storage *storage, int64_t before)
+{
+    int64_t removed = -1;
+    assert_int_equal(chart_sweep(storage, before, &removed), STATUS_OK);
+    return removed;
+}
+
+static void charts_expire_by_their_last_change_or_read(void **state)
+{
+    struct storage *storage = ((struct database *)*state)->storage;
+    struct chart chart;
+    uint64_t read = make_chart(storage, "read", 1000);
+    make_chart(storage, "unused", 1000);
+    make_chart(storage, "changed", 1000);
+    assert_int_equal(chart_set_options(storage, OWNER, "changed", slice_of("{}"), 5000), STATUS_OK);
+    assert_int_equal(chart_note_reads(storage, &read, 1, 6000, 5999), STATUS_OK);
+    assert_int_equal(sweep(storage, 1000), 0);
+    assert_int_equal(sweep(storage, 5000), 1);
+    assert_false(has_chart(storage, "unused", &chart));
+    assert_int_equal(sweep(storage, 5001), 1);
+    assert_false(has_chart(storage, "changed", &chart));
+    assert_true(has_chart(storage, "read", &chart));
+    assert_int_equal(chart.updated_at, 1000);
+    assert_int_equal(sweep(storage, 6001), 1);
+}
+
+static void a_read_is_not_written_down_again_and_again(void **state)
+{
+    struct storage *storage = ((struct database *)*state)->storage;
+    const uint64_t numbers[] = {make_chart(storage, "c", 1000), 999};
+    assert_int_equal(chart_note_reads(storage, numbers, 2, 2000, 1000), STATUS_OK);
+    assert_int_equal(sweep(storage, 1001), 1); /* created at 1000, as fresh as asked for */
+    const uint64_t again = make_chart(storage, "c", 1000);
+    assert_int_equal(chart_note_reads(storage, &again, 1, 2000, 1001), STATUS_OK);
+    assert_int_equal(chart_note_reads(storage, &again, 1, 3000, 2000), STATUS_OK);
+    assert_int_equal(sweep(storage, 2001), 1);
+}
+
+static void more_charts_expire_than_one_transaction_removes(void **state)
+{
+    struct storage *storage = ((struct database *)*state)->storage;
+    for (int i = 0; i < 75; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "c%d", i);
+        make_chart(storage, id, i < 70 ? 1000 : 2000);
+    }
+    assert_int_equal(sweep(storage, 1500), 70);
+    assert_int_equal(sweep(storage, 1500), 0);
+}
+
 int main(void)
 {
 #define WITH_DATABASE(test)                                                                        \
     cmocka_unit_test_setup_teardown(test, database_set_up, database_tear_down)
     const struct CMUnitTest tests[] = {
+        WITH_DATABASE(charts_expire_by_their_last_change_or_read),
+        WITH_DATABASE(a_read_is_not_written_down_again_and_again),
+        WITH_DATABASE(more_charts_expire_than_one_transaction_removes),
         WITH_DATABASE(a_full_database_keeps_what_it_has_and_can_be_emptied),
     };
     return cmocka_run_group_tests_name("charts", tests, NULL, NULL);

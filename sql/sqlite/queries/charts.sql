@@ -108,9 +108,13 @@ WHERE series = ?1 AND first_time >= ?3 AND first_time < ?4;
 -- name: series_last_time
 SELECT last_time FROM chart_blocks WHERE series = ?1 ORDER BY first_time DESC LIMIT 1;
 
+-- name: chart_note_read
+UPDATE charts SET read_at = ?2 WHERE number = ?1 AND max(updated_at, read_at) < ?3;
+
 -- name: chart_sweep
 DELETE FROM charts WHERE number IN
-    (SELECT number FROM charts WHERE updated_at < ?1 ORDER BY updated_at LIMIT 20);
+    (SELECT number FROM charts WHERE max(updated_at, read_at) < ?1
+     ORDER BY max(updated_at, read_at) LIMIT 20);
 
 -- name: chart_ping
 -- One row from each table, whichever comes first; NULLs while they are empty.
