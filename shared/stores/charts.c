@@ -33,6 +33,37 @@ enum status chart_find(struct storage *storage, struct arena *arena, const char 
     return status;
 }
 
+struct creation {
+    struct arena *arena;
+    const char *owner;
+    const char *id;
+    const char *options;
+    int64_t now;
+    struct chart *out;
+};
+
+/* Looks in the same transaction: right after it, somebody else may have removed the chart. */
+static enum status work_create(struct storage_connection *connection, void *context)
+{
+    const struct creation *creation = context;
+    struct storage_statement *statement = NULL;
+    enum status status = rows_execute(connection, "chart_insert", NULL, ROW_TEXT(creation->owner),
+                                      ROW_TEXT(creation->id), ROW_TEXT(creation->options),
+                                      ROW_INTEGER(creation->now));
+    if (status == STATUS_OK) {
+        status = rows_prepare(connection, "chart_find", &statement, ROW_TEXT(creation->owner),
+                              ROW_TEXT(creation->id));
+    }
+    if (status == STATUS_OK) {
+        status = storage_step(statement);
+    }
+    if (status == STATUS_OK) {
+        status = read_chart(statement, creation->arena, creation->out);
+    }
+    storage_finish(statement);
+    return status;
+}
+
 enum status chart_create(struct storage *storage, struct arena *arena, const char *owner,
                          const char *id, struct slice options, int64_t now, struct chart *out)
 {
@@ -45,9 +76,9 @@ enum status chart_create(struct storage *storage, struct arena *arena, const cha
     if (text == NULL) {
         return STATUS_NO_MEMORY;
     }
-    status = rows_change(storage, "chart_insert", NULL, ROW_TEXT(owner), ROW_TEXT(id),
-                         ROW_TEXT(text), ROW_INTEGER(now));
-    return status == STATUS_OK ? chart_find(storage, arena, owner, id, out) : status;
+    struct creation creation = {
+        .arena = arena, .owner = owner, .id = id, .options = text, .now = now, .out = out};
+    return rows_transaction(storage, work_create, &creation);
 }
 
 struct options_change {

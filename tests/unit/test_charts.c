@@ -3,6 +3,8 @@
  */
 #include "database_help.h"
 
+#include <pthread.h>
+
 #include "stores/charts.h"
 #include "stores/series.h"
 
@@ -71,6 +73,40 @@ static void a_full_database_keeps_what_it_has_and_can_be_emptied(void **state)
         assert_int_equal(chart_delete(storage, OWNER, "c"), STATUS_OK);
     }
     storage_close(storage);
+}
+
+/* --- Creation ------------------------------------------------------------------------------ */
+
+#define TURNS 1000
+
+static void *delete_again_and_again(void *context)
+{
+    for (int i = 0; i < TURNS; i++) {
+        enum status status = chart_delete(context, OWNER, "c");
+        if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+            return context;
+        }
+    }
+    return NULL;
+}
+
+static void a_chart_that_was_made_is_told_even_if_it_is_gone_at_once(void **state)
+{
+    struct storage *storage = ((struct database *)*state)->storage;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, delete_again_and_again, storage), 0);
+    for (int i = 0; i < TURNS; i++) {
+        struct arena arena;
+        struct chart chart;
+        arena_init(&arena, (size_t)1 << 16);
+        assert_int_equal(
+            chart_create(storage, &arena, OWNER, "c", slice_of("{\"a\":1}"), i, &chart), STATUS_OK);
+        assert_true(slice_equals(chart.options, "{\"a\":1}"));
+        arena_destroy(&arena);
+    }
+    void *failed = NULL;
+    pthread_join(thread, &failed);
+    assert_null(failed);
 }
 
 /* --- Expiry ------------------------------------------------------------------------------- */
@@ -150,6 +186,7 @@ int main(void)
 #define WITH_DATABASE(test)                                                                        \
     cmocka_unit_test_setup_teardown(test, database_set_up, database_tear_down)
     const struct CMUnitTest tests[] = {
+        WITH_DATABASE(a_chart_that_was_made_is_told_even_if_it_is_gone_at_once),
         WITH_DATABASE(charts_expire_by_their_last_change_or_read),
         WITH_DATABASE(a_read_is_not_written_down_again_and_again),
         WITH_DATABASE(more_charts_expire_than_one_transaction_removes),
