@@ -4,9 +4,13 @@
 #include "stores/point_time.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "stores/points.h"
+
+/* Bytes of a string in JSON, with quotes: ten escapes of six and some. */
+#define TEXT_LENGTH_MAXIMUM 64
 
 static enum status refuse(const char **message, const char *text)
 {
@@ -82,22 +86,53 @@ static bool read_digits(const char *text, size_t length, int64_t *number)
     return is_only_digits(digits) && text_parse_integer(digits, number) == STATUS_OK;
 }
 
-static enum status read_text(struct slice quoted, struct point_time *out, const char **message)
+/* A day is short; a text that is not cannot be one, whatever is in it. */
+static enum status unescape(struct arena *scratch, struct slice quoted, struct slice *text)
+{
+    if (quoted.length > TEXT_LENGTH_MAXIMUM) {
+        return STATUS_INVALID;
+    }
+    if (memchr(quoted.data, '\\', quoted.length) != NULL) {
+        return json_unescape(scratch, quoted, text);
+    }
+    *text = (struct slice){.data = quoted.data + 1, .length = quoted.length - 2};
+    return STATUS_OK;
+}
+
+static enum status read_text(struct arena *scratch, struct slice quoted, struct point_time *out,
+                             const char **message)
 {
     int64_t year;
     int64_t month;
     int64_t day;
-    const char *text = quoted.data + 1;
-    if (quoted.length != sizeof("YYYY-MM-DD") + 1 || text[4] != '-' || text[7] != '-' ||
-        !read_digits(text, 4, &year) || !read_digits(text + 5, 2, &month) ||
-        !read_digits(text + 8, 2, &day)) {
+    struct slice text = {"", 0};
+    enum status status = unescape(scratch, quoted, &text);
+    if (status == STATUS_NO_MEMORY) {
+        return status;
+    }
+    if (status != STATUS_OK || text.length != sizeof("YYYY-MM-DD") - 1 || text.data[4] != '-' ||
+        text.data[7] != '-' || !read_digits(text.data, 4, &year) ||
+        !read_digits(text.data + 5, 2, &month) || !read_digits(text.data + 8, 2, &day)) {
         return refuse(message, "Timestamp is not a date");
     }
     return set_date(out, year, month, day, message);
 }
 
+/* 2024 may also be spelled 2024.0. */
+static bool read_whole_number(struct slice text, int64_t *number)
+{
+    double value;
+    if (text_parse_double(text, &value) != STATUS_OK || value < 0 || value > 9999 ||
+        floor(value) != value) {
+        return false;
+    }
+    *number = (int64_t)value;
+    return true;
+}
+
 /* The three members in any order, each once, and nothing else. */
-static enum status read_object(struct slice text, struct point_time *out, const char **message)
+static enum status read_object(struct arena *scratch, struct slice text, struct point_time *out,
+                               const char **message)
 {
     static const char *const names[] = {"year", "month", "day"};
     int64_t parts[] = {-1, -1, -1};
@@ -112,12 +147,17 @@ static enum status read_object(struct slice text, struct point_time *out, const 
         if (status != STATUS_OK) {
             break;
         }
+        /* The name stands between its quotes. */
+        status = unescape(scratch, (struct slice){name.data - 1, name.length + 2}, &name);
+        if (status == STATUS_NO_MEMORY) {
+            return status;
+        }
         size_t part = 0;
         while (part < 3 && !slice_equals(name, names[part])) {
             part++;
         }
-        if (part == 3 || parts[part] >= 0 || value.kind != JSON_NUMBER ||
-            text_parse_integer(value.text, &parts[part]) != STATUS_OK || parts[part] < 0) {
+        if (status != STATUS_OK || part == 3 || parts[part] >= 0 || value.kind != JSON_NUMBER ||
+            !read_whole_number(value.text, &parts[part])) {
             return refuse(message, "Timestamp is not a date");
         }
     }
@@ -127,17 +167,17 @@ static enum status read_object(struct slice text, struct point_time *out, const 
     return set_date(out, parts[0], parts[1], parts[2], message);
 }
 
-enum status point_time_read(const struct json_value *value, struct point_time *out,
-                            const char **message)
+enum status point_time_read(const struct json_value *value, struct arena *scratch,
+                            struct point_time *out, const char **message)
 {
     *out = (struct point_time){0};
     switch (value->kind) {
     case JSON_NUMBER:
         return read_number(value->text, out, message);
     case JSON_STRING:
-        return read_text(value->text, out, message);
+        return read_text(scratch, value->text, out, message);
     case JSON_OBJECT:
-        return read_object(value->text, out, message);
+        return read_object(scratch, value->text, out, message);
     case JSON_NULL:
         return refuse(message, "Timestamp is missing (required 'time' field)");
     default:

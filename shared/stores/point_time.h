@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "json/scan.h"
@@ -22,8 +23,9 @@ struct point_time {
     size_t spelling_length;
 };
 
-/* STATUS_INVALID: *message is a fixed text that says why; STATUS_NO_MEMORY. */
-enum status point_time_read(const struct json_value *value, struct point_time *out,
-                            const char **message) MUST_CHECK;
+/* STATUS_INVALID: *message is a fixed text that says why; STATUS_NO_MEMORY. `scratch` is used for
+ * texts with escapes. */
+enum status point_time_read(const struct json_value *value, struct arena *scratch,
+                            struct point_time *out, const char **message) MUST_CHECK;
 
 #endif

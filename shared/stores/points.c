@@ -286,7 +286,7 @@ static enum status read_time(struct reader *reader, const struct json_value *val
                              struct point_time *time)
 {
     const char *message = NULL;
-    enum status status = point_time_read(value, time, &message);
+    enum status status = point_time_read(value, &reader->scratch, time, &message);
     if (status != STATUS_OK) {
         return status == STATUS_INVALID ? refuse_rule(reader, message) : status;
     }
