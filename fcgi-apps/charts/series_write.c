@@ -14,6 +14,8 @@
 
 #define TYPE_LENGTH_MAXIMUM 64
 #define WRITE_ATTEMPTS      3
+#define NAME_LENGTH_MAXIMUM 64 /* "options" in escapes has 42 */
+#define SCRATCH_MAXIMUM     ((size_t)64 << 10)
 
 struct series_body {
     struct slice data;    /* a JSON array */
@@ -32,7 +34,63 @@ struct located {
     struct json_value options;
     bool has_data;
     bool has_options;
+    /* The beginning of "data", when the body is no JSON from somewhere behind that. */
+    struct slice broken_data;
 };
+
+enum part { PART_OTHER, PART_DATA, PART_OPTIONS };
+
+/* A name may be spelled with escapes; one that is too long for that is none of ours. */
+static enum status find_part(struct arena *scratch, struct slice name, enum part *part)
+{
+    enum status status = STATUS_OK;
+    if (memchr(name.data, '\\', name.length) != NULL && name.length <= NAME_LENGTH_MAXIMUM) {
+        arena_reset(scratch);
+        /* It stands between its quotes. */
+        struct slice quoted = {.data = name.data - 1, .length = name.length + 2};
+        status = json_unescape(scratch, quoted, &name);
+    }
+    *part = slice_equals(name, "data")      ? PART_DATA
+            : slice_equals(name, "options") ? PART_OPTIONS
+                                            : PART_OTHER;
+    return status;
+}
+
+/* Goes through the members of an object. */
+static enum status locate_members(struct json_scanner *scanner, struct arena *scratch,
+                                  struct located *out)
+{
+    for (bool first = true;;) {
+        struct slice name = {"", 0};
+        struct json_value value;
+        enum part part;
+        enum status end = json_scan_next_member(scanner, &first, &name, &value);
+        if (end == STATUS_NOT_FOUND) {
+            return json_scan_at_end(scanner) ? STATUS_OK : STATUS_INVALID;
+        }
+        enum status status = find_part(scratch, name, &part);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (end != STATUS_OK) {
+            if (part == PART_DATA) {
+                out->broken_data =
+                    (struct slice){scanner->at, (size_t)(scanner->end - scanner->at)};
+            }
+            return STATUS_INVALID;
+        }
+        if (part == PART_DATA) {
+            if (out->has_data) {
+                return STATUS_INVALID;
+            }
+            out->has_data = true;
+            out->data = value;
+        } else if (part == PART_OPTIONS) {
+            out->has_options = true;
+            out->options = value;
+        }
+    }
+}
 
 /* Finds "data" and "options" in a valid JSON object. STATUS_CONFLICT: it is not an object. */
 static enum status locate(struct slice body, struct located *out)
@@ -40,27 +98,36 @@ static enum status locate(struct slice body, struct located *out)
     *out = (struct located){0};
     struct json_scanner scanner;
     json_scan_start(&scanner, body);
-    struct json_value value;
     if (json_scan_enter_object(&scanner) != STATUS_OK) {
+        struct json_value value;
         enum status status = json_scan_value(&scanner, &value);
         return status == STATUS_OK && json_scan_at_end(&scanner) ? STATUS_CONFLICT : STATUS_INVALID;
     }
+    struct arena scratch;
+    arena_init(&scratch, SCRATCH_MAXIMUM);
+    enum status status = locate_members(&scanner, &scratch, out);
+    arena_destroy(&scratch);
+    return status;
+}
+
+/* Which point is no JSON? What Python's json makes of a NaN arrives here. */
+static void refuse_broken_points(struct request *request, struct slice data)
+{
+    struct json_scanner scanner;
+    struct json_value value;
+    size_t index = 0;
     bool first = true;
-    struct slice name;
-    enum status status;
-    while ((status = json_scan_next_member(&scanner, &first, &name, &value)) == STATUS_OK) {
-        if (slice_equals(name, "data")) {
-            if (out->has_data) {
-                return STATUS_INVALID;
-            }
-            out->has_data = true;
-            out->data = value;
-        } else if (slice_equals(name, "options")) {
-            out->has_options = true;
-            out->options = value;
-        }
+    json_scan_start(&scanner, data);
+    if (json_scan_enter_array(&scanner) != STATUS_OK) {
+        refuse_body(request);
+        return;
     }
-    return status == STATUS_NOT_FOUND && json_scan_at_end(&scanner) ? STATUS_OK : STATUS_INVALID;
+    while (json_scan_next_element(&scanner, &first, &value) == STATUS_OK) {
+        index++;
+    }
+    problem_answer(
+        request, PROBLEM_INVALID_REQUEST_BODY,
+        arena_format(request->arena, "The points are not valid JSON at index %zu", index));
 }
 
 /* The body with `null` in the place of the points. */
@@ -132,6 +199,10 @@ static bool read_body(struct request *request, struct series_body *body)
     }
     if (status == STATUS_NO_MEMORY) {
         problem_answer_status(request, status);
+        return false;
+    }
+    if (status != STATUS_OK && located.broken_data.length > 0) {
+        refuse_broken_points(request, located.broken_data);
         return false;
     }
     if (status != STATUS_OK) {

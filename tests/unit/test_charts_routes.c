@@ -338,6 +338,42 @@ static void the_first_bad_point_is_named(void **state)
                    POST("/api/charts/c/data/s", "{\"series_type\":\"line\",\"data\":"
                                                 "[{\"time\":3},{\"time\":1}]}"),
                    400, "not monotonic at index 1");
+    /* Also where the whole body is no JSON because of it. */
+    static const struct {
+        const char *data;
+        const char *message;
+    } rows[] = {
+        {"[{\"time\":1,\"value\":1},{\"time\":2,\"value\":NaN}]", "valid JSON at index 1"},
+        {"[{\"time\":1,\"value\":-Infinity}]", "valid JSON at index 0"},
+        {"[{\"time\":1,\"value\":1},{\"time\":2,\"value\":2,}]", "valid JSON at index 1"},
+        {"[{\"time\":1,\"value\":1} {\"time\":2,\"value\":2}]", "valid JSON at index 1"},
+        {"[{\"time\":1,\"value\":1},", "valid JSON at index 1"},
+        {"NaN", "body is not valid"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char body[256];
+        snprintf(body, sizeof body, "{\"series_type\":\"line\",\"data\":%s}", rows[i].data);
+        assert_message(*state, POST("/api/charts/c/data/s", body), 400, rows[i].message);
+        snprintf(body, sizeof body, "{\"d\\u0061ta\":%s}", rows[i].data);
+        assert_message(*state, PATCH("/api/charts/c/data/s", body), 400, rows[i].message);
+    }
+}
+
+static void names_may_be_spelled_with_escapes(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline,
+                   POST("/api/charts/c/data/s", "{\"series\\u005ftype\":\"line\",\"d\\u0061ta\":"
+                                                "[{\"time\":1,\"value\":1}],\"opti\\u006fns\":"
+                                                "{\"a\":1}}"),
+                   200);
+    assert_body(pipeline, GET("/api/charts/c/data/0/s"),
+                "{\"seriesId\":\"s\",\"seriesType\":\"line\",\"data\":[{\"time\":1,\"value\":1}],"
+                "\"options\":{\"a\":1},\"chunked\":false,\"totalCount\":1}");
+    char body[512];
+    memset(body, 0, sizeof body);
+    snprintf(body, sizeof body, "{\"%0*d\\u0061\":1,\"series_type\":\"line\",\"data\":[]}", 200, 0);
+    assert_answers(pipeline, POST("/api/charts/c/data/s", body), 200);
 }
 
 static void append_and_upsert(void **state)
@@ -612,6 +648,7 @@ int main(void)
         WITH_PROGRAM(points_come_back_as_sent),
         WITH_PROGRAM(wrong_bodies_are_refused),
         WITH_PROGRAM(the_first_bad_point_is_named),
+        WITH_PROGRAM(names_may_be_spelled_with_escapes),
         WITH_PROGRAM(append_and_upsert),
         WITH_PROGRAM(a_long_series_is_sent_in_parts),
         WITH_PROGRAM(history_pages),
