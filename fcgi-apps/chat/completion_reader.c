@@ -330,10 +330,41 @@ static enum status read_chunk_choices(struct slice text, struct completion_progr
     return walk_end(status);
 }
 
-enum status completion_read_chunk(struct slice text, struct completion_progress *progress,
+/* Takes members out of an object together with their commas. */
+struct omission {
+    const char *kept_until; /* the end of the last member that stays; NULL: none yet */
+    const char *left_out;   /* the first member, which goes; NULL when it stays */
+};
+
+static void keep_member(struct omission *omission, const struct walk *walk, struct mender *mender)
+{
+    const char *start = walk->name.data - 1;
+    if (omission->left_out != NULL) {
+        mend(mender, omission->left_out, (size_t)(start - omission->left_out), "");
+        omission->left_out = NULL;
+    }
+    omission->kept_until = walk->value.text.data + walk->value.text.length;
+}
+
+static void leave_member_out(struct omission *omission, const struct walk *walk,
+                             struct mender *mender)
+{
+    const char *end = walk->value.text.data + walk->value.text.length;
+    if (omission->kept_until != NULL) {
+        mend(mender, omission->kept_until, (size_t)(end - omission->kept_until), "");
+        omission->kept_until = end;
+    } else if (omission->left_out == NULL) {
+        /* Up to the next one, with the comma behind it. */
+        omission->left_out = walk->name.data - 1;
+    }
+}
+
+enum status completion_read_chunk(struct slice text, bool hides_usage,
+                                  struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended)
 {
     struct mender mender = {.out = mended, .copied = text.data};
+    struct omission omission = {0};
     struct walk walk;
     bool has_usage = false;
     bool has_choices = false;
@@ -341,10 +372,16 @@ enum status completion_read_chunk(struct slice text, struct completion_progress 
     *chunk = (struct completion_chunk){0};
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
+        bool is_usage = slice_equals(walk.name, "usage");
+        if (is_usage && hides_usage) {
+            leave_member_out(&omission, &walk, &mender);
+        } else {
+            keep_member(&omission, &walk, &mender);
+        }
         if (slice_equals(walk.name, "choices") && walk.value.kind == JSON_ARRAY) {
             has_choices = true;
             status = read_chunk_choices(walk.value.text, progress, chunk, &mender, &is_empty);
-        } else if (slice_equals(walk.name, "usage") && walk.value.kind == JSON_OBJECT) {
+        } else if (is_usage && walk.value.kind == JSON_OBJECT) {
             has_usage = true;
             status = read_usage(walk.value.text, progress);
         } else if (slice_equals(walk.name, "error") && walk.value.kind != JSON_NULL) {
@@ -452,7 +489,7 @@ static enum status write_choices_as_chunk(struct slice text, struct buffer *out)
     return walk_end(status);
 }
 
-enum status completion_write_as_chunk(struct slice whole, struct buffer *out)
+enum status completion_write_as_chunk(struct slice whole, bool of_usage, struct buffer *out)
 {
     struct walk walk;
     enum status status = walk_object(&walk, whole);
@@ -465,8 +502,12 @@ enum status completion_write_as_chunk(struct slice whole, struct buffer *out)
         buffer_append(out, "\":", 2);
         if (slice_equals(walk.name, "object")) {
             buffer_append_text(out, "\"chat.completion.chunk\"");
+        } else if (slice_equals(walk.name, "choices") && of_usage) {
+            buffer_append_text(out, "[]");
         } else if (slice_equals(walk.name, "choices")) {
             status = write_choices_as_chunk(walk.value.text, out);
+        } else if (slice_equals(walk.name, "usage") && !of_usage) {
+            buffer_append_text(out, "null");
         } else {
             buffer_append(out, walk.value.text.data, walk.value.text.length);
         }

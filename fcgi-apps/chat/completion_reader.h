@@ -3,7 +3,8 @@
  *
  * An answer is either whole (object "chat.completion") or a stream of chunks. The text is passed
  * on as it is; a stream for OpenAI's clients is mended where they would fail without a word: the
- * first delta of a choice gets a role, a tool call without an index gets one.
+ * first delta of a choice gets a role, a tool call without an index gets one. Usage that only we
+ * asked for is taken out.
  */
 #ifndef CHAT_COMPLETION_READER_H
 #define CHAT_COMPLETION_READER_H
@@ -40,8 +41,10 @@ struct completion_chunk {
 bool completion_is_complete(const struct completion_progress *progress);
 
 /* Reads one chunk of a stream. `mended` (NULL: not wanted) gets the text for the client appended,
- * as one line. STATUS_INVALID: not a chunk; `mended` may hold a part then. */
-enum status completion_read_chunk(struct slice text, struct completion_progress *progress,
+ * as one line; without its `usage` if that is to be hidden (a chunk of nothing else must not be
+ * sent at all). STATUS_INVALID: not a chunk; `mended` may hold a part then. */
+enum status completion_read_chunk(struct slice text, bool hides_usage,
+                                  struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
 
 /* Reads a whole answer. `scratch` is used meanwhile. STATUS_INVALID: not a completion;
@@ -50,8 +53,10 @@ enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_progress *progress,
                                   struct completion_chunk *chunk) MUST_CHECK;
 
-/* Writes a whole answer, read before, as the one chunk of a stream. */
-enum status completion_write_as_chunk(struct slice whole, struct buffer *out) MUST_CHECK;
+/* Writes a whole answer, read before, as a chunk of a stream: the one with everything it says, or
+ * the one with its usage that follows. */
+enum status completion_write_as_chunk(struct slice whole, bool of_usage,
+                                      struct buffer *out) MUST_CHECK;
 
 /* What an error body of a provider says, for deciding what it means: the `code` and `type` of its
  * `error` object as plain text in the arena ("" when absent). False: not in OpenAI's shape. */

@@ -67,7 +67,7 @@ static void on_chunk(struct model_call *call, struct slice mended,
                      const struct completion_chunk *chunk)
 {
     struct completion *completion = call->context;
-    if (chunk->is_usage_only && !completion->asked.wants_usage) {
+    if (chunk->is_usage_only && call->hides_usage) {
         return;
     }
     send_head(completion);

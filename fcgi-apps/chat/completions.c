@@ -150,9 +150,10 @@ static enum status prepare_call(struct completion *completion)
     call->traceparent = request->traceparent;
     call->input_characters = asked->input_characters;
     call->handlers = asked->is_streamed ? &completion_stream_call_handlers : &call_handlers;
-    enum status status =
-        completion_request_write(asked, request->arena, call->choice.model,
-                                 call->choice.provider->takes_stream_options, &call->body);
+    bool asks_usage = call->choice.provider->takes_stream_options;
+    call->hides_usage = asks_usage && !asked->wants_usage;
+    enum status status = completion_request_write(asked, request->arena, call->choice.model,
+                                                  asks_usage, &call->body);
     return status == STATUS_OK ? model_call_prepare(call, request->arena) : status;
 }
 

@@ -121,7 +121,8 @@ static void take_chunk(struct model_call *call, struct slice text)
     struct buffer *frame = &call->chat->frame;
     struct completion_chunk chunk;
     buffer_reset(frame);
-    enum status status = completion_read_chunk(text, &call->progress, &chunk, frame);
+    enum status status =
+        completion_read_chunk(text, call->hides_usage, &call->progress, &chunk, frame);
     if (status != STATUS_OK) {
         fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
         return;
@@ -159,6 +160,18 @@ static void on_event(const struct sse_event *event, void *context)
 
 /* --- Whole answers --------------------------------------------------------------------------- */
 
+static void take_as_chunk(struct model_call *call, struct slice whole, bool of_usage)
+{
+    struct buffer *made = &call->chat->chunk;
+    buffer_reset(made);
+    if (completion_write_as_chunk(whole, of_usage, made) != STATUS_OK) {
+        fail(call, MODEL_UNAVAILABLE);
+        return;
+    }
+    take_chunk(call, (struct slice){buffer_text(made), made->length});
+    chat_trim(made);
+}
+
 static void take_whole(struct model_call *call)
 {
     struct slice text = {buffer_text(&call->answer), call->answer.length};
@@ -175,16 +188,13 @@ static void take_whole(struct model_call *call)
         succeed(call);
         return;
     }
-    /* A provider that does not stream: what it said is one chunk. */
-    struct buffer *made = &call->chat->chunk;
-    buffer_reset(made);
+    /* A provider that does not stream: what it said is one chunk, its usage another. */
+    bool has_usage = call->progress.has_usage;
     call->progress = (struct completion_progress){0};
-    if (completion_write_as_chunk(text, made) != STATUS_OK) {
-        fail(call, MODEL_UNAVAILABLE);
-        return;
+    take_as_chunk(call, text, false);
+    if (!call->is_over && has_usage) {
+        take_as_chunk(call, text, true);
     }
-    take_chunk(call, (struct slice){buffer_text(made), made->length});
-    chat_trim(made);
     if (!call->is_over) {
         end_stream(call);
     }

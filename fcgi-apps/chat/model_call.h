@@ -67,7 +67,8 @@ struct model_call {
     struct chat *chat;
     struct model_choice choice;
     bool is_streamed;
-    bool is_paced; /* the demo takes its time */
+    bool is_paced;    /* the demo takes its time */
+    bool hides_usage; /* `mended` without the usage, which the client has not asked for */
     struct slice body;
     const char *traceparent;  /* NULL = none */
     int64_t input_characters; /* of the request, for an estimate */

@@ -1,6 +1,7 @@
 """POST /v1/chat/completions and GET /v1/models: OpenAI's format against providers that behave and
 providers that do not (upstream_stub.MODES)."""
 import concurrent.futures
+import http.client
 import json
 import os
 import re
@@ -115,11 +116,54 @@ def test_a_stream_comes_back_chunk_by_chunk(chat):
     assert len({frame["id"] for frame in frames[:-1]}) == 1
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"stream_options": None}, {"stream_options": {}}, {"stream_options": {"x": 1}},
+    {"stream_options": {"include_usage": False}}, {"stream_options": {"include_usage": True}}],
+    ids=str)
+@pytest.mark.parametrize("model", ["ok", "tools", "logprobs", "usage-first", "usage-unasked"])
+def test_a_stream_is_what_the_provider_would_have_sent_to_the_client_itself(chat, stub, model,
+                                                                            options):
+    """Byte for byte, though we ask for usage on our own account."""
+    body = {"model": model, "messages": HELLO, "stream": True, **options}
+    provider = http.client.HTTPConnection("127.0.0.1", stub.port, timeout=10)
+    provider.request("POST", "/v1/chat/completions", json.dumps(body).encode())
+    expected = provider.getresponse().read()
+    provider.close()
+    request_id = f"own-{time.monotonic_ns()}"
+    answer = chat.post("/v1/chat/completions", {**body, "model": f"stub/{model}"}, token=KEY,
+                       headers={"X-Request-ID": request_id})
+    asks = (options.get("stream_options") or {}).get("include_usage")
+    if model == "usage-unasked" and not asks:
+        # What a provider tells of usage to everybody cannot be told from what we asked it for.
+        expected = expected.replace(b', "usage": ' + json.dumps(USAGE).encode(), b"")
+    assert answer.body == expected
+    assert stub.last(model).json["stream_options"]["include_usage"] is True
+    row, = ledger(chat, request_id)
+    assert (row["input_tokens"], row["output_tokens"], row["is_estimated"]) == (11, 5, 0)
+
+
 def test_the_usage_of_a_stream_is_told_to_who_asked(chat):
-    answer = complete(chat, "stub/ok", stream=True, stream_options={"include_usage": True})
-    frames = data_of(answer.body)
+    for model in ("stub/ok", "stub/whole", "demo/echo"):
+        answer = complete(chat, model, stream=True, stream_options={"include_usage": True})
+        frames = data_of(answer.body)
+        assert frames[-1] == "[DONE]"
+        assert frames[-2]["choices"] == [] and frames[-2]["usage"]["prompt_tokens"] > 0
+        assert all(frame["choices"] and frame["usage"] is None for frame in frames[:-2])
+
+
+@pytest.mark.parametrize("model", ["stub/ok", "stub/whole", "demo/echo"])
+def test_the_usage_of_a_stream_is_told_to_nobody_else(chat, model):
+    frames = data_of(complete(chat, model, stream=True).body)
+    assert all(frame["choices"] and "usage" not in frame for frame in frames[:-1])
     assert frames[-1] == "[DONE]"
-    assert frames[-2]["choices"] == [] and frames[-2]["usage"] == USAGE
+
+
+def test_a_provider_that_is_not_asked_for_usage_is_not_mended_for_it(suite, stub):
+    """Mistral refuses stream_options and tells the usage with the last chunk."""
+    private = suite.start(environment_for(stub, MISTRAL_API_KEY="sk-m", MISTRAL_BASE_URL=stub.url))
+    frames = data_of(complete(private, "mistral/usage-unasked", stream=True).body)
+    assert "stream_options" not in stub.last("usage-unasked").json
+    assert frames[-2]["usage"] == USAGE and frames[-2]["choices"]
 
 
 def test_chunks_arrive_one_by_one(chat):

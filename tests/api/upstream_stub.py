@@ -142,6 +142,8 @@ class Handler(BaseHTTPRequestHandler):
             "model": self.received.model,
             "choices": [{"index": index, "delta": delta or {}, "finish_reason": finish_reason}],
         }
+        if self.tells_usage:
+            value["usage"] = None
         value.update(members)
         self.event(value)
 
@@ -377,7 +379,7 @@ class Handler(BaseHTTPRequestHandler):
     def mode_long_line(self, _):
         """An event that is larger than any event may be."""
         self.stream_head()
-        self.chunk({"role": "assistant", "content": "x" * (3 << 20)})
+        self.chunk({"role": "assistant", "content": "x" * (9 << 20)})
         self.end_of_stream()
 
     def mode_flood(self, argument):
@@ -408,6 +410,42 @@ class Handler(BaseHTTPRequestHandler):
         self.chunk({}, "stop", index=1)
         if self.received.json.get("n") != 3:
             self.chunk({}, "stop", index=0)
+        self.event("[DONE]")
+        self.finish_body()
+
+    def mode_logprobs(self, _):
+        """Members of a choice and of a chunk that nobody here reads, and odd numbers."""
+        self.stream_head()
+        usage = ', "usage" : null' if self.tells_usage else ""
+        for delta, finish in (('"role":"assistant","content":"","refusal":null', "null"),
+                              ('"content":"a","reasoning_content":"b", "usage":1.50', "null"),
+                              ('"refusal":"no"', '"length"')):
+            self.event('{"id":"c","object":"chat.completion.chunk","created":1.0E+0,"model":"m",'
+                       '"choices":[ {"index":0,"delta":{%s},"logprobs":{"content":[{"token":"a",'
+                       '"logprob":-0.10,"bytes":[97],"top_logprobs":[]}]},"finish_reason":%s} ]%s,'
+                       '"system_fingerprint":"fp","service_tier":null,"obfuscation":"x"}'
+                       % (delta, finish, usage))
+        self.usage_chunk()
+        self.event("[DONE]")
+        self.finish_body()
+
+    def mode_usage_first(self, _):
+        """The usage of a chunk stands before everything else."""
+        self.stream_head()
+        usage = '"usage":null,  ' if self.tells_usage else ""
+        for delta, finish in (('"role":"assistant","content":"a"', "null"), ("", '"stop"')):
+            self.event('{%s"choices":[{"index":0,"delta":{%s},"finish_reason":%s}]}'
+                       % (usage, delta, finish))
+        self.usage_chunk()
+        self.event("[DONE]")
+        self.finish_body()
+
+    def mode_usage_unasked(self, _):
+        """The usage with the last choice, whether it was asked for or not."""
+        self.stream_head()
+        self.event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}]})
+        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+                    "usage": USAGE})
         self.event("[DONE]")
         self.finish_body()
 
@@ -479,7 +517,8 @@ class UpstreamStub:
         self.server.stub = self
         self.lock = threading.Condition()
         self.requests = []
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
 
     def start(self):
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

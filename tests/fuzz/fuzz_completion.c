@@ -68,16 +68,34 @@ static void try_chunk(struct slice text)
     struct buffer again;
     buffer_init(&mended, MEMORY);
     buffer_init(&again, MEMORY);
-    if (completion_read_chunk(text, &progress, &chunk, &mended) == STATUS_OK) {
+    if (completion_read_chunk(text, false, &progress, &chunk, &mended) == STATUS_OK) {
         struct slice line = {buffer_text(&mended), mended.length};
         require_one_line(line);
         require(progress.output_characters >= 0 && progress.input_tokens >= 0);
-        require(completion_read_chunk(line, &second, &chunk, &again) == STATUS_OK);
+        require(completion_read_chunk(line, false, &second, &chunk, &again) == STATUS_OK);
         require(again.length == line.length && memcmp(again.data, line.data, line.length) == 0);
         require(completion_is_complete(&progress) == completion_is_complete(&second));
     }
     buffer_release(&mended);
     buffer_release(&again);
+}
+
+static void try_chunk_without_usage(struct slice text)
+{
+    struct completion_progress progress = {0};
+    struct completion_progress second = {0};
+    struct completion_chunk chunk;
+    struct buffer mended;
+    buffer_init(&mended, MEMORY);
+    if (completion_read_chunk(text, true, &progress, &chunk, &mended) == STATUS_OK &&
+        !chunk.is_usage_only) {
+        struct slice line = {buffer_text(&mended), mended.length};
+        require_one_line(line);
+        require(completion_read_chunk(line, false, &second, &chunk, NULL) == STATUS_OK);
+        require(!second.has_usage);
+        require(completion_is_complete(&progress) == completion_is_complete(&second));
+    }
+    buffer_release(&mended);
 }
 
 static void try_whole(struct slice text)
@@ -90,10 +108,16 @@ static void try_whole(struct slice text)
     arena_init(&arena, MEMORY);
     buffer_init(&made, MEMORY);
     if (completion_read_whole(text, &arena, &progress, &chunk) == STATUS_OK) {
-        require(completion_write_as_chunk(text, &made) == STATUS_OK);
+        require(completion_write_as_chunk(text, false, &made) == STATUS_OK);
         struct slice line = {buffer_text(&made), made.length};
-        require(completion_read_chunk(line, &second, &chunk, NULL) == STATUS_OK);
+        require(completion_read_chunk(line, false, &second, &chunk, NULL) == STATUS_OK);
         require(completion_is_complete(&progress) == completion_is_complete(&second));
+        require(!second.has_usage);
+        buffer_reset(&made);
+        require(completion_write_as_chunk(text, true, &made) == STATUS_OK);
+        line = (struct slice){buffer_text(&made), made.length};
+        require(completion_read_chunk(line, false, &second, &chunk, NULL) == STATUS_OK);
+        require(second.has_usage == progress.has_usage);
     }
     buffer_release(&made);
     arena_destroy(&arena);
@@ -111,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 1:
         try_chunk(text);
+        try_chunk_without_usage(text);
         break;
     default:
         try_whole(text);

@@ -23,7 +23,7 @@ static enum status read_chunk(struct completion_progress *progress, const char *
                               struct completion_chunk *chunk, struct buffer *mended)
 {
     buffer_init(mended, 1 << 20);
-    return completion_read_chunk(slice_of(text), progress, chunk, mended);
+    return completion_read_chunk(slice_of(text), false, progress, chunk, mended);
 }
 
 static void check_mended(struct completion_progress *progress, const char *text,
@@ -101,6 +101,39 @@ static void a_tool_call_without_an_index_gets_one(void **state)
                              "null")));
 }
 
+static void usage_that_only_we_asked_for_is_taken_out_and_nothing_else_changes(void **state)
+{
+    (void)state;
+#define SAID "\"choices\":[{\"delta\":{\"role\":\"assistant\",\"usage\":1.50}}]"
+    static const struct {
+        const char *given;
+        const char *mended;
+    } cases[] = {
+        {"{\"id\" : 1.0," SAID ",\"usage\":null}", "{\"id\" : 1.0," SAID "}"},
+        {"{" SAID " ,\"usage\" : null , \"x\":[\"usage\"] }", "{" SAID " , \"x\":[\"usage\"] }"},
+        {"{ \"usage\": null, " SAID "}", "{ " SAID "}"},
+        {"{\"usage\":null,\"usage\":{},\"usage\":7," SAID "}", "{" SAID "}"},
+        {"{" SAID ",\"usage\":null,\"usage\":{}}", "{" SAID "}"},
+        {"{" SAID ",\"usage\":{\"prompt_tokens\":1},\"x\":1}", "{" SAID ",\"x\":1}"},
+        {"{" SAID ",\"x_usage\":null}", "{" SAID ",\"x_usage\":null}"},
+        {"{\"choices\":[{\"delta\":{}}],\"usage\":null}",
+         "{\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        struct buffer mended;
+        buffer_init(&mended, 1 << 20);
+        assert_int_equal(
+            completion_read_chunk(slice_of(cases[i].given), true, &progress, &chunk, &mended),
+            STATUS_OK);
+        assert_string_equal(buffer_text(&mended), cases[i].mended);
+        assert_false(chunk.is_usage_only);
+        buffer_release(&mended);
+    }
+#undef SAID
+}
+
 static void lines_become_one_line(void **state)
 {
     (void)state;
@@ -127,8 +160,9 @@ static void a_stream_is_complete_when_every_choice_has_finished(void **state)
         {CHUNK(DELTA(127, "{}", "\"length\"")), true},
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        assert_int_equal(completion_read_chunk(slice_of(steps[i].text), &progress, &chunk, NULL),
-                         STATUS_OK);
+        assert_int_equal(
+            completion_read_chunk(slice_of(steps[i].text), false, &progress, &chunk, NULL),
+            STATUS_OK);
         assert_int_equal(completion_is_complete(&progress), steps[i].is_complete);
     }
 }
@@ -141,7 +175,7 @@ static void what_a_chunk_says_is_read(void **state)
     assert_int_equal(
         completion_read_chunk(slice_of(CHUNK(DELTA(1, "{\"content\":\"other\"}", "null") "," DELTA(
                                   0, "{\"content\":\"a\\\"b\"}", "\"content_filter\""))),
-                              &progress, &chunk, NULL),
+                              false, &progress, &chunk, NULL),
         STATUS_OK);
     assert_true(slice_equals(chunk.content, "\"a\\\"b\""));
     assert_false(chunk.is_usage_only);
@@ -150,15 +184,15 @@ static void what_a_chunk_says_is_read(void **state)
     assert_int_equal(
         completion_read_chunk(slice_of("{\"choices\":[],\"usage\":{\"prompt_tokens\":3,"
                                        "\"completion_tokens\":4}}"),
-                              &progress, &chunk, NULL),
+                              false, &progress, &chunk, NULL),
         STATUS_OK);
     assert_true(chunk.is_usage_only);
     assert_true(progress.has_usage);
     assert_int_equal(progress.input_tokens, 3);
     assert_int_equal(progress.output_tokens, 4);
-    assert_int_equal(
-        completion_read_chunk(slice_of("{\"error\":{\"message\":\"m\"}}"), &progress, &chunk, NULL),
-        STATUS_OK);
+    assert_int_equal(completion_read_chunk(slice_of("{\"error\":{\"message\":\"m\"}}"), false,
+                                           &progress, &chunk, NULL),
+                     STATUS_OK);
     assert_true(chunk.has_error);
 }
 
@@ -248,12 +282,12 @@ static void what_is_no_whole_answer_is_refused(void **state)
     }
 }
 
-static void a_whole_answer_can_be_the_one_chunk_of_a_stream(void **state)
+static void a_whole_answer_becomes_a_chunk_and_one_of_its_usage(void **state)
 {
     (void)state;
     struct buffer out;
     buffer_init(&out, 1 << 20);
-    assert_int_equal(completion_write_as_chunk(slice_of(whole), &out), STATUS_OK);
+    assert_int_equal(completion_write_as_chunk(slice_of(whole), false, &out), STATUS_OK);
     struct completion_progress progress = {0};
     check_mended(
         &progress, buffer_text(&out),
@@ -261,8 +295,16 @@ static void a_whole_answer_can_be_the_one_chunk_of_a_stream(void **state)
         "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"hello\","
         "\"tool_calls\":[{\"index\":0,\"id\":\"t\",\"type\":\"function\",\"function\":{\"name\":"
         "\"f\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\",\"logprobs\":null}],"
-        "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11},\"x\":1.0}");
+        "\"usage\":null,\"x\":1.0}");
     assert_true(completion_is_complete(&progress));
+    assert_false(progress.has_usage);
+    buffer_reset(&out);
+    assert_int_equal(completion_write_as_chunk(slice_of(whole), true, &out), STATUS_OK);
+    check_mended(&progress, buffer_text(&out),
+                 "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
+                 "\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_"
+                 "tokens\":11},"
+                 "\"x\":1.0}");
     assert_true(progress.has_usage);
     buffer_release(&out);
 }
@@ -302,13 +344,14 @@ int main(void)
         cmocka_unit_test(a_good_chunk_is_passed_on_as_it_is),
         cmocka_unit_test(the_first_delta_of_a_choice_gets_a_role),
         cmocka_unit_test(a_tool_call_without_an_index_gets_one),
+        cmocka_unit_test(usage_that_only_we_asked_for_is_taken_out_and_nothing_else_changes),
         cmocka_unit_test(lines_become_one_line),
         cmocka_unit_test(a_stream_is_complete_when_every_choice_has_finished),
         cmocka_unit_test(what_a_chunk_says_is_read),
         cmocka_unit_test(nonsense_is_no_chunk),
         cmocka_unit_test(a_whole_answer_is_read),
         cmocka_unit_test(what_is_no_whole_answer_is_refused),
-        cmocka_unit_test(a_whole_answer_can_be_the_one_chunk_of_a_stream),
+        cmocka_unit_test(a_whole_answer_becomes_a_chunk_and_one_of_its_usage),
         cmocka_unit_test(errors_are_read_only_in_their_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,7 +146,8 @@ static void hear_stream(struct arena *arena, struct demo_answer *answer, struct 
         assert_string_equal(heard->id != NULL ? heard->id : id, id);
         heard->id = id;
         struct completion_chunk read;
-        assert_int_equal(completion_read_chunk(slice_of(copy), &progress, &read, NULL), STATUS_OK);
+        assert_int_equal(completion_read_chunk(slice_of(copy), false, &progress, &read, NULL),
+                         STATUS_OK);
         heard->chunks++;
         if (read.is_usage_only) {
             heard->usages++;
