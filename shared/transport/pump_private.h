@@ -63,6 +63,7 @@ struct stream {
     uint64_t user_deadline;      /* 0: none; likewise below */
     uint64_t heartbeat_deadline;
     uint64_t stall_deadline; /* while output waits */
+    size_t largest_write;    /* bytes, since no output waited */
     uint64_t heartbeat;      /* nanoseconds */
     struct worker_task task; /* offload */
     void (*work)(void *context);

@@ -79,14 +79,16 @@ static void flush(struct stream *stream)
     }
     enum status status = before > 0 ? exchange->operations->flush(exchange) : STATUS_OK;
     size_t waiting = exchange_waiting(exchange);
-    /* An answer that is complete only drains: however long it is, the stall rule bounds it. */
-    bool is_behind = waiting > STREAM_BACKLOG_MAXIMUM && !stream->is_ending;
+    /* What came in one write is not the client's slowness: its source could not be told earlier.
+     * An answer that is complete only drains: however long it is, the stall rule bounds it. */
+    bool is_behind = waiting > STREAM_BACKLOG_MAXIMUM + stream->largest_write && !stream->is_ending;
     if ((status != STATUS_OK && status != STATUS_BUSY) || is_behind || !watch(stream)) {
         lose_client(stream);
         return;
     }
     if (waiting == 0) {
         stream->stall_deadline = 0;
+        stream->largest_write = 0;
     } else if (waiting < before || stream->stall_deadline == 0) {
         stream->stall_deadline = stream->pump->now + STREAM_STALL_SECONDS * SECOND;
     }
@@ -318,6 +320,9 @@ void stream_write(struct stream *stream, struct slice bytes)
     if (exchange_write(stream->exchange, bytes) != STATUS_OK) {
         lose_client(stream);
         return;
+    }
+    if (bytes.length > stream->largest_write) {
+        stream->largest_write = bytes.length;
     }
     if (stream->heartbeat != 0) {
         stream->heartbeat_deadline = stream->pump->now + stream->heartbeat;

@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "base/text.h"
 
-#define SSE_EVENT_MAXIMUM (1u << 20) /* bytes of one line, and of the data of one event */
+#define SSE_EVENT_MAXIMUM (8u << 20) /* bytes of one line, and of the data of one event */
 
 struct sse_event {
     struct slice type; /* "message" when none was given */

@@ -232,6 +232,15 @@ def test_large_answers_pass(chat):
     assert len(answer.json["choices"][0]["message"]["content"]) == size
 
 
+@pytest.mark.parametrize("model", ["one-event", "large"])
+def test_one_large_event_passes(chat, model):
+    """More than a client that is slow may be behind."""
+    size = 7 << 20
+    answer = complete(chat, f"stub/{model}:{size}", stream=True)
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+    assert text_of(data_of(answer.body)) == "x" * size
+
+
 # --- failures before the first frame
 
 FAILURES = [

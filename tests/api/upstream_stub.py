@@ -382,6 +382,11 @@ class Handler(BaseHTTPRequestHandler):
         self.chunk({"role": "assistant", "content": "x" * (9 << 20)})
         self.end_of_stream()
 
+    def mode_one_event(self, argument):
+        self.stream_head()
+        self.chunk({"role": "assistant", "content": "x" * int(argument)})
+        self.end_of_stream()
+
     def mode_flood(self, argument):
         """Megabytes as fast as they are taken."""
         self.stream_head()

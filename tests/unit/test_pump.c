@@ -367,15 +367,23 @@ static void lagging_client_pauses_the_source_and_gets_everything(void **state)
     close_client(&client);
 }
 
+/* `count` writes of which each alone is larger than the backlog may be. */
+static void write_large(struct client *client, int count)
+{
+    size_t size = STREAM_BACKLOG_MAXIMUM + 1000000;
+    char *block = memory_allocate(size);
+    client->calls_inside++;
+    for (int i = 0; i < count; i++) {
+        stream_write(client->stream, (struct slice){block, size});
+    }
+    client->calls_inside--;
+    memory_release(block);
+}
+
 static void write_far_too_much(struct stream *stream, void *context)
 {
     on_start(stream, context);
-    size_t size = STREAM_BACKLOG_MAXIMUM + 1000000;
-    char *block = memory_allocate(size);
-    ((struct client *)context)->calls_inside++;
-    stream_write(stream, (struct slice){block, size});
-    ((struct client *)context)->calls_inside--;
-    memory_release(block);
+    write_large(context, 3);
 }
 
 static void client_that_is_too_far_behind_is_dropped(void **state)
@@ -390,6 +398,38 @@ static void client_that_is_too_far_behind_is_dropped(void **state)
     wait_for(&client.over);
     assert_int_equal(client.leaves, 1);
     assert_int_equal(client.abandoned, 1);
+    close_client(&client);
+}
+
+static void write_one_large_event(struct stream *stream, void *context)
+{
+    on_start(stream, context);
+    write_large(context, 1);
+}
+
+static void end_when_caught_up(struct stream *stream, bool is_lagging, void *context)
+{
+    on_lagging(stream, is_lagging, context);
+    if (!is_lagging) {
+        end(context);
+    }
+}
+
+static void one_event_may_be_larger_than_the_backlog(void **state)
+{
+    struct scene *scene = *state;
+    struct stream_handlers handlers = counting;
+    handlers.start = write_one_large_event;
+    handlers.lagging = end_when_caught_up;
+    struct client client;
+    open_client(&client);
+    client.handlers = &handlers;
+    adopt(scene->pump, &client);
+    await(&client.lags, 1);
+    char text[10];
+    assert_int_equal(read_all(&client, text, sizeof(text)), STREAM_BACKLOG_MAXIMUM + 1000000);
+    wait_for(&client.over);
+    assert_int_equal(client.completed, 1);
     close_client(&client);
 }
 
@@ -693,6 +733,7 @@ int main(void)
         TEST(client_that_left_before_the_pump_had_the_stream_is_noticed),
         TEST(without_handlers_a_client_that_leaves_ends_the_stream),
         TEST(lagging_client_pauses_the_source_and_gets_everything),
+        TEST(one_event_may_be_larger_than_the_backlog),
         TEST(client_that_is_too_far_behind_is_dropped),
         TEST(client_that_makes_no_progress_is_dropped),
         TEST(silent_stream_sends_its_heartbeat),

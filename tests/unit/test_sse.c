@@ -182,7 +182,7 @@ static void data_of_many_lines_is_bounded(void **state)
     memset(line + 6, 'x', 1017);
     line[1023] = '\n';
     enum status status = STATUS_OK;
-    for (int i = 0; i < 2000 && status == STATUS_OK; i++) {
+    for (unsigned i = 0; i < 2 * SSE_EVENT_MAXIMUM / 1024 && status == STATUS_OK; i++) {
         status = sse_feed(&parser, (struct slice){line, 1024}, write_down, NULL);
     }
     assert_int_equal(status, STATUS_TOO_LARGE);
