@@ -17,7 +17,6 @@
 #define ERROR_BODY_MAXIMUM   ((size_t)64 << 10) /* read of an error */
 #define ERROR_SHOWN_MAXIMUM  ((size_t)2 << 10)  /* passed on of it */
 #define SCRATCH_MAXIMUM      ((size_t)64 << 20)
-#define RETRY_AFTER_MAXIMUM  86400
 #define HEADER_LINES_MAXIMUM 6
 #define USER_AGENT           "User-Agent: quintet/" PACKAGE_VERSION
 
@@ -151,6 +150,8 @@ static void on_event(const struct sse_event *event, void *context)
     struct slice data = slice_trim(event->data);
     if (slice_equals(event->type, "error")) {
         fail(call, MODEL_UNAVAILABLE);
+    } else if (data.length == 0 || slice_equals(event->type, "ping")) {
+        return; /* keeps the connection open, as comments do */
     } else if (slice_equals(data, "[DONE]")) {
         end_stream(call);
     } else {
@@ -201,19 +202,6 @@ static void take_whole(struct model_call *call)
 }
 
 /* --- What a refusal means -------------------------------------------------------------------- */
-
-static int64_t read_retry_after(struct upstream_call *upstream)
-{
-    int64_t number;
-    if (text_parse_integer(slice_trim(slice_of(upstream_header(upstream, "retry-after-ms"))),
-                           &number) == STATUS_OK) {
-        number = number / 1000 + (number % 1000 > 0);
-    } else if (text_parse_integer(slice_trim(slice_of(upstream_header(upstream, "retry-after"))),
-                                  &number) != STATUS_OK) {
-        return 0;
-    }
-    return number < 0 ? 0 : number > RETRY_AFTER_MAXIMUM ? RETRY_AFTER_MAXIMUM : number;
-}
 
 static enum model_failure failure_of(int status_code)
 {
@@ -288,7 +276,7 @@ static void on_answered(struct upstream_call *upstream, int status_code, void *c
 {
     struct model_call *call = context;
     call->status_code = status_code;
-    call->retry_after = read_retry_after(upstream);
+    call->retry_after = (upstream_retry_after(upstream) + 999) / 1000;
     if (!is_success(call)) {
         call->answer.maximum = ERROR_BODY_MAXIMUM;
         return;

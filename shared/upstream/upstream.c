@@ -582,6 +582,11 @@ const char *upstream_header(struct upstream_call *call, const char *name)
     return upstream_head_find(&call->head, name);
 }
 
+int64_t upstream_retry_after(const struct upstream_call *call)
+{
+    return upstream_head_retry_after(&call->head);
+}
+
 /* --- Making and ending --------------------------------------------------------------------------- */
 
 enum status upstream_create(struct upstream **out, const struct upstream_loop *loop,

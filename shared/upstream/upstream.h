@@ -87,6 +87,13 @@ int upstream_status_code(const struct upstream_call *call);
 /* A response header's value ("" when absent), valid until the call is done. */
 const char *upstream_header(struct upstream_call *call, const char *name);
 
+#define UPSTREAM_RETRY_AFTER_MAXIMUM 86400000 /* milliseconds: a day */
+
+/* Milliseconds that the answer asks to wait: `retry-after-ms`, else `Retry-After` in seconds or as
+ * a date (RFC 9110 section 10.2.3), at most the maximum. 0: it did not say, or nonsense, or the
+ * time has come. */
+int64_t upstream_retry_after(const struct upstream_call *call);
+
 /* --- Blocking -------------------------------------------------------------------------------------- */
 
 struct upstream_answer {

@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #define DEFAULT_CA_PATH "/etc/ssl/certs"
@@ -220,6 +222,40 @@ const char *upstream_head_find(const struct upstream_head *head, const char *nam
         at += size + 1;
     }
     return "";
+}
+
+/* Milliseconds; negative: not a number. */
+static double read_wait(const struct upstream_head *head, const char *name, double unit)
+{
+    double number;
+    struct slice text = slice_trim(slice_of(upstream_head_find(head, name)));
+    return text_parse_double(text, &number) == STATUS_OK ? number * unit : -1;
+}
+
+/* Against the clock of who wrote the date, if it tells: ours may be another. */
+static double read_wait_until(const struct upstream_head *head)
+{
+    time_t until = curl_getdate(upstream_head_find(head, "retry-after"), NULL);
+    time_t now = curl_getdate(upstream_head_find(head, "date"), NULL);
+    if (now == -1) {
+        now = (time_t)clock_wall_seconds();
+    }
+    return until == -1 ? -1 : difftime(until, now) * 1000;
+}
+
+int64_t upstream_head_retry_after(const struct upstream_head *head)
+{
+    double wait = read_wait(head, "retry-after-ms", 1);
+    if (wait < 0) {
+        wait = read_wait(head, "retry-after", 1000);
+    }
+    if (wait < 0) {
+        wait = read_wait_until(head);
+    }
+    if (!(wait > 0)) {
+        return 0;
+    }
+    return wait < UPSTREAM_RETRY_AFTER_MAXIMUM ? (int64_t)wait : UPSTREAM_RETRY_AFTER_MAXIMUM;
 }
 
 /* --- The result ---------------------------------------------------------------------------------- */

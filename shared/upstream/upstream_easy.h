@@ -40,6 +40,9 @@ bool upstream_head_take(struct upstream_head *head, struct slice line);
 /* "" when absent. */
 const char *upstream_head_find(const struct upstream_head *head, const char *name);
 
+/* As upstream_retry_after. */
+int64_t upstream_head_retry_after(const struct upstream_head *head);
+
 /* What `code` means for the transfer that `easy` has just ended. */
 enum upstream_result upstream_easy_result(CURL *easy, CURLcode code);
 
