@@ -12,6 +12,9 @@
 #include "json/json.h"
 #include "json/scan.h"
 
+/* No model says or reads as much at once; sums of such numbers stay far from overflowing. */
+#define COUNT_MAXIMUM INT64_C(1000000000000)
+
 struct mender {
     struct buffer *out; /* NULL: nothing is written */
     const char *copied;
@@ -92,7 +95,7 @@ static bool get_count(const struct json_value *value, int64_t *out)
 {
     int64_t number;
     if (value->kind != JSON_NUMBER || text_parse_integer(value->text, &number) != STATUS_OK ||
-        number < 0) {
+        number < 0 || number > COUNT_MAXIMUM) {
         return false;
     }
     *out = number;
@@ -203,7 +206,7 @@ static enum status read_tool_calls(struct slice text, struct completion_progress
 
 /* A delta or a message: what the assistant says. */
 struct saying {
-    struct slice content; /* with quotes */
+    struct slice content; /* with quotes; a refusal is content as well */
     struct slice role;    /* whatever it is */
     bool has_role;        /* a string */
     bool is_empty;
@@ -214,13 +217,21 @@ static enum status read_saying(struct slice text, struct completion_progress *pr
                                struct mender *mender, bool mends_role, struct saying *out)
 {
     struct walk walk;
+    int64_t reasoning = 0;
     *out = (struct saying){.is_empty = true};
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
+        int64_t characters =
+            walk.value.kind == JSON_STRING ? usage_count_characters(walk.value.text) : 0;
+        bool is_content = slice_equals(walk.name, "content") || slice_equals(walk.name, "refusal");
         out->is_empty = false;
-        if (slice_equals(walk.name, "content") && walk.value.kind == JSON_STRING) {
+        if (is_content && characters > 0) {
             out->content = walk.value.text;
-            progress->output_characters += usage_count_characters(walk.value.text);
+            progress->output_characters += characters;
+        } else if (slice_equals(walk.name, "reasoning_content") ||
+                   slice_equals(walk.name, "reasoning")) {
+            /* Some say the same under both names. */
+            reasoning = characters > reasoning ? characters : reasoning;
         } else if (slice_equals(walk.name, "role")) {
             out->role = walk.value.text;
             out->has_role = walk.value.kind == JSON_STRING;
@@ -231,14 +242,15 @@ static enum status read_saying(struct slice text, struct completion_progress *pr
             status = read_tool_calls(walk.value.text, progress, mender);
         }
     }
+    progress->output_characters += reasoning;
     return walk_end(status);
 }
 
 /* The texts of one choice, in two walks: its index must be known before its delta is mended. */
 struct choice {
     int64_t index;
-    struct slice saying; /* delta or message */
-    struct slice finish_reason;
+    struct slice saying;        /* delta or message */
+    struct slice finish_reason; /* with quotes; empty when none */
 };
 
 static enum status find_choice(struct slice text, const char *saying_name, struct choice *out)
@@ -253,7 +265,9 @@ static enum status find_choice(struct slice text, const char *saying_name, struc
             }
         } else if (slice_equals(walk.name, saying_name) && walk.value.kind == JSON_OBJECT) {
             out->saying = walk.value.text;
-        } else if (slice_equals(walk.name, "finish_reason") && walk.value.kind == JSON_STRING) {
+        } else if (slice_equals(walk.name, "finish_reason") && walk.value.kind == JSON_STRING &&
+                   walk.value.text.length > 2) {
+            /* Some write "" for null. */
             out->finish_reason = walk.value.text;
         }
     }

@@ -100,10 +100,10 @@ static void answer_problem(struct turn *turn)
 {
     struct request *request = turn->request;
     const struct problem_entry *entry = problem_find(turn->problem);
+    if (turn->retry_after > 0) {
+        problem_set_retry_after(request, turn->retry_after);
+    }
     if (!turn->is_head_sent) {
-        if (turn->retry_after > 0) {
-            problem_set_retry_after(request, turn->retry_after);
-        }
         problem_answer(request, turn->problem, NULL);
         response_stream_whole(request, turn->stream);
         return;
@@ -116,8 +116,9 @@ static void answer_problem(struct turn *turn)
     json_write_member_text(&json, "error", entry->word);
     json_write_member_text(&json, "message", entry->message);
     json_write_member_boolean(&json, "recoverable", entry->recoverable);
-    if (turn->retry_after > 0) {
-        json_write_member_integer(&json, "retry_after", turn->retry_after);
+    int64_t retry_after = problem_retry_after(request, entry);
+    if (retry_after > 0) {
+        json_write_member_integer(&json, "retry_after", retry_after);
     } else {
         json_write_member_null(&json, "retry_after");
     }

@@ -166,11 +166,15 @@ static void write_own(struct request *request, const struct problem_entry *entry
     json_write_object_end(json);
 }
 
+int64_t problem_retry_after(const struct request *request, const struct problem_entry *entry)
+{
+    bool is_waited_for = entry->http_status == 503 || entry->http_status == 429;
+    return request->retry_after == 0 && is_waited_for ? 1 : request->retry_after;
+}
+
 static void add_retry_headers(struct request *request, const struct problem_entry *entry)
 {
-    if (request->retry_after == 0 && (entry->http_status == 503 || entry->http_status == 429)) {
-        request->retry_after = 1;
-    }
+    request->retry_after = problem_retry_after(request, entry);
     if (request->retry_after == 0) {
         return;
     }

@@ -98,6 +98,9 @@ void problem_answer(struct request *request, enum problem problem, const char *m
 /* Whole seconds, for the next problem_answer of this request. */
 void problem_set_retry_after(struct request *request, int64_t seconds);
 
+/* What problem_answer would say, for errors that are told another way; 0: nothing. */
+int64_t problem_retry_after(const struct request *request, const struct problem_entry *entry);
+
 /* What a failed store or library call means to a client: UNAVAILABLE, BUSY, TIMEOUT → 503;
  * NO_MEMORY → 503 overloaded; the rest → 500. */
 void problem_answer_status(struct request *request, enum status status);

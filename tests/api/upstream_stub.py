@@ -83,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer_status(int(name[len("status-"):]), argument)
         elif name in MODES:
             MODES[name](self, argument)
+        elif name in self.server.stub.answers:
+            self.answer_raw(self.server.stub.answers[name])
         else:
             self.send_json(404, error("The model does not exist", "invalid_request_error",
                                       "model_not_found"))
@@ -203,6 +205,17 @@ class Handler(BaseHTTPRequestHandler):
         """Closes without the end that the framing of HTTP demands."""
         self.is_chunked = False
         self.close_connection = True
+
+    def answer_raw(self, pieces):
+        """Bytes as they are: a number among them is a pause in seconds, None a reset."""
+        self.close_connection = True
+        for piece in [pieces] if isinstance(pieces, bytes) else pieces:
+            if piece is None:
+                self.reset()
+            elif isinstance(piece, bytes):
+                self.write(piece)
+            else:
+                self.sleep(piece)
 
     # --- modes
 
@@ -522,6 +535,7 @@ class UpstreamStub:
         self.server.stub = self
         self.lock = threading.Condition()
         self.requests = []
+        self.answers = {}  # for models of a test's own: what Handler.answer_raw takes
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
 

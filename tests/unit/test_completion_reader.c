@@ -196,6 +196,73 @@ static void what_a_chunk_says_is_read(void **state)
     assert_true(chunk.has_error);
 }
 
+static void an_empty_finish_reason_is_none(void **state)
+{
+    (void)state;
+    struct completion_progress progress = {0};
+    struct completion_chunk chunk;
+    const char *text = CHUNK(DELTA(0, "{\"content\":\"a\"}", "\"\""));
+    assert_int_equal(completion_read_chunk(slice_of(text), false, &progress, &chunk, NULL),
+                     STATUS_OK);
+    assert_false(completion_is_complete(&progress));
+}
+
+static void everything_a_model_says_is_counted_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *delta;
+        int64_t characters;
+        const char *content;
+    } cases[] = {
+        {"{\"content\":\"ab\",\"refusal\":null}", 2, "\"ab\""},
+        {"{\"content\":null,\"refusal\":\"no\"}", 2, "\"no\""},
+        {"{\"refusal\":\"no\",\"content\":\"\"}", 2, "\"no\""},
+        {"{\"reasoning_content\":\"hmm\"}", 3, ""},
+        {"{\"reasoning\":\"hmm\",\"reasoning_content\":\"hmm\",\"content\":\"a\"}", 4, "\"a\""},
+        {"{\"reasoning\":null,\"role\":\"assistant\",\"x\":\"unread\"}", 0, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        snprintf(text, sizeof text, "{\"choices\":[{\"delta\":%s}]}", cases[i].delta);
+        assert_int_equal(completion_read_chunk(slice_of(text), false, &progress, &chunk, NULL),
+                         STATUS_OK);
+        assert_int_equal(progress.output_characters, cases[i].characters);
+        assert_true(slice_equals(chunk.content, cases[i].content));
+    }
+}
+
+static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *usage;
+        bool is_told;
+        int64_t input;
+        int64_t output;
+    } cases[] = {
+        {"{\"prompt_tokens\":3,\"completion_tokens\":4}", true, 3, 4},
+        {"{\"prompt_tokens\":1000000000000,\"completion_tokens\":0}", true, 1000000000000, 0},
+        {"{\"prompt_tokens\":1000000000001,\"completion_tokens\":4}", true, 0, 4},
+        {"{\"prompt_tokens\":-1,\"completion_tokens\":1.5}", false, 0, 0},
+        {"{\"prompt_tokens\":9223372036854775807,\"completion_tokens\":\"4\"}", false, 0, 0},
+        {"{}", false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        snprintf(text, sizeof text, "{\"choices\":[],\"usage\":%s}", cases[i].usage);
+        assert_int_equal(completion_read_chunk(slice_of(text), false, &progress, &chunk, NULL),
+                         STATUS_OK);
+        assert_int_equal(progress.has_usage, cases[i].is_told);
+        assert_int_equal(progress.input_tokens, cases[i].input);
+        assert_int_equal(progress.output_tokens, cases[i].output);
+    }
+}
+
 static void nonsense_is_no_chunk(void **state)
 {
     (void)state;
@@ -348,6 +415,9 @@ int main(void)
         cmocka_unit_test(lines_become_one_line),
         cmocka_unit_test(a_stream_is_complete_when_every_choice_has_finished),
         cmocka_unit_test(what_a_chunk_says_is_read),
+        cmocka_unit_test(an_empty_finish_reason_is_none),
+        cmocka_unit_test(everything_a_model_says_is_counted_once),
+        cmocka_unit_test(numbers_of_tokens_that_cannot_be_are_not_believed),
         cmocka_unit_test(nonsense_is_no_chunk),
         cmocka_unit_test(a_whole_answer_is_read),
         cmocka_unit_test(what_is_no_whole_answer_is_refused),
