@@ -388,8 +388,34 @@ def test_when_the_client_leaves_the_provider_is_let_go(chat, stub, model, stream
     assert (row["output_tokens"] > 0) == (stream and model != "silent")
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/stream", "/api/v1/chat/stream"])
+def test_a_client_that_does_not_read_holds_the_provider_back_and_is_missed(chat, stub, path):
+    """Through the web server, which must not keep what the client does not take."""
+    model = "flood:101"
+    body = {"model": f"stub/{model}", "stream": True, "messages": HELLO}
+    if "stream" in path:
+        body = {"model": f"stub/{model}", "session_id": path.replace("/", "."), "message": "x"}
+    before = stub.count(model)
+    client = RawClient(chat, path, body, receive_buffer=4096)
+    received = stub.last(model, after=before)
+
+    def has_stopped():
+        sent = received.bytes_sent
+        time.sleep(0.3)
+        return received.bytes_sent == sent and sent
+
+    sent = wait_for(has_stopped, 20)
+    on_disk = sum(file.stat().st_size for file in (chat.state / "tmp").iterdir())
+    left = time.monotonic()
+    client.leave()
+    assert sent and sent < 40 << 20, sent
+    assert on_disk < 1 << 20, on_disk
+    assert received.ended.wait(5)
+    assert received.client_gone_at - left < 1
+
+
 def test_a_slow_reader_holds_the_provider_back(chat, stub):
-    """Without the web server, which would keep what the client does not take."""
+    """Without the web server: what the program itself promises."""
     megabytes = 24
     body = json.dumps({"model": f"stub/flood:{megabytes}", "messages": HELLO,
                        "stream": True}).encode()
