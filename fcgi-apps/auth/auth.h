@@ -22,6 +22,9 @@ const char *auth_password_field(struct request *request, const char *name);
 const char *auth_username_field(struct request *request);
 /* 401 account_locked with Retry-After. */
 void auth_answer_locked(struct request *request, int64_t locked_until);
+/* The database was too busy, or the account has been locked while a password was checked. Then
+ * nobody may learn whether it was the right one. */
+void auth_answer_busy(struct request *request, const struct account *account);
 /* Counts a wrong password towards the lock and answers 401. */
 void auth_refuse_password(struct request *request, const struct account *account);
 

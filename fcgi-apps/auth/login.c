@@ -78,6 +78,18 @@ void auth_answer_locked(struct request *request, int64_t locked_until)
     problem_answer(request, PROBLEM_ACCOUNT_LOCKED, NULL);
 }
 
+void auth_answer_busy(struct request *request, const struct account *account)
+{
+    struct account present;
+    enum status status =
+        account_find_by_id(request->app->storage, request->arena, account->id, &present);
+    if (status == STATUS_OK && present.locked_until > clock_wall_seconds()) {
+        auth_answer_locked(request, present.locked_until);
+    } else {
+        problem_answer_status(request, status == STATUS_OK ? STATUS_BUSY : status);
+    }
+}
+
 /* A wrong password: count it, and answer as for an unknown user. */
 void auth_refuse_password(struct request *request, const struct account *account)
 {
@@ -86,6 +98,10 @@ void auth_refuse_password(struct request *request, const struct account *account
     enum status status =
         account_record_failure(request->app->storage, account->id, clock_wall_seconds(),
                                config->lockout_threshold, config->lockout_minutes * 60, &locked);
+    if (status == STATUS_BUSY) {
+        auth_answer_busy(request, account);
+        return;
+    }
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
@@ -147,12 +163,8 @@ void auth_login(struct request *request)
         status = account_record_success(request->app->storage, account.id, clock_wall_seconds());
     }
     if (status == STATUS_BUSY && account.id != NULL) {
-        if (account_find_by_id(request->app->storage, request->arena, account.id, &account) ==
-                STATUS_OK &&
-            account.locked_until > clock_wall_seconds()) {
-            auth_answer_locked(request, account.locked_until);
-            return;
-        }
+        auth_answer_busy(request, &account);
+        return;
     }
     if (status != STATUS_OK) {
         problem_answer_status(request, status);

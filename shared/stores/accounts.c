@@ -149,9 +149,8 @@ static enum status count_failure(struct storage_connection *connection, void *co
     if (status != STATUS_OK) {
         return status;
     }
-    lockout->is_locked = until > lockout->now;
-    if (lockout->is_locked) {
-        return STATUS_OK;
+    if (until > lockout->now) {
+        return STATUS_BUSY;
     }
     /* A lock that is over has wiped the slate. */
     failures = until != 0 ? 1 : failures + 1;

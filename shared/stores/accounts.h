@@ -65,7 +65,8 @@ enum status account_find_by_login(struct storage *storage, struct arena *arena, 
                                   struct account *out) MUST_CHECK;
 
 /* Counts a wrong password, atomically with the decision to lock: at `threshold` wrong ones in a
- * row the account is locked until now + lock_seconds. *locked tells whether it is locked now. */
+ * row the account is locked until now + lock_seconds, and *locked is true. STATUS_BUSY when it has
+ * been locked before: nothing is counted. */
 enum status account_record_failure(struct storage *storage, const char *id, int64_t now,
                                    int64_t threshold, int64_t lock_seconds,
                                    bool *locked) MUST_CHECK;

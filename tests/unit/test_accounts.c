@@ -166,7 +166,9 @@ static void a_lock_is_not_prolonged_by_trying_on(void **state)
     for (int i = 0; i < 5; i++) {
         fail_at(storage, account.id, NOW);
     }
-    assert_true(fail_at(storage, account.id, NOW + 1799));
+    bool locked;
+    assert_int_equal(account_record_failure(storage, account.id, NOW + 1799, 5, 1800, &locked),
+                     STATUS_BUSY);
     assert_int_equal(find(storage, account.id).locked_until, NOW + 1800);
 }
 
@@ -253,10 +255,11 @@ static int guess(void *context)
     int before_lock = 0;
     for (int i = 0; i < 10; i++) {
         bool locked = true;
-        if (account_record_failure(storage, race->id, NOW, 25, 1800, &locked) != STATUS_OK) {
+        enum status status = account_record_failure(storage, race->id, NOW, 25, 1800, &locked);
+        if (status != STATUS_OK && status != STATUS_BUSY) {
             return 100;
         }
-        before_lock += !locked;
+        before_lock += status == STATUS_OK && !locked;
     }
     storage_close(storage);
     return before_lock;
