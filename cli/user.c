@@ -301,10 +301,8 @@ static int apply_password(struct command_session *session, const struct account 
     if (exit_status != 0) {
         return exit_status;
     }
-    status = account_replace_password(session->app->storage, account->id, NULL, hash);
-    if (status == STATUS_OK) {
-        status = end_sessions(session, account);
-    }
+    status = account_change_password(session->app->storage, account->id, NULL, hash, NULL,
+                                     clock_wall_seconds());
     if (status != STATUS_OK) {
         return command_fail_storage(account->email, status);
     }

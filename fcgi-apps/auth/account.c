@@ -113,12 +113,8 @@ void auth_change_password(struct request *request)
     const char *hash = NULL;
     enum status status = password_hash(&hasher, request->arena, slice_of(fresh), &hash);
     if (status == STATUS_OK) {
-        status = account_replace_password(request->app->storage, account.id, account.password_hash,
-                                          hash);
-    }
-    if (status == STATUS_OK) {
-        status = session_revoke_all(request->app->storage, account.id,
-                                    request->principal.session_id, clock_wall_seconds());
+        status = account_change_password(request->app->storage, account.id, account.password_hash,
+                                         hash, request->principal.session_id, clock_wall_seconds());
     }
     if (status == STATUS_CONFLICT) {
         problem_answer(request, PROBLEM_CONFLICT, "The password was changed by another request");

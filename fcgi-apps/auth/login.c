@@ -115,14 +115,16 @@ void auth_refuse_password(struct request *request, const struct account *account
 /* Parameters have risen since this hash was made. Failing to store the new one is no reason to
  * refuse a login: the next one tries again. */
 static void rehash(struct request *request, const struct password_hasher *hasher,
-                   const struct account *account, struct slice password)
+                   struct account *account, struct slice password)
 {
     const char *fresh = NULL;
     if (password_hash(hasher, request->arena, password, &fresh) != STATUS_OK ||
         account_replace_password(request->app->storage, account->id, account->password_hash,
                                  fresh) != STATUS_OK) {
         log_write(LOG_WARNING, "rehash_failed", LOG_TEXT("user", account->id));
+        return;
     }
+    account->password_hash = fresh;
 }
 
 void auth_login(struct request *request)

@@ -119,6 +119,21 @@ void tokens_answer(struct request *request, const struct account *account, const
     json_write_object_end(json);
 }
 
+/* A password that was changed while it was being checked must leave no session: the change has
+ * ended only those that were there. STATUS_BUSY when it was. */
+static enum status end_if_password_changed(struct request *request, const struct account *account,
+                                           const char *session_id)
+{
+    struct storage *storage = request->app->storage;
+    struct account present;
+    enum status status = account_find_by_id(storage, request->arena, account->id, &present);
+    if (status == STATUS_OK && strcmp(present.password_hash, account->password_hash) == 0) {
+        return STATUS_OK;
+    }
+    enum status ended = session_revoke(storage, account->id, session_id, clock_wall_seconds());
+    return status == STATUS_OK && ended == STATUS_OK ? STATUS_BUSY : STATUS_UNAVAILABLE;
+}
+
 void tokens_answer_new_session(struct request *request, const struct account *account,
                                int http_status)
 {
@@ -131,6 +146,9 @@ void tokens_answer_new_session(struct request *request, const struct account *ac
         status = session_create(request->app->storage, request->arena, account->id,
                                 agent.length ? agent.data : "", request->client_address,
                                 clock_wall_seconds(), &first, &session);
+    }
+    if (status == STATUS_OK) {
+        status = end_if_password_changed(request, account, session.id);
     }
     if (status != STATUS_OK) {
         problem_answer_status(request, status);

@@ -215,6 +215,9 @@ struct replacement {
     const char *id;
     const char *old_hash;
     const char *new_hash;
+    bool ends_sessions;
+    const char *kept_session;
+    int64_t now;
 };
 
 static enum status replace_password(struct storage_connection *connection, void *context)
@@ -224,6 +227,10 @@ static enum status replace_password(struct storage_connection *connection, void 
     enum status status =
         rows_execute(connection, "account_set_password", &changes, ROW_TEXT(given->id),
                      ROW_TEXT(given->old_hash), ROW_TEXT(given->new_hash));
+    if (status == STATUS_OK && changes > 0 && given->ends_sessions) {
+        return rows_execute(connection, "session_revoke_all", NULL, ROW_TEXT(given->id),
+                            ROW_TEXT(given->kept_session), ROW_INTEGER(given->now));
+    }
     if (status != STATUS_OK || changes > 0) {
         return status;
     }
@@ -240,6 +247,18 @@ enum status account_replace_password(struct storage *storage, const char *id, co
                                      const char *new_hash)
 {
     struct replacement given = {.id = id, .old_hash = old_hash, .new_hash = new_hash};
+    return rows_transaction(storage, replace_password, &given);
+}
+
+enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
+                                    const char *new_hash, const char *kept_session, int64_t now)
+{
+    struct replacement given = {.id = id,
+                                .old_hash = old_hash,
+                                .new_hash = new_hash,
+                                .ends_sessions = true,
+                                .kept_session = kept_session,
+                                .now = now};
     return rows_transaction(storage, replace_password, &given);
 }
 

@@ -76,6 +76,10 @@ enum status account_record_success(struct storage *storage, const char *id, int6
 /* Replaces the hash if it still is `old_hash` (NULL: whatever it is); STATUS_CONFLICT if not. */
 enum status account_replace_password(struct storage *storage, const char *id, const char *old_hash,
                                      const char *new_hash) MUST_CHECK;
+/* The same for another password: ends all sessions but `kept_session` (NULL: all) with it. */
+enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
+                                    const char *new_hash, const char *kept_session,
+                                    int64_t now) MUST_CHECK;
 
 enum status account_set_locked(struct storage *storage, const char *id,
                                int64_t locked_until) MUST_CHECK;

@@ -208,6 +208,24 @@ static void revoking_all_spares_the_one_named_and_other_users(void **state)
     assert_int_equal(find(storage, sessions[3].id).revoked_at, 0);
 }
 
+static void another_password_ends_all_sessions_but_the_one_it_was_given_in(void **state)
+{
+    struct storage *storage = storage_of(state);
+    struct session_token tokens[2] = {make_token(NOW + WEEK), make_token(NOW + WEEK)};
+    struct session first = create(storage, owner.id, &tokens[0]);
+    struct session second = create(storage, owner.id, &tokens[1]);
+    assert_int_equal(account_change_password(storage, owner.id, "x", "i", second.id, NOW),
+                     STATUS_CONFLICT);
+    assert_int_equal(find(storage, first.id).revoked_at, 0);
+    assert_int_equal(account_change_password(storage, owner.id, "h", "i", second.id, NOW),
+                     STATUS_OK);
+    assert_int_equal(find(storage, first.id).revoked_at, NOW);
+    assert_int_equal(find(storage, second.id).revoked_at, 0);
+    assert_int_equal(account_change_password(storage, owner.id, NULL, "j", NULL, NOW + 1),
+                     STATUS_OK);
+    assert_int_equal(find(storage, second.id).revoked_at, NOW + 1);
+}
+
 static void the_list_holds_ones_own_live_sessions_newest_first(void **state)
 {
     struct storage *storage = storage_of(state);
@@ -550,6 +568,7 @@ int main(void)
         TEST(a_session_finds_its_owner_without_the_hash),
         TEST(revoking_is_idempotent_and_only_for_ones_own),
         TEST(revoking_all_spares_the_one_named_and_other_users),
+        TEST(another_password_ends_all_sessions_but_the_one_it_was_given_in),
         TEST(the_list_holds_ones_own_live_sessions_newest_first),
         TEST(the_sweep_takes_what_ended_long_ago_with_its_tokens),
         TEST(the_sweep_takes_more_than_one_batch),
