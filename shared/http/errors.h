@@ -30,6 +30,8 @@ struct request;
     PROBLEM(MESSAGE_TOO_LONG, "E005", "message_too_long", 422, false, "The message is too long")   \
     PROBLEM(REQUEST_TOO_LARGE, "E006", "request_too_large", 413, false,                            \
             "The request body is too large")                                                       \
+    PROBLEM(REQUEST_HEADER_TOO_LARGE, "E006", "request_header_too_large", 431, false,              \
+            "The request headers are too large")                                                   \
     PROBLEM(NOT_FOUND, "E007", "not_found", 404, false, "Not found")                               \
     PROBLEM(METHOD_NOT_ALLOWED, "E008", "method_not_allowed", 405, false, "Method not allowed")    \
     PROBLEM(UNSUPPORTED_MEDIA_TYPE, "E009", "unsupported_media_type", 415, false,                  \

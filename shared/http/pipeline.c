@@ -202,6 +202,43 @@ static void identify_trace(struct request *request)
     request->traceparent = copy;
 }
 
+static enum problem problem_of_refusal(int64_t status)
+{
+    switch (status) {
+    case 403:
+        return PROBLEM_PERMISSION_DENIED;
+    case 404:
+        return PROBLEM_NOT_FOUND;
+    case 413:
+        return PROBLEM_REQUEST_TOO_LARGE;
+    case 431:
+        return PROBLEM_REQUEST_HEADER_TOO_LARGE;
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+        return PROBLEM_OVERLOADED;
+    default:
+        return PROBLEM_INVALID_REQUEST;
+    }
+}
+
+/* What the web server refuses by itself it may hand to us as a redirect of its own (lighttpd's
+ * error-handler, Apache's ErrorDocument), so that it is answered like everything else. Clients
+ * cannot set this variable: their headers begin with HTTP_. */
+static bool check_web_server(struct request *request)
+{
+    int64_t status = 0;
+    if (text_parse_integer(exchange_parameter(request->exchange, "REDIRECT_STATUS"), &status) !=
+            STATUS_OK ||
+        status < 400 || status > 599) {
+        return true;
+    }
+    request->match = (struct route_match){0};
+    problem_answer(request, problem_of_refusal(status), NULL);
+    return false;
+}
+
 static bool check_route(struct request *request)
 {
     if (request->match.route != NULL) {
@@ -303,7 +340,7 @@ static void run(struct request *request)
             LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
             LOG_TEXT("path", request->path.data), LOG_TEXT("client", request->client_address));
     }
-    if (client_check_host(request) && client_check_https(request) &&
+    if (check_web_server(request) && client_check_host(request) && client_check_https(request) &&
         cors_check_preflight(request) && check_route(request) && check_body_size(request) &&
         limits_check_address(request) && check_query(request) && credentials_check(request) &&
         limits_check_principal(request) && check_body(request)) {

@@ -76,8 +76,8 @@ def test_sigterm_ends_a_stream_with_an_event_and_not_in_the_middle(private, kind
 def test_the_metrics_port_serves_metrics_and_nothing_else(server):
     answer = server.get("/metrics", port=server.metrics_port)
     assert answer.status == 200 and b"http_requests_total" in answer.body
-    assert server.get("/health", port=server.metrics_port).status == 403
-    assert server.get("/auth/me", port=server.metrics_port).status == 403
+    assert server.get("/health", port=server.metrics_port).status == 404
+    assert server.get("/auth/me", port=server.metrics_port).status == 404
 
 
 def test_no_descriptor_is_left_behind(private):
