@@ -4,10 +4,11 @@
 
 #include "http/pipeline.h"
 
-/* The right-most hop that is not one of ours; what stands to the left of it is hearsay. */
-static struct slice last_untrusted_hop(const struct request *request, struct slice hops)
+/* Looks from the right for a hop that is not one of ours. False when all of these are: what stands
+ * to the left of them counts then. */
+static bool find_untrusted_hop(const struct request *request, struct slice hops,
+                               struct slice *found)
 {
-    struct slice found = {0};
     while (hops.length > 0) {
         size_t start = hops.length;
         while (start > 0 && hops.data[start - 1] != ',') {
@@ -17,14 +18,31 @@ static struct slice last_untrusted_hop(const struct request *request, struct sli
         struct network network;
         if (network_parse(hop, &network) != STATUS_OK ||
             memchr(hop.data, '/', hop.length) != NULL) {
-            return found;
+            return true;
         }
-        found = hop;
+        *found = hop;
         const char *text = arena_copy(request->arena, hop.data, hop.length);
         if (text == NULL || !network_list_contains(&request->live->trusted_proxies, text)) {
-            return found;
+            return true;
         }
         hops.length = start > 0 ? start - 1 : 0;
+    }
+    return false;
+}
+
+/* The right-most hop that is not one of ours; what stands to the left of it is hearsay. A header
+ * that came more than once is one list in the order of its lines (RFC 9110 section 5.3); some
+ * servers hand each line on as a variable of its own. */
+static struct slice last_untrusted_hop(const struct request *request)
+{
+    const struct exchange *exchange = request->exchange;
+    struct slice found = {0};
+    for (size_t i = exchange->parameter_count; i > 0; i--) {
+        const struct exchange_parameter *line = &exchange->parameters[i - 1];
+        if (slice_equals(line->name, "HTTP_X_FORWARDED_FOR") &&
+            find_untrusted_hop(request, line->value, &found)) {
+            break;
+        }
     }
     return found;
 }
@@ -42,7 +60,7 @@ void client_identify(struct request *request)
     if (scheme.length > 0) {
         request->is_https = slice_equals_ignoring_case(slice_trim(scheme), "https");
     }
-    struct slice hop = last_untrusted_hop(request, request_header(request, "X-Forwarded-For"));
+    struct slice hop = last_untrusted_hop(request);
     if (hop.length > 0) {
         const char *address = arena_copy(request->arena, hop.data, hop.length);
         /* Never the proxy instead, which may be exempt from limits. */

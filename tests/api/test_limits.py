@@ -1,7 +1,9 @@
 """Rate limits as clients see them, over all processes of a host."""
 import concurrent.futures
+import json
 import os
 import signal
+import socket
 import time
 import uuid
 
@@ -51,6 +53,26 @@ def test_a_guessed_key_buys_no_new_bucket(suite):
     private = suite.start({**LIMITED, "RATE_LIMIT_CHARTS": "5/minute"})
     statuses = [private.get("/api/charts", headers={"X-API-Key": uuid.uuid4().hex}).status for _ in range(7)]
     assert statuses == [401] * 5 + [429] * 2
+
+
+def login_with(suite, *headers):
+    body = json.dumps(WRONG).encode()
+    lines = ["POST /auth/login HTTP/1.1", "Host: x", "Content-Type: application/json",
+             f"Content-Length: {len(body)}", "Connection: close", *headers]
+    with socket.create_connection(("127.0.0.1", suite.port), timeout=10) as connection:
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        return int(connection.recv(65536)[9:12])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_look_alike_of_the_forwarding_header_buys_no_new_bucket(suite, is_first):
+    """Servers make one variable of "X-Forwarded-For" and "X_Forwarded_For"; proxies set the first only."""
+    private = suite.start({**LIMITED, "RATE_LIMIT_AUTH": "3/minute", "TRUSTED_PROXIES": "127.0.0.1"})
+    statuses = []
+    for number in range(6):
+        headers = [f"X_Forwarded_For: 192.0.2.{number}", "X-Forwarded-For: 198.51.100.1"]
+        statuses.append(login_with(private, *headers[:: 1 if is_first else -1]))
+    assert statuses == [401] * 3 + [429] * 3
 
 
 def test_parallel_requests_admit_exactly_the_limit(suite):

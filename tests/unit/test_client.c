@@ -153,6 +153,25 @@ static void the_client_is_the_last_hop_that_is_not_ours(void **state)
     }
 }
 
+/* As nginx before 1.23 hands on what a proxy has added as a line of its own. */
+static void lines_of_one_header_are_one_list_of_hops(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("TRUSTED_PROXIES=10.0.0.0/8"));
+    assert_answers(
+        pipeline,
+        CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1",
+                                      "HTTP_X_FORWARDED_FOR=203.0.113.9"}),
+        200);
+    assert_member(pipeline, "client", "203.0.113.9");
+    assert_answers(pipeline,
+                   CALL(.path = "/open",
+                        .cgi = {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, 2.2.2.2",
+                                "HTTP_X_FORWARDED_FOR=10.0.0.2", "HTTP_X_FORWARDED_FOR=10.0.0.3"}),
+                   200);
+    assert_member(pipeline, "client", "2.2.2.2");
+}
+
 /* --- Origins -------------------------------------------------------------------------------- */
 
 #define ORIGIN    "HTTP_ORIGIN=http://localhost:3000"
@@ -440,6 +459,7 @@ int main(void)
         TEST(a_redirect_repeats_only_what_fits_a_header),
         TEST(the_scheme_is_believed_from_trusted_proxies_only),
         TEST(the_client_is_the_last_hop_that_is_not_ours),
+        TEST(lines_of_one_header_are_one_list_of_hops),
         TEST(an_allowed_origin_is_echoed_and_a_foreign_one_ignored),
         TEST(a_preflight_answers_what_was_asked_and_is_allowed),
         TEST(preflights_follow_the_settings),
