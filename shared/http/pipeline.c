@@ -14,6 +14,9 @@
 /* What metrics and logs call a path that no route answers, so that random paths add nothing. */
 static const char unmatched_endpoint[] = "unmatched";
 
+/* Of bytes, which take up to six each in a line of 8 KB: what stands behind it must find room. */
+#define LOGGED_PATH_MAXIMUM 1024
+
 const struct config *pipeline_config(const struct request *request)
 {
     return request->live->config;
@@ -331,6 +334,14 @@ static bool check_query(struct request *request)
     return status == STATUS_OK;
 }
 
+/* NULL when memory is out. */
+static const char *path_for_log(const struct request *request)
+{
+    size_t length = request->path.length;
+    return arena_copy(request->arena, request->path.data,
+                      length < LOGGED_PATH_MAXIMUM ? length : LOGGED_PATH_MAXIMUM);
+}
+
 static void run(struct request *request)
 {
     client_identify(request);
@@ -338,7 +349,7 @@ static void run(struct request *request)
     if (log_enabled(LOG_DEBUG)) {
         log_write(
             LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
-            LOG_TEXT("path", request->path.data), LOG_TEXT("client", request->client_address));
+            LOG_TEXT("path", path_for_log(request)), LOG_TEXT("client", request->client_address));
     }
     if (check_web_server(request) && client_check_host(request) && client_check_https(request) &&
         cors_check_preflight(request) && check_route(request) && check_body_size(request) &&
@@ -424,11 +435,10 @@ void pipeline_finish(struct request *request)
     uint64_t microseconds = nanoseconds / 1000; /* whole: three decimals are enough in a log */
     int status = request->response.status;
     const char *user = request->principal.id[0] != '\0' ? request->principal.id : NULL;
-    const char *path = arena_copy(request->arena, request->path.data, request->path.length);
     log_write(status >= 500 ? LOG_ERROR : LOG_INFO,
               status >= 500 ? "request_failed" : "request_completed",
               LOG_TEXT("method", request->is_head ? "HEAD" : http_method_text(request->method)),
-              LOG_TEXT("path", path), LOG_INTEGER("status_code", status),
+              LOG_TEXT("path", path_for_log(request)), LOG_INTEGER("status_code", status),
               LOG_DOUBLE("duration_ms", (double)microseconds / 1000.0),
               LOG_TEXT("client", request->client_address), LOG_TEXT("user", user),
               LOG_TEXT("error_type", request->response.error_word));

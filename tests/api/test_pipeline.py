@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+import urllib.parse
 
 import pytest
 
@@ -247,6 +248,16 @@ def test_each_outcome_is_one_log_line_with_its_id(suite):
     assert line["method"] == "GET" and line["path"] == "/auth/me" and line["duration_ms"] >= 0
     assert {"timestamp", "level", "logger", "client"} <= set(line)
     assert "secret-in-query" not in json.dumps(lines["logged-404"])
+
+
+@pytest.mark.parametrize("byte", ['"', "\\", "a", "é"])
+def test_no_path_hides_who_sent_it_from_the_log(suite, byte):
+    marker = f"long-path-{ord(byte)}"
+    path = urllib.parse.quote("/" + byte * (1200 if byte == "é" else 5000), safe='/"\\')
+    assert suite.get(path, headers={"X-Correlation-ID": marker}).status == 404
+    line = next(line for line in suite.log_lines() if line.get("correlation_id") == marker)
+    assert line["status_code"] == 404 and line["client"] == "127.0.0.1" and line["duration_ms"] >= 0
+    assert line["path"].startswith("/" + byte * 500)
 
 
 def test_secrets_never_reach_a_log(suite):
