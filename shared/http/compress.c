@@ -5,29 +5,13 @@
 
 #include <zlib.h>
 
+#include "base/accept.h"
+
 #define GZIP_WINDOW_BITS (15 + 16) /* zlib's way to ask for a gzip header */
 
 bool compress_is_accepted(const struct request *request)
 {
-    struct slice rest = request_header(request, "Accept-Encoding");
-    struct slice item;
-    while (rest.length > 0 && slice_split(&rest, ',', &item)) {
-        struct slice parameters = item;
-        struct slice coding;
-        if (!slice_split(&parameters, ';', &coding) ||
-            !slice_equals_ignoring_case(slice_trim(coding), "gzip")) {
-            continue;
-        }
-        struct slice weight = slice_trim(parameters);
-        double q = 1.0;
-        if (coding.length < item.length && slice_starts_with(weight, "q=")) {
-            weight.data += 2;
-            weight.length -= 2;
-            return text_parse_double(weight, &q) == STATUS_OK && q > 0.0;
-        }
-        return true;
-    }
-    return false;
+    return accept_quality(request_header(request, "Accept-Encoding"), "gzip") > 0;
 }
 
 void compress_response(struct request *request)

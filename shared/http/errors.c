@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/accept.h"
 #include "base/clock.h"
 #include "http/request.h"
 
@@ -172,6 +173,14 @@ int64_t problem_retry_after(const struct request *request, const struct problem_
     return request->retry_after == 0 && is_waited_for ? 1 : request->retry_after;
 }
 
+/* Only who names the type gets it, unless it likes plain JSON better. */
+static bool prefers_problem(const struct request *request)
+{
+    struct slice accept = request_header(request, "Accept");
+    int quality = accept_quality(accept, "application/problem+json");
+    return quality > 0 && quality >= accept_quality(accept, "application/json");
+}
+
 static void add_retry_headers(struct request *request, const struct problem_entry *entry)
 {
     request->retry_after = problem_retry_after(request, entry);
@@ -201,11 +210,9 @@ void problem_answer(struct request *request, enum problem problem, const char *m
     if (entry->http_status == 401) {
         response_add_header(request, "WWW-Authenticate", "Bearer");
     }
-    struct slice accept = request_header(request, "Accept");
     if (request->is_openai) {
         write_openai(request, entry, message);
-    } else if (accept.length >= 24 &&
-               memmem(accept.data, accept.length, "application/problem+json", 24) != NULL) {
+    } else if (prefers_problem(request)) {
         request->response.content_type = "application/problem+json";
         write_own(request, entry, message, true);
     } else {

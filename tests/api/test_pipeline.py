@@ -85,6 +85,18 @@ def test_problem_json_is_answered_when_asked_for(suite):
     assert body["error"] == "missing_required_field"
 
 
+@pytest.mark.parametrize("accept, kind", [
+    ("Application/Problem+JSON", "problem"), ("application/problem+json;q=0", "plain"),
+    ("application/problem+jsonx", "plain"), ("application/json, application/problem+json", "problem"),
+    ("application/json, application/problem+json;q=0.5", "plain"),
+    ("application/json;q=0.1, application/problem+json;q=0.9", "problem"),
+    ("text/plain;x=\"application/problem+json\"", "plain"), ("*/*", "plain"), ("application/*", "plain")])
+def test_accept_chooses_the_dialect_of_an_error(suite, accept, kind):
+    answer = suite.get("/auth/me", headers={"Accept": accept})
+    assert answer.headers["content-type"] == {"problem": "application/problem+json", "plain": "application/json"}[kind]
+    assert ("status" in answer.json) == (kind == "problem")
+
+
 def test_v1_errors_have_openai_shape(suite):
     answer = suite.get("/v1/models")
     assert answer.status == 401

@@ -544,6 +544,8 @@ static void answers_are_packed_for_those_who_accept_it(void **state)
         {"HTTP_ACCEPT_ENCODING=gzip", true},         {"HTTP_ACCEPT_ENCODING=br, GZIP;q=0.5", true},
         {"HTTP_ACCEPT_ENCODING=gzip;q=0", false},    {"HTTP_ACCEPT_ENCODING=gzip; q=0.000", false},
         {"HTTP_ACCEPT_ENCODING=br, deflate", false}, {"HTTP_ACCEPT_ENCODING=", false},
+        {"HTTP_ACCEPT_ENCODING=gzip;Q=0", false},    {"HTTP_ACCEPT_ENCODING=gzip;x=1;q=0", false},
+        {"HTTP_ACCEPT_ENCODING=gzip;q=2", false},    {"HTTP_ACCEPT_ENCODING=x-gzip", false},
     };
     struct pipeline *pipeline = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
