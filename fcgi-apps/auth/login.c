@@ -127,10 +127,16 @@ static void rehash(struct request *request, const struct password_hasher *hasher
     account->password_hash = fresh;
 }
 
+/* A client may send null for the one it does not use. */
+static bool has_member(const struct json_node *object, const char *name)
+{
+    const struct json_node *node = json_member(object, name);
+    return node != NULL && json_node_kind(node) != JSON_NULL;
+}
+
 void auth_login(struct request *request)
 {
-    bool by_name = json_member(request->json, "email") == NULL &&
-                   json_member(request->json, "username") != NULL;
+    bool by_name = !has_member(request->json, "email") && has_member(request->json, "username");
     const char *login = field_text(request, by_name ? "username" : "email", FIELD_REQUIRED, 1, 254);
     const char *password = field_text(request, "password", FIELD_REQUIRED, 1, 1024);
     if (problem_has_fields(request)) {

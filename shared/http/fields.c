@@ -85,14 +85,42 @@ bool field_boolean(struct request *request, const char *name, enum field_presenc
     return value;
 }
 
+/* Characters that nobody sees (U+0080 to U+00A0, U+2000 to U+200F, U+2028 to U+202F, U+205F to
+ * U+206F, U+3000, U+FEFF): with them one address can be made to look like another. */
+static bool has_invisible(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        if ((at[0] == 0xc2 && at[1] <= 0xa0) ||
+            (at[0] == 0xe2 && at[1] == 0x80 && (at[2] <= 0x8f || at[2] >= 0xa8) && at[2] <= 0xaf) ||
+            (at[0] == 0xe2 && at[1] == 0x81 && at[2] >= 0x9f && at[2] <= 0xaf) ||
+            (at[0] == 0xe3 && at[1] == 0x80 && at[2] == 0x80) ||
+            (at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Parts between dots, none of them empty; those of a host name do not begin or end with a hyphen
+ * (RFC 5321 section 4.1.2). Returns how many, 0 when one is wrong. */
+static size_t count_parts(struct slice text, bool is_host)
+{
+    size_t count = 0;
+    struct slice part;
+    while (slice_split(&text, '.', &part)) {
+        if (part.length == 0 ||
+            (is_host && (part.data[0] == '-' || part.data[part.length - 1] == '-'))) {
+            return 0;
+        }
+        count++;
+    }
+    return count;
+}
+
 static bool is_email(const char *text)
 {
     const char *at = strchr(text, '@');
-    if (at == NULL || at == text || strchr(at + 1, '@') != NULL || strlen(text) > 254) {
-        return false;
-    }
-    const char *dot = strrchr(at, '.');
-    if (dot == NULL || dot == at + 1 || dot[1] == '\0') {
+    if (at == NULL || strchr(at + 1, '@') != NULL || strlen(text) > 254 || has_invisible(text)) {
         return false;
     }
     for (const char *byte = text; *byte != '\0'; byte++) {
@@ -100,7 +128,8 @@ static bool is_email(const char *text)
             return false;
         }
     }
-    return true;
+    return count_parts((struct slice){text, (size_t)(at - text)}, false) > 0 &&
+           count_parts(slice_of(at + 1), true) > 1;
 }
 
 const char *field_email(struct request *request, const char *name, enum field_presence presence)

@@ -38,6 +38,18 @@ def test_login_by_email_or_username(suite):
     person = suite.register(username=name)
     assert login(suite, person).status == 200
     assert suite.post("/auth/login", {"username": name, "password": person["password"]}).status == 200
+    assert suite.post("/auth/login", {"email": None, "username": name, "password": person["password"]}).status == 200
+
+
+@pytest.mark.parametrize("address, status", [
+    ("{}@example.com", 201), ("a.b+{}@sub.example.com", 201), ("jürgen{}@bücher.example", 201),
+    ("{}@example", 422), ("{}@.example.com", 422), ("{}@a..example", 422), ("{}@example.com.", 422),
+    ("{}@-a.example", 422), ("{}@a-.example", 422), (".{}@example.com", 422), ("{}.@example.com", 422),
+    ("a..{}@example.com", 422), ("{}\u202e@example.com", 422), ("{}\u0085@example.com", 422),
+    ("{}\u00a0@example.com", 422), ("{}\u200b@example.com", 422), ("{}\ufeff@example.com", 422), ("@example.com", 422)])
+def test_an_address_is_one_that_mail_can_reach_and_people_can_see(suite, address, status):
+    answer = suite.post("/auth/register", {"email": address.format(time.time_ns()), "password": "long enough"})
+    assert answer.status == status, answer
 
 
 def test_wrong_password_and_unknown_user_get_the_same_answer(suite):
