@@ -23,6 +23,7 @@
 #define RELEASE_NANOSECONDS  (2000 * MILLISECOND)
 #define HISTORY_MILLISECONDS (7 * 86400 * 1000LL)
 #define STACK_SIZE           ((size_t)256 << 10)
+#define BOARD_PREFIX         "probe:"
 
 struct slot {
     struct prober *prober;
@@ -47,7 +48,7 @@ struct prober {
 
 static void board_name(const struct service *service, char out[BOARD_NAME_SIZE])
 {
-    snprintf(out, BOARD_NAME_SIZE, "probe:%s", service->name);
+    snprintf(out, BOARD_NAME_SIZE, "%s%s", BOARD_PREFIX, service->name);
 }
 
 static void publish(struct app *app, const struct service *service,
@@ -76,6 +77,26 @@ static bool read_cached(struct app *app, const struct service *service, struct p
     result->latency_milliseconds = entry.number;
     memcpy(result->message, entry.text, sizeof result->message);
     return true;
+}
+
+/* The segment outlives a change of the settings; what is not probed any more must not be told as
+ * unhealthy for ever. */
+static enum status withdraw_others(struct app *app)
+{
+    struct board_entry *entries = memory_allocate(BOARD_ENTRY_MAXIMUM * sizeof *entries);
+    if (entries == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    size_t count = board_list(app->segment, BOARD_PREFIX, entries, BOARD_ENTRY_MAXIMUM);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = entries[i].name + strlen(BOARD_PREFIX);
+        const struct service *service = services_find(app, name);
+        if (service == NULL || service->kind == SERVICE_NOT_CONFIGURED) {
+            metrics_withdraw(app->metrics, METRIC_SERVICE_HEALTH_STATUS, METRIC_LABELS(name));
+        }
+    }
+    memory_release(entries);
+    return STATUS_OK;
 }
 
 /* --- One probe ------------------------------------------------------------------------------------ */
@@ -140,8 +161,12 @@ static bool wait_until(struct prober *prober, uint64_t deadline)
 
 enum status prober_create(struct prober **out, struct app *app)
 {
+    *out = NULL;
+    enum status status = withdraw_others(app);
+    if (status != STATUS_OK) {
+        return status;
+    }
     struct prober *prober = memory_allocate(sizeof *prober);
-    *out = prober;
     if (prober == NULL) {
         return STATUS_NO_MEMORY;
     }
@@ -157,6 +182,7 @@ enum status prober_create(struct prober **out, struct app *app)
     pthread_mutex_init(&prober->lock, NULL);
     pthread_cond_init(&prober->changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    *out = prober;
     return STATUS_OK;
 }
 

@@ -100,6 +100,18 @@ void metrics_set(struct metrics *metrics, enum metric metric, const char *const 
     }
 }
 
+void metrics_withdraw(struct metrics *metrics, enum metric metric, const char *const *labels)
+{
+    if (metrics == NULL || metric >= METRIC_COUNT ||
+        metrics_families[metric].kind != METRICS_GAUGE) {
+        return;
+    }
+    struct metrics_series *series = metrics_find_series(metrics, metric, labels, false);
+    if (series != NULL) {
+        atomic_store_explicit(&series->cells[0], METRICS_WITHDRAWN, memory_order_relaxed);
+    }
+}
+
 struct segment_process metrics_cell_process(size_t slot, uint64_t cell)
 {
     return (struct segment_process){.slot = (uint32_t)slot, .generation = (uint32_t)(cell >> 32)};
@@ -151,6 +163,9 @@ int64_t metrics_read(struct metrics *metrics, enum metric metric, const char *co
     int64_t sum = 0;
     for (size_t i = 0; i < cells; i++) {
         uint64_t cell = atomic_load_explicit(&series->cells[i], memory_order_relaxed);
+        if (family->kind == METRICS_GAUGE && cell == METRICS_WITHDRAWN) {
+            return 0;
+        }
         if (family->kind != METRICS_PRESENCE) {
             sum += (int64_t)cell;
         } else if (cell != 0 &&

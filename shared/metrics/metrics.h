@@ -55,6 +55,9 @@ void metrics_observe(struct metrics *metrics, enum metric metric, const char *co
 void metrics_set(struct metrics *metrics, enum metric metric, const char *const *labels,
                  int64_t value);
 
+/* Takes a state gauge out of the exposition until it is set again: what it tells of is no more. */
+void metrics_withdraw(struct metrics *metrics, enum metric metric, const char *const *labels);
+
 /* Presence gauges: `change` is +1 or -1 of this process. */
 void metrics_present(struct metrics *metrics, enum metric metric, const char *const *labels,
                      int64_t change);

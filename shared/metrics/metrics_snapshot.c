@@ -138,8 +138,13 @@ static uint64_t sum_presence(struct metrics_series *series,
 static void add_series(struct metrics_snapshot *snapshot, struct metrics_series *series,
                        const uint32_t generations[SEGMENT_PROCESS_MAXIMUM])
 {
-    bool is_presence = metrics_families[series->family].kind == METRICS_PRESENCE;
+    enum metrics_kind kind = metrics_families[series->family].kind;
+    uint64_t first = atomic_load_explicit(&series->cells[0], memory_order_relaxed);
+    bool is_presence = kind == METRICS_PRESENCE;
     size_t count = is_presence ? 1 : series->cell_count;
+    if (kind == METRICS_GAUGE && first == METRICS_WITHDRAWN) {
+        return;
+    }
     uint64_t *cells = metrics_snapshot_add(snapshot, series->family, metrics_series_labels(series),
                                            series->label_bytes, count);
     if (cells == NULL) {
@@ -149,7 +154,8 @@ static void add_series(struct metrics_snapshot *snapshot, struct metrics_series 
         cells[0] = sum_presence(series, generations);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
+    cells[0] = first;
+    for (size_t i = 1; i < count; i++) {
         cells[i] = atomic_load_explicit(&series->cells[i], memory_order_relaxed);
     }
 }

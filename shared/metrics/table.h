@@ -8,7 +8,8 @@
  * bytes, so a host with few series touches few pages. A heap record is a struct metrics_series,
  * its cells, then its label values, each followed by NUL. Cells by kind: counter and gauge 1;
  * presence one per process slot, (generation << 32 | value); histogram one count per bucket
- * including +Inf, then the sum in nanoseconds. Nothing is ever removed.
+ * including +Inf, then the sum in nanoseconds. Nothing is ever removed; a gauge that has been
+ * withdrawn holds METRICS_WITHDRAWN and is not rendered.
  */
 #ifndef METRICS_TABLE_H
 #define METRICS_TABLE_H
@@ -19,6 +20,7 @@
 #define METRICS_VALUE_SIZE     128 /* bytes of one label value */
 #define METRICS_BUCKET_MAXIMUM 16
 #define METRICS_UNIT           64
+#define METRICS_WITHDRAWN      ((uint64_t)INT64_MIN)
 #define METRICS_INDEX_SIZE     8192
 #define METRICS_HEAP_UNITS     32768 /* 2 MiB */
 /* Kept back so that each family can always have its overflow series. */

@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 
-#define ENTRY_MAXIMUM       256
 #define READ_TRIES          256
 #define TRIES_BEFORE_YIELDS 64
 
@@ -38,7 +37,7 @@ struct board_region {
     struct segment_lock lock;
     _Atomic uint64_t count;
     uint64_t reserved[6];
-    struct board_slot slots[ENTRY_MAXIMUM];
+    struct board_slot slots[BOARD_ENTRY_MAXIMUM];
 };
 
 _Static_assert(sizeof(struct board_body) % sizeof(uint64_t) == 0, "copied in words");
@@ -58,7 +57,7 @@ static struct board_region *find_region(struct segment *segment)
 static struct board_slot *find_slot(struct board_region *region, const char *name)
 {
     uint64_t count = atomic_load_explicit(&region->count, memory_order_acquire);
-    for (uint64_t i = 0; i < count && i < ENTRY_MAXIMUM; i++) {
+    for (uint64_t i = 0; i < count && i < BOARD_ENTRY_MAXIMUM; i++) {
         if (strncmp(region->slots[i].name, name, BOARD_NAME_SIZE) == 0) {
             return &region->slots[i];
         }
@@ -70,7 +69,7 @@ static struct board_slot *find_slot(struct board_region *region, const char *nam
 static struct board_slot *add_slot(struct board_region *region, const char *name, size_t length)
 {
     uint64_t count = atomic_load_explicit(&region->count, memory_order_relaxed);
-    if (count >= ENTRY_MAXIMUM) {
+    if (count >= BOARD_ENTRY_MAXIMUM) {
         return NULL;
     }
     struct board_slot *slot = &region->slots[count];
@@ -190,7 +189,7 @@ size_t board_list(struct segment *segment, const char *prefix, struct board_entr
     uint64_t count = atomic_load_explicit(&region->count, memory_order_acquire);
     size_t filled = 0;
     size_t length = strlen(prefix);
-    for (uint64_t i = 0; i < count && i < ENTRY_MAXIMUM && filled < maximum; i++) {
+    for (uint64_t i = 0; i < count && i < BOARD_ENTRY_MAXIMUM && filled < maximum; i++) {
         if (strncmp(region->slots[i].name, prefix, length) == 0 &&
             fill_entry(&region->slots[i], &out[filled])) {
             filled++;

@@ -1,7 +1,7 @@
 /*
  * segment/board: last known values that any program writes and any other reads, by name.
  *
- * A fixed table of 256 entries: name, state, latency, times, a short text. One writer at a time
+ * A fixed table of BOARD_ENTRY_MAXIMUM entries: name, state, latency, times, a short text. One writer at a time
  * per entry; readers never block and never see a half-written entry (sequence lock; an entry
  * whose writer died while writing reads as absent until it is written again). Used for probe
  * results of services and the like; not for anything that must not be lost.
@@ -18,6 +18,8 @@
 
 #define BOARD_NAME_SIZE 64
 #define BOARD_TEXT_SIZE 160
+
+#define BOARD_ENTRY_MAXIMUM 256
 
 extern const struct segment_region board_segment_region;
 

@@ -162,6 +162,39 @@ static void charts_that_cannot_be_read_are_not_ready(void **state)
     assert_member(pipeline, "status", "unhealthy");
 }
 
+static bool is_scraped(struct pipeline *pipeline, const char *sample)
+{
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(metrics_render(pipeline->app->metrics, METRICS_TEXT_0_0_4, false, &text),
+                     STATUS_OK);
+    bool is_there = strstr(buffer_text(&text), sample) != NULL;
+    buffer_release(&text);
+    return is_there;
+}
+
+/* The shared memory outlives a change of the settings. */
+static void what_is_probed_no_more_leaves_the_metrics(void **state)
+{
+#define SAMPLE(name) "service_health_status{service_name=\"" name "\"}"
+    struct pipeline *pipeline = *state;
+    static const char *const redis[] = {"HEALTH_SERVICES=redis=tcp://127.0.0.1:1", NULL};
+    pipeline_open(pipeline, &options, redis);
+    assert_answers(pipeline, GET("/ready"), 200);
+    assert_true(is_scraped(pipeline, SAMPLE("redis") " 0\n"));
+    pipeline_open(pipeline, &options, NO_SETTINGS);
+    assert_true(is_scraped(pipeline, SAMPLE("database") " 1\n"));
+    assert_false(is_scraped(pipeline, SAMPLE("redis")));
+    assert_int_equal(
+        metrics_read(pipeline->app->metrics, METRIC_SERVICE_HEALTH_STATUS, METRIC_LABELS("redis")),
+        0);
+    pipeline_open(pipeline, &options, redis);
+    const struct service *service = services_find(pipeline->app, "redis");
+    struct probe_result result;
+    assert_int_equal(prober_check(pipeline->app, &service, 1, true, &result), STATUS_OK);
+    assert_true(is_scraped(pipeline, SAMPLE("redis") " 0\n"));
+}
+
 /* --- Names -------------------------------------------------------------------------------------- */
 
 static void assert_refuses(struct pipeline *pipeline, const char *const *settings,
@@ -422,6 +455,7 @@ int main(void)
         HEALTH_TEST(what_is_not_configured_is_skipped),
         HEALTH_TEST(a_provider_that_is_away_degrades),
         HEALTH_TEST(charts_that_cannot_be_read_are_not_ready),
+        HEALTH_TEST(what_is_probed_no_more_leaves_the_metrics),
         HEALTH_TEST(a_name_means_one_thing),
         HEALTH_TEST(long_names_are_kept_apart),
         HEALTH_TEST(there_may_be_as_many_services_as_there_is_room_for),

@@ -211,6 +211,24 @@ static void state_gauge_keeps_what_the_last_writer_said(void **state)
     tear_down(&fixture);
 }
 
+static void withdrawn_gauge_is_gone_until_it_is_set_again(void **state)
+{
+    (void)state;
+    struct fixture fixture = set_up("test");
+    const char *const *redis = METRIC_LABELS("redis");
+    metrics_withdraw(NULL, METRIC_SERVICE_HEALTH_STATUS, redis);
+    metrics_withdraw(fixture.metrics, METRIC_SERVICE_HEALTH_STATUS, redis);
+    metrics_withdraw(fixture.metrics, METRIC_CHAT_COMPLETIONS, METRIC_LABELS("p", "m"));
+    metrics_set(fixture.metrics, METRIC_SERVICE_HEALTH_STATUS, redis, 0);
+    assert_line(render(&fixture), "service_health_status{service_name=\"redis\"} 0");
+    metrics_withdraw(fixture.metrics, METRIC_SERVICE_HEALTH_STATUS, redis);
+    assert_null(strstr(render(&fixture), "redis"));
+    assert_int_equal(metrics_read(fixture.metrics, METRIC_SERVICE_HEALTH_STATUS, redis), 0);
+    metrics_set(fixture.metrics, METRIC_SERVICE_HEALTH_STATUS, redis, 1);
+    assert_line(render(&fixture), "service_health_status{service_name=\"redis\"} 1");
+    tear_down(&fixture);
+}
+
 /* --- limits of the table ------------------------------------------------------------------- */
 
 static unsigned count_log_lines(const char *wanted)
@@ -583,6 +601,7 @@ int main(void)
         METRICS_TEST(counters_outlive_processes_and_presence_dies_with_them),
         METRICS_TEST(values_outlive_all_processes),
         METRICS_TEST(state_gauge_keeps_what_the_last_writer_said),
+        METRICS_TEST(withdrawn_gauge_is_gone_until_it_is_set_again),
         METRICS_TEST(ten_thousand_paths_add_no_more_than_the_maximum),
         METRICS_TEST(every_family_reaches_its_maximum_with_the_longest_labels),
         METRICS_TEST(full_heap_goes_to_overflow),
