@@ -112,6 +112,21 @@ static enum status add_providers(const struct catalogue *catalogue, struct servi
 
 /* --- HEALTH_SERVICES ---------------------------------------------------------------------------- */
 
+/* scheme://[user@]host:port[/…], host perhaps in brackets. */
+static bool has_port(struct slice url)
+{
+    const char *start = strstr(url.data, "://") + 3;
+    size_t length = strcspn(start, "/?#");
+    const char *colon = memrchr(start, ':', length);
+    const char *bracket = memrchr(start, ']', length);
+    if (colon == NULL || colon == start || (bracket != NULL && colon != bracket + 1)) {
+        return false;
+    }
+    int64_t port = 0;
+    struct slice digits = {colon + 1, length - (size_t)(colon + 1 - start)};
+    return text_parse_integer(digits, &port) == STATUS_OK && port > 0 && port < 65536;
+}
+
 /* name=scheme://…; `what` tells what is wrong. */
 static enum status add_configured(struct app *app, const char *text, struct service_list *out,
                                   const char **what)
@@ -135,6 +150,10 @@ static enum status add_configured(struct app *app, const char *text, struct serv
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         if (slice_starts_with(target, schemes[i].scheme) &&
             target.length > strlen(schemes[i].scheme)) {
+            if (schemes[i].kind == SERVICE_TCP && !has_port(target)) {
+                *what = "has no port from 1 to 65535";
+                return STATUS_INVALID;
+            }
             struct arena *arena = &atomic_load(&app->live)->config->arena;
             struct service *service = &out->items[out->count];
             service->kind = schemes[i].kind;

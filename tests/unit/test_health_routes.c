@@ -252,6 +252,24 @@ static void a_name_means_one_thing(void **state)
     }
 }
 
+/* There is no port that a service of no known protocol would have by itself. */
+static void a_tcp_service_has_a_port(void **state)
+{
+    static const char *const bad[] = {
+        "tcp://host",       "tcp://host/5432", "tcp://host:", "tcp://host:0",
+        "tcp://host:70000", "tcp://host:http", "tcp://[::1]", "tcp://:80",
+        "tcp://host?:80",   "tcp://host:-1",   "tcp://[::1]5"};
+    char setting[96];
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        snprintf(setting, sizeof setting, "HEALTH_SERVICES=a=%s", bad[i]);
+        assert_refuses(*state, SETTINGS(setting),
+                       "HEALTH_SERVICES: entry 1 has no port from 1 to 65535");
+    }
+    pipeline_open(*state, &options,
+                  SETTINGS("HEALTH_SERVICES=a=tcp://h:1,b=tcp://[::1]:65535,c=tcp://h:1/x:y,"
+                           "d=redis://h,e=postgresql://u:p@h/d"));
+}
+
 /* Cut anywhere, the two would be one in the table of results. */
 static void long_names_are_kept_apart(void **state)
 {
@@ -457,6 +475,7 @@ int main(void)
         HEALTH_TEST(charts_that_cannot_be_read_are_not_ready),
         HEALTH_TEST(what_is_probed_no_more_leaves_the_metrics),
         HEALTH_TEST(a_name_means_one_thing),
+        HEALTH_TEST(a_tcp_service_has_a_port),
         HEALTH_TEST(long_names_are_kept_apart),
         HEALTH_TEST(there_may_be_as_many_services_as_there_is_room_for),
         HEALTH_TEST(who_asks_meanwhile_waits_for_the_probe_under_way),
