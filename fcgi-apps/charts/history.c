@@ -4,14 +4,18 @@
  * before_time and `to` bound a page above (exclusive, inclusive), after_time and `from` below. A
  * page is filled from its upper bound downwards, or from the newest point where there is none;
  * with a lower bound alone from that one upwards, so that a client can walk either way.
+ *
+ * A body may ask for several pages. Each is answered for itself, by a page or by the error it would
+ * have been alone; together they have no more points than one page may have.
  */
 #include <math.h>
 
 #include "charts.h"
 #include "http/fields.h"
 
-#define COUNT_DEFAULT 500
-#define COUNT_MAXIMUM 10000
+#define COUNT_DEFAULT    500
+#define COUNT_MAXIMUM    10000
+#define REQUESTS_MAXIMUM 20
 
 /* A number of the query (GET) or of the body (POST). */
 struct number {
@@ -188,19 +192,98 @@ void charts_show_history(struct request *request)
     }
 }
 
+/* One request of a body, which is request->json; `key` has owner and chart. It may ask for
+ * *points_left points, which are then fewer. */
+static void answer_query(struct request *request, struct series_key *key, int64_t *points_left)
+{
+    const char *pane = charts_member_name(request, "pane_id", "paneId");
+    const char *series = charts_member_name(request, "series_id", "seriesId");
+    key->pane = field_integer(request, pane, FIELD_REQUIRED, 0, CHARTS_PANE_MAXIMUM, 0);
+    key->id = field_text(request, series, FIELD_REQUIRED, 1, 128);
+    struct page page;
+    struct series_range range;
+    if (!read_page(request, &page) || !charts_check_id(request, "body", "series_id", key->id)) {
+        return;
+    }
+    int64_t count = window_of(&page).limit;
+    if (count > *points_left) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST,
+                       "count of all requests together must be at most 10000");
+        return;
+    }
+    *points_left -= count;
+    (void)answer_page(request, key, &page, &range);
+}
+
+/* --- Several at once ---------------------------------------------------------------------- */
+
+/* Appends what was answered to the item and makes the request ready for the next one. False when
+ * that is the answer to all of them: an outage is none of an item. */
+static bool take_answer(struct request *request, struct buffer *results)
+{
+    struct response *response = &request->response;
+    if (response->status >= 500 || buffer_status(&response->body) != STATUS_OK) {
+        return false;
+    }
+    if (results->length > 0) {
+        buffer_append_char(results, ',');
+    }
+    buffer_append(results, response->body.data, response->body.length);
+    buffer_reset(&response->headers);
+    response->error_word = NULL;
+    request->field_errors = NULL;
+    return true;
+}
+
+static void answer_queries(struct request *request, const struct series_key *key,
+                           const struct json_node *list)
+{
+    struct buffer results;
+    buffer_init(&results, request->response.body.maximum);
+    bool is_going_on = true;
+    int64_t points_left = COUNT_MAXIMUM;
+    for (const struct json_node *item = json_first(list); item != NULL && is_going_on;
+         item = json_next(item)) {
+        struct series_key item_key = *key;
+        request->json = item;
+        answer_query(request, &item_key, &points_left);
+        is_going_on = take_answer(request, &results);
+    }
+    if (is_going_on && buffer_status(&results) != STATUS_OK) {
+        problem_answer_status(request, STATUS_NO_MEMORY);
+    } else if (is_going_on) {
+        struct json_writer *json = response_json(request, 200);
+        json_write_object_begin(json);
+        json_write_name(json, "results");
+        json_write_array_begin(json);
+        json_write_raw(json, (struct slice){results.data, results.length});
+        json_write_array_end(json);
+        json_write_object_end(json);
+    }
+    buffer_release(&results);
+}
+
 void charts_query_history(struct request *request)
 {
     struct series_key key;
     if (!charts_series_key(request, &key)) {
         return;
     }
-    const char *pane = charts_member_name(request, "pane_id", "paneId");
-    const char *series = charts_member_name(request, "series_id", "seriesId");
-    key.pane = field_integer(request, pane, FIELD_REQUIRED, 0, CHARTS_PANE_MAXIMUM, 0);
-    key.id = field_text(request, series, FIELD_REQUIRED, 1, 128);
-    struct page page;
-    struct series_range range;
-    if (read_page(request, &page) && charts_check_id(request, "body", "series_id", key.id)) {
-        (void)answer_page(request, &key, &page, &range);
+    const struct json_node *list = json_member(request->json, "requests");
+    if (list == NULL) {
+        int64_t points_left = COUNT_MAXIMUM;
+        answer_query(request, &key, &points_left);
+        return;
     }
+    if (json_node_kind(list) != JSON_ARRAY) {
+        problem_add_field(request, "body", "requests", "Input should be a valid list", "list_type");
+    } else if (json_count(list) < 1 || json_count(list) > REQUESTS_MAXIMUM) {
+        problem_add_field(request, "body", "requests", "List should have 1 to 20 items",
+                          "list_length");
+    }
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
+    answer_queries(request, &key, list);
 }

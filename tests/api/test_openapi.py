@@ -260,6 +260,8 @@ def ask_charts(ask):
     tag = ask("GET", page, query="?count=2&before_time=1700000100", **place).headers["etag"]
     assert ask("GET", page, headers={"If-None-Match": tag}, **place).status == 304
     ask("POST", "/api/charts/{chart_id}/history", {"pane_id": 0, "series_id": "s"}, **chart)
+    ask("POST", "/api/charts/{chart_id}/history",
+        {"requests": [{"pane_id": 0, "series_id": "s"}, {"pane_id": 1, "series_id": "s"}, {"pane_id": 0}]}, **chart)
     assert ask("GET", "/api/charts").json["total"] == 1
     ask("DELETE", "/api/charts/{chart_id}/data/{pane_id}/{series_id}", **place)
     ask("DELETE", "/api/charts/{chart_id}", **chart)

@@ -1,35 +1,24 @@
 /* Which requests keep a chart alive, through the whole pipeline and at any time one likes. */
-#include "pipeline_help.h"
+#include "charts_help.h"
 
 #include "base/clock.h"
-#include "fcgi-apps/charts/routes.h"
 
 #define HOUR   INT64_C(3600000)
 #define MINUTE INT64_C(60000)
 
-static const struct app_options options = {
-    .program = "charts",
-    .routes = charts_routes,
-    .route_count = COUNT(charts_routes),
-    .uses_storage = true,
-    .uses_charts = true,
-};
-
 static void open_with(void **state, const char *life)
 {
-    pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false", life));
+    pipeline_open(*state, &charts_options, SETTINGS("RATE_LIMIT_ENABLED=false", life));
 }
 
 static int set_up(void **state)
 {
-    int failed = pipeline_set_up_with(state, &options);
+    int failed = pipeline_set_up_with(state, &charts_options);
     if (failed == 0) {
         open_with(state, "CHART_TTL_HOURS=2");
     }
     return failed;
 }
-
-#define KEY .key = PLAIN_KEY
 
 static void make_chart(struct pipeline *pipeline)
 {

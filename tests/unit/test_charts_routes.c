@@ -1,89 +1,5 @@
 /* The routes of the charts program, through the whole pipeline. */
-#include "pipeline_help.h"
-
-#include "fcgi-apps/charts/routes.h"
-
-static const struct app_options options = {
-    .program = "charts",
-    .routes = charts_routes,
-    .route_count = COUNT(charts_routes),
-    .uses_storage = true,
-    .uses_charts = true,
-};
-
-static int set_up(void **state)
-{
-    int failed = pipeline_set_up_with(state, &options);
-    if (failed == 0) {
-        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    }
-    return failed;
-}
-
-#define KEY             .key = PLAIN_KEY
-#define GET(at)         CALL(.path = (at), KEY)
-#define ASK(at, q)      CALL(.path = (at), .query = (q), KEY)
-#define POST(at, body)  CALL(.method = "POST", .path = (at), .json = (body), KEY)
-#define PATCH(at, body) CALL(.method = "PATCH", .path = (at), .json = (body), KEY)
-#define PUT(at, body)   CALL(.method = "PUT", .path = (at), .json = (body), KEY)
-#define DELETE(at)      CALL(.method = "DELETE", .path = (at), KEY)
-
-static void assert_body(struct pipeline *pipeline, const struct call *call, const char *expected)
-{
-    assert_answers(pipeline, call, 200);
-    (void)answer_json(pipeline);
-    assert_string_equal(pipeline->body.data, expected);
-}
-
-/* 400 or 404 with this in its message. */
-static void assert_message(struct pipeline *pipeline, const struct call *call, int status,
-                           const char *fragment)
-{
-    assert_answers(pipeline, call, status);
-    const char *message = answer_text(pipeline, "message");
-    if (message == NULL || strstr(message, fragment) == NULL) {
-        fail_msg("message is \"%s\", without \"%s\"", message != NULL ? message : "absent",
-                 fragment);
-    }
-}
-
-/* 422 that names this member. */
-static void assert_field(struct pipeline *pipeline, const struct call *call, const char *location)
-{
-    assert_answers(pipeline, call, 422);
-    const struct json_node *error = json_first(json_member(answer_json(pipeline), "detail"));
-    for (; error != NULL; error = json_next(error)) {
-        const struct json_node *part = json_first(json_member(error, "loc"));
-        for (; part != NULL; part = json_next(part)) {
-            const char *text = NULL;
-            if (json_get_text(part, &text) && strcmp(text, location) == 0) {
-                return;
-            }
-        }
-    }
-    fail_msg("no error at %s: %s", location, pipeline->body.data);
-}
-
-/* {"series_type":"line","data":[…]} with times from..to-1. */
-static const char *line_body(struct pipeline *pipeline, int from, int to)
-{
-    struct buffer text;
-    buffer_init(&text, (size_t)4 << 20);
-    buffer_append_text(&text, "{\"series_type\":\"line\",\"data\":[");
-    for (int i = from; i < to; i++) {
-        buffer_append_format(&text, "%s{\"time\":%d,\"value\":%d}", i > from ? "," : "", i, i);
-    }
-    buffer_append_text(&text, "]}");
-    const char *copy = arena_copy(&pipeline->arena, buffer_text(&text), text.length);
-    assert_non_null(copy);
-    buffer_release(&text);
-    return copy;
-}
-
-static void make_line(struct pipeline *pipeline, int count)
-{
-    assert_answers(pipeline, POST("/api/charts/c/data/s", line_body(pipeline, 0, count)), 200);
-}
+#include "charts_help.h"
 
 /* --- Charts ------------------------------------------------------------------------------- */
 
@@ -440,156 +356,6 @@ static void a_long_series_is_sent_in_parts(void **state)
     }
 }
 
-/* --- History ------------------------------------------------------------------------------ */
-
-static void assert_page(struct pipeline *pipeline, const struct call *call, int64_t start,
-                        int64_t end, int64_t total)
-{
-    assert_answers(pipeline, call, 200);
-    const struct json_node *root = answer_json(pipeline);
-    const struct json_node *place = json_member(root, "chunkInfo");
-    int64_t number = -1;
-    bool more = false;
-    assert_true(json_get_integer(json_member(place, "start_index"), &number));
-    assert_int_equal(number, start);
-    assert_true(json_get_integer(json_member(place, "end_index"), &number));
-    assert_int_equal(number, end);
-    assert_true(json_get_integer(json_member(place, "count"), &number));
-    assert_int_equal(number, end - start);
-    assert_true(json_get_integer(json_member(place, "start_time"), &number));
-    assert_int_equal(number, start < end ? start : 0);
-    assert_true(json_get_integer(json_member(root, "totalCount"), &number));
-    assert_int_equal(number, total);
-    assert_true(json_get_boolean(json_member(root, "hasMoreBefore"), &more));
-    assert_int_equal(more, start > 0);
-    assert_true(json_get_boolean(json_member(root, "hasMoreAfter"), &more));
-    assert_int_equal(more, end < total);
-    const struct json_node *point = json_first(json_member(root, "data"));
-    for (int64_t i = start; i < end; i++, point = json_next(point)) {
-        assert_true(json_get_integer(json_member(point, "time"), &number));
-        assert_int_equal(number, i);
-    }
-    assert_null(point);
-    assert_null(json_member(root, "seriesType"));
-    assert_null(json_member(root, "options"));
-}
-
-#define HISTORY(q) ASK("/api/charts/c/history/0/s", q)
-
-static void history_pages(void **state)
-{
-    struct pipeline *pipeline = *state;
-    make_line(pipeline, 1200);
-    static const struct {
-        const char *query;
-        const char *body; /* the same as POST; NULL: none */
-        int start;
-        int end;
-    } rows[] = {
-        {"", "{\"pane_id\":0,\"series_id\":\"s\"}", 700, 1200},
-        {"count=7", "{\"paneId\":0,\"seriesId\":\"s\",\"count\":7}", 1193, 1200},
-        {"count=50.0", "{\"pane_id\":0,\"series_id\":\"s\",\"count\":50.0}", 1150, 1200},
-        {"before_time=600", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":600}", 100, 600},
-        {"before_time=600.0&count=10",
-         "{\"pane_id\":0,\"series_id\":\"s\",\"beforeTime\":600,\"count\":10}", 590, 600},
-        {"beforeTime=5", NULL, 0, 5},
-        {"before_time=0", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":0}", 0, 0},
-        {"before_time=1&before_time=3", NULL, 0, 3},
-        {"before_time=4102444800&count=1", NULL, 1199, 1200},
-        {"count=10000", NULL, 0, 1200},
-        {"after_time=100&count=10",
-         "{\"pane_id\":0,\"series_id\":\"s\",\"after_time\":100,\"count\":10}", 101, 111},
-        {"afterTime=1190", NULL, 1191, 1200},
-        {"after_time=1199", NULL, 1200, 1200},
-        {"from=100&count=10", NULL, 100, 110},
-        {"from=100&to=200", "{\"pane_id\":0,\"series_id\":\"s\",\"from\":100,\"to\":200}", 100,
-         201},
-        {"from=100&to=200&count=10", NULL, 191, 201},
-        {"from=100&before_time=200", NULL, 100, 200},
-        {"to=9&count=3", NULL, 7, 10},
-        {"before_time=600&resolution=60&max_points=5&format=f32", NULL, 100, 600},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        assert_page(pipeline, HISTORY(rows[i].query), rows[i].start, rows[i].end, 1200);
-        if (rows[i].body != NULL) {
-            assert_page(pipeline, POST("/api/charts/c/history", rows[i].body), rows[i].start,
-                        rows[i].end, 1200);
-        }
-    }
-    make_line(pipeline, 0);
-    assert_page(pipeline, HISTORY(""), 0, 0, 0);
-    assert_page(pipeline, HISTORY("from=3"), 0, 0, 0);
-}
-
-static void history_refuses_what_is_out_of_range(void **state)
-{
-    struct pipeline *pipeline = *state;
-    make_line(pipeline, 10);
-    static const struct {
-        const char *query;
-        const char *member; /* for the body; NULL: none */
-        int status;
-        const char *expected; /* of a message, or the place of a 422 */
-    } rows[] = {
-        {"count=0", "\"count\":0", 400, "count must be between 1 and 10000"},
-        {"count=-1", "\"count\":-1", 400, "count must be between 1 and 10000"},
-        {"count=10001", "\"count\":10001", 400, "count must be between 1 and 10000"},
-        {"count=50.5", "\"count\":50.5", 422, "count"},
-        {"count=abc", "\"count\":\"50\"", 422, "count"},
-        {"count=", "\"count\":true", 422, "count"},
-        {"before_time=-1", "\"before_time\":-1", 400, "beforeTime must be >= 0"},
-        {"before_time=4102444801", "\"before_time\":4102444801", 400,
-         "beforeTime exceeds maximum allowed timestamp"},
-        {"before_time=1700000000000", "\"before_time\":1700000000000", 400, "exceeds maximum"},
-        {"before_time=50.5", "\"before_time\":50.5", 422, "before_time"},
-        {"before_time=invalid", "\"before_time\":\"invalid\"", 422, "before_time"},
-        {"before_time=", "\"before_time\":[]", 422, "before_time"},
-        {"before_time=NaN", NULL, 422, "before_time"},
-        {"after_time=x", NULL, 422, "after_time"},
-        {"from=-1", NULL, 400, "from must be >= 0"},
-        {"to=1e20", NULL, 400, "to exceeds"},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        for (int post = 0; post < (rows[i].member != NULL ? 2 : 1); post++) {
-            char body[128];
-            snprintf(body, sizeof body, "{\"pane_id\":0,\"series_id\":\"s\",%s}",
-                     rows[i].member != NULL ? rows[i].member : "");
-            const struct call *call =
-                post ? POST("/api/charts/c/history", body) : HISTORY(rows[i].query);
-            if (rows[i].status == 422) {
-                assert_field(pipeline, call, rows[i].expected);
-            } else {
-                assert_message(pipeline, call, rows[i].status, rows[i].expected);
-            }
-        }
-    }
-    assert_field(pipeline, POST("/api/charts/c/history", "{}"), "pane_id");
-    assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":0}"), "series_id");
-    assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":101,\"series_id\":\"s\"}"),
-                 "pane_id");
-    assert_message(pipeline,
-                   POST("/api/charts/c/history", "{\"pane_id\":0,\"series_id\":\"a..b\"}"), 400,
-                   "'..'");
-    assert_message(pipeline, POST("/api/charts/x/history", "{\"pane_id\":0,\"series_id\":\"s\"}"),
-                   404, "Chart 'x' not found");
-    assert_message(pipeline, ASK("/api/charts/c/history/1/s", ""), 404,
-                   "Series 's' not found in pane 1 of chart 'c'");
-}
-
-static void a_series_of_milliseconds_can_be_paged(void **state)
-{
-    struct pipeline *pipeline = *state;
-    assert_answers(pipeline,
-                   POST("/api/charts/c/data/s",
-                        "{\"series_type\":\"line\",\"data\":[{\"time\":1700000000000},"
-                        "{\"time\":1700000000500},{\"time\":1700000000750}]}"),
-                   200);
-    assert_answers(pipeline, HISTORY("before_time=1700000000.75&count=1"), 200);
-    assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000.5}]"));
-    assert_answers(pipeline, HISTORY("before_time=1700000000.5"), 200);
-    assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000}]"));
-}
-
 /* --- Validation by ETag ------------------------------------------------------------------- */
 
 static void an_unchanged_series_is_not_sent_again(void **state)
@@ -624,6 +390,10 @@ static void memory_that_runs_out_is_503(void **state)
     make_line(pipeline, 700);
     torture(pipeline, GET("/api/charts/c/data/0/s"), false);
     torture(pipeline, HISTORY("before_time=600&count=3"), false);
+    torture(pipeline,
+            POST("/api/charts/c/history", "{\"requests\":[{\"pane_id\":0,\"series_id\":\"s\"},"
+                                          "{\"pane_id\":0,\"series_id\":\"s\",\"count\":3}]}"),
+            false);
     torture(pipeline, GET("/api/charts/c"), false);
     torture(
         pipeline,
@@ -634,7 +404,7 @@ static void memory_that_runs_out_is_503(void **state)
 
 int main(void)
 {
-#define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, set_up, pipeline_tear_down)
+#define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, charts_set_up, pipeline_tear_down)
     const struct CMUnitTest tests[] = {
         WITH_PROGRAM(creating_a_chart_is_idempotent),
         WITH_PROGRAM(put_replaces_the_options),
@@ -651,9 +421,6 @@ int main(void)
         WITH_PROGRAM(names_may_be_spelled_with_escapes),
         WITH_PROGRAM(append_and_upsert),
         WITH_PROGRAM(a_long_series_is_sent_in_parts),
-        WITH_PROGRAM(history_pages),
-        WITH_PROGRAM(history_refuses_what_is_out_of_range),
-        WITH_PROGRAM(a_series_of_milliseconds_can_be_paged),
         WITH_PROGRAM(an_unchanged_series_is_not_sent_again),
         WITH_PROGRAM(memory_that_runs_out_is_503),
     };

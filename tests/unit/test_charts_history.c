@@ -1,0 +1,238 @@
+/* Pages of history, one by one and several at once, through the whole pipeline. */
+#include "charts_help.h"
+
+static void assert_page(struct pipeline *pipeline, const struct call *call, int64_t start,
+                        int64_t end, int64_t total)
+{
+    assert_answers(pipeline, call, 200);
+    const struct json_node *root = answer_json(pipeline);
+    const struct json_node *place = json_member(root, "chunkInfo");
+    int64_t number = -1;
+    bool more = false;
+    assert_true(json_get_integer(json_member(place, "start_index"), &number));
+    assert_int_equal(number, start);
+    assert_true(json_get_integer(json_member(place, "end_index"), &number));
+    assert_int_equal(number, end);
+    assert_true(json_get_integer(json_member(place, "count"), &number));
+    assert_int_equal(number, end - start);
+    assert_true(json_get_integer(json_member(place, "start_time"), &number));
+    assert_int_equal(number, start < end ? start : 0);
+    assert_true(json_get_integer(json_member(root, "totalCount"), &number));
+    assert_int_equal(number, total);
+    assert_true(json_get_boolean(json_member(root, "hasMoreBefore"), &more));
+    assert_int_equal(more, start > 0);
+    assert_true(json_get_boolean(json_member(root, "hasMoreAfter"), &more));
+    assert_int_equal(more, end < total);
+    const struct json_node *point = json_first(json_member(root, "data"));
+    for (int64_t i = start; i < end; i++, point = json_next(point)) {
+        assert_true(json_get_integer(json_member(point, "time"), &number));
+        assert_int_equal(number, i);
+    }
+    assert_null(point);
+    assert_null(json_member(root, "seriesType"));
+    assert_null(json_member(root, "options"));
+}
+
+static void history_pages(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 1200);
+    static const struct {
+        const char *query;
+        const char *body; /* the same as POST; NULL: none */
+        int start;
+        int end;
+    } rows[] = {
+        {"", "{\"pane_id\":0,\"series_id\":\"s\"}", 700, 1200},
+        {"count=7", "{\"paneId\":0,\"seriesId\":\"s\",\"count\":7}", 1193, 1200},
+        {"count=50.0", "{\"pane_id\":0,\"series_id\":\"s\",\"count\":50.0}", 1150, 1200},
+        {"before_time=600", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":600}", 100, 600},
+        {"before_time=600.0&count=10",
+         "{\"pane_id\":0,\"series_id\":\"s\",\"beforeTime\":600,\"count\":10}", 590, 600},
+        {"beforeTime=5", NULL, 0, 5},
+        {"before_time=0", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":0}", 0, 0},
+        {"before_time=1&before_time=3", NULL, 0, 3},
+        {"before_time=4102444800&count=1", NULL, 1199, 1200},
+        {"count=10000", NULL, 0, 1200},
+        {"after_time=100&count=10",
+         "{\"pane_id\":0,\"series_id\":\"s\",\"after_time\":100,\"count\":10}", 101, 111},
+        {"afterTime=1190", NULL, 1191, 1200},
+        {"after_time=1199", NULL, 1200, 1200},
+        {"from=100&count=10", NULL, 100, 110},
+        {"from=100&to=200", "{\"pane_id\":0,\"series_id\":\"s\",\"from\":100,\"to\":200}", 100,
+         201},
+        {"from=100&to=200&count=10", NULL, 191, 201},
+        {"from=100&before_time=200", NULL, 100, 200},
+        {"to=9&count=3", NULL, 7, 10},
+        {"before_time=600&resolution=60&max_points=5&format=f32", NULL, 100, 600},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_page(pipeline, HISTORY(rows[i].query), rows[i].start, rows[i].end, 1200);
+        if (rows[i].body != NULL) {
+            assert_page(pipeline, POST("/api/charts/c/history", rows[i].body), rows[i].start,
+                        rows[i].end, 1200);
+        }
+    }
+    make_line(pipeline, 0);
+    assert_page(pipeline, HISTORY(""), 0, 0, 0);
+    assert_page(pipeline, HISTORY("from=3"), 0, 0, 0);
+}
+
+static void history_refuses_what_is_out_of_range(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 10);
+    static const struct {
+        const char *query;
+        const char *member; /* for the body; NULL: none */
+        int status;
+        const char *expected; /* of a message, or the place of a 422 */
+    } rows[] = {
+        {"count=0", "\"count\":0", 400, "count must be between 1 and 10000"},
+        {"count=-1", "\"count\":-1", 400, "count must be between 1 and 10000"},
+        {"count=10001", "\"count\":10001", 400, "count must be between 1 and 10000"},
+        {"count=50.5", "\"count\":50.5", 422, "count"},
+        {"count=abc", "\"count\":\"50\"", 422, "count"},
+        {"count=", "\"count\":true", 422, "count"},
+        {"before_time=-1", "\"before_time\":-1", 400, "beforeTime must be >= 0"},
+        {"before_time=4102444801", "\"before_time\":4102444801", 400,
+         "beforeTime exceeds maximum allowed timestamp"},
+        {"before_time=1700000000000", "\"before_time\":1700000000000", 400, "exceeds maximum"},
+        {"before_time=50.5", "\"before_time\":50.5", 422, "before_time"},
+        {"before_time=invalid", "\"before_time\":\"invalid\"", 422, "before_time"},
+        {"before_time=", "\"before_time\":[]", 422, "before_time"},
+        {"before_time=NaN", NULL, 422, "before_time"},
+        {"after_time=x", NULL, 422, "after_time"},
+        {"from=-1", NULL, 400, "from must be >= 0"},
+        {"to=1e20", NULL, 400, "to exceeds"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (int post = 0; post < (rows[i].member != NULL ? 2 : 1); post++) {
+            char body[128];
+            snprintf(body, sizeof body, "{\"pane_id\":0,\"series_id\":\"s\",%s}",
+                     rows[i].member != NULL ? rows[i].member : "");
+            const struct call *call =
+                post ? POST("/api/charts/c/history", body) : HISTORY(rows[i].query);
+            if (rows[i].status == 422) {
+                assert_field(pipeline, call, rows[i].expected);
+            } else {
+                assert_message(pipeline, call, rows[i].status, rows[i].expected);
+            }
+        }
+    }
+    assert_field(pipeline, POST("/api/charts/c/history", "{}"), "pane_id");
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":0}"), "series_id");
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":101,\"series_id\":\"s\"}"),
+                 "pane_id");
+    assert_message(pipeline,
+                   POST("/api/charts/c/history", "{\"pane_id\":0,\"series_id\":\"a..b\"}"), 400,
+                   "'..'");
+    assert_message(pipeline, POST("/api/charts/x/history", "{\"pane_id\":0,\"series_id\":\"s\"}"),
+                   404, "Chart 'x' not found");
+    assert_message(pipeline, ASK("/api/charts/c/history/1/s", ""), 404,
+                   "Series 's' not found in pane 1 of chart 'c'");
+}
+
+/* The n-th of several answers. */
+static const struct json_node *result_at(struct pipeline *pipeline, size_t n)
+{
+    const struct json_node *item = json_first(json_member(answer_json(pipeline), "results"));
+    for (; n > 0; n--) {
+        item = json_next(item);
+    }
+    assert_non_null(item);
+    return item;
+}
+
+static void several_pages_are_answered_one_by_one(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 600);
+    assert_answers(pipeline,
+                   POST("/api/charts/c/history",
+                        "{\"requests\":[{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":5,"
+                        "\"count\":2},{\"paneId\":1,\"seriesId\":\"s\"},"
+                        "{\"pane_id\":0,\"series_id\":\"s\",\"count\":0},{\"pane_id\":0},7,"
+                        "{\"pane_id\":0,\"series_id\":\"s\",\"from\":599}]}"),
+                   200);
+    assert_int_equal(json_count(json_member(answer_json(pipeline), "results")), 6);
+    assert_null(answer_header(pipeline, "ETag"));
+    static const char page[] =
+        "{\"results\":[{\"seriesId\":\"s\",\"data\":[{\"time\":3,\"value\":3},"
+        "{\"time\":4,\"value\":4}],\"chunkInfo\":{\"start_index\":3,\"end_index\":5,";
+    assert_memory_equal(pipeline->body.data, page, sizeof page - 1);
+    static const char *const errors[] = {
+        NULL, "not_found", "invalid_request", "missing_required_field", "missing_required_field",
+        NULL};
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        const struct json_node *result = result_at(pipeline, i);
+        const char *error = json_member_text(result, "error", NULL);
+        assert_true(errors[i] == NULL ? error == NULL : strcmp(error, errors[i]) == 0);
+        assert_int_equal(json_member(result, "data") != NULL, error == NULL);
+    }
+    assert_string_equal(json_member_text(result_at(pipeline, 1), "message", ""),
+                        "Series 's' not found in pane 1 of chart 'c'");
+}
+
+static void several_pages_have_the_points_of_one(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 10);
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"requests\":{}}"), "requests");
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"requests\":null}"), "requests");
+    assert_field(pipeline, POST("/api/charts/c/history", "{\"requests\":[]}"), "requests");
+    struct buffer body;
+    for (size_t count = 20; count <= 21; count++) {
+        buffer_init(&body, 8192);
+        for (size_t i = 0; i < count; i++) {
+            buffer_append_format(&body, "%s{\"pane_id\":0,\"series_id\":\"s\"}",
+                                 i > 0 ? "," : "{\"requests\":[");
+        }
+        buffer_append_text(&body, "]}");
+        const struct call *call = POST("/api/charts/c/history", buffer_text(&body));
+        if (count > 20) {
+            assert_field(pipeline, call, "requests");
+        } else {
+            assert_answers(pipeline, call, 200);
+            assert_int_equal(count_in(pipeline->body.data, "\"error\""), 0);
+        }
+        buffer_release(&body);
+    }
+    assert_answers(pipeline,
+                   POST("/api/charts/c/history",
+                        "{\"requests\":[{\"pane_id\":0,\"series_id\":\"s\",\"count\":9000},"
+                        "{\"pane_id\":0,\"series_id\":\"s\",\"count\":1001},"
+                        "{\"pane_id\":0,\"series_id\":\"s\",\"count\":1000}]}"),
+                   200);
+    assert_null(json_member(result_at(pipeline, 0), "error"));
+    assert_string_equal(json_member_text(result_at(pipeline, 1), "message", ""),
+                        "count of all requests together must be at most 10000");
+    assert_null(json_member(result_at(pipeline, 2), "error"));
+}
+
+static void a_series_of_milliseconds_can_be_paged(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline,
+                   POST("/api/charts/c/data/s",
+                        "{\"series_type\":\"line\",\"data\":[{\"time\":1700000000000},"
+                        "{\"time\":1700000000500},{\"time\":1700000000750}]}"),
+                   200);
+    assert_answers(pipeline, HISTORY("before_time=1700000000.75&count=1"), 200);
+    assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000.5}]"));
+    assert_answers(pipeline, HISTORY("before_time=1700000000.5"), 200);
+    assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000}]"));
+}
+
+int main(void)
+{
+#define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, charts_set_up, pipeline_tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_PROGRAM(history_pages),
+        WITH_PROGRAM(history_refuses_what_is_out_of_range),
+        WITH_PROGRAM(several_pages_are_answered_one_by_one),
+        WITH_PROGRAM(several_pages_have_the_points_of_one),
+        WITH_PROGRAM(a_series_of_milliseconds_can_be_paged),
+    };
+    return cmocka_run_group_tests_name("charts_history", tests, NULL, NULL);
+}
