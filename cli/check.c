@@ -1,8 +1,9 @@
 /*
- * quintet check: what keeps the suite from running, one line per thing looked at: "ok" or "fail",
- * what it was, and what is wrong. Looks at everything that can be looked at, changes nothing but
- * what any start would make (directories, secrets in development, the shared-memory segment, the
- * storage of charts in memory).
+ * quintet check: what keeps the suite from running, one line per thing looked at: "ok", "warn" or
+ * "fail", what it was, and what is wrong. A warning is what the suite runs with but does not do.
+ * Looks at everything that can be looked at, changes nothing but what any start would make
+ * (directories, secrets in development, the shared-memory segment, the storage of charts in
+ * memory).
  */
 #include "command.h"
 
@@ -24,23 +25,48 @@ struct report {
     struct json_writer json;
 };
 
+static void add_line(struct report *report, const char *verdict, const char *subject,
+                     const char *problem)
+{
+    if (report->is_json) {
+        json_write_object_begin(&report->json);
+        json_write_member_text(&report->json, "check", subject);
+        json_write_member_boolean(&report->json, "ok", strcmp(verdict, "fail") != 0);
+        json_write_member_text(&report->json, "result", verdict);
+        json_write_member_text(&report->json, "problem", problem);
+        json_write_object_end(&report->json);
+        return;
+    }
+    buffer_append_format(&report->out, "%-4s  %s%s%s\n", verdict, subject,
+                         problem != NULL ? ": " : "", problem != NULL ? problem : "");
+}
+
 /* `problem` "" or NULL means ok. */
 static void note(struct report *report, const char *subject, const char *problem)
 {
     bool is_ok = problem == NULL || problem[0] == '\0';
 
     report->has_failed = report->has_failed || !is_ok;
-    if (report->is_json) {
-        json_write_object_begin(&report->json);
-        json_write_member_text(&report->json, "check", subject);
-        json_write_member_boolean(&report->json, "ok", is_ok);
-        json_write_member_text(&report->json, "problem", is_ok ? NULL : problem);
-        json_write_object_end(&report->json);
-    } else if (is_ok) {
-        buffer_append_format(&report->out, "ok    %s\n", subject);
-    } else {
-        buffer_append_format(&report->out, "fail  %s: %s\n", subject, problem);
-    }
+    add_line(report, is_ok ? "ok" : "fail", subject, is_ok ? NULL : problem);
+}
+
+/* A setting that does nothing. */
+struct warner {
+    struct report *report;
+    const struct config *config;
+};
+
+static void warn(const struct config_remark *remark, void *context)
+{
+    const struct warner *warner = context;
+    struct buffer problem;
+
+    buffer_init(&problem, PROBLEM_MAXIMUM);
+    buffer_append_format(&problem, "%s (", remark->text);
+    config_append_place(warner->config, remark->name, &problem);
+    buffer_append_char(&problem, ')');
+    add_line(warner->report, "warn", remark->name, buffer_text(&problem));
+    buffer_release(&problem);
 }
 
 /* The line in `problem`, or the status if there is none. */
@@ -117,6 +143,7 @@ static void check_suite(struct report *report)
     if (status != STATUS_OK) {
         goto out;
     }
+    config_each_remark(config, warn, &(struct warner){report, config});
     status = config_settle(config, &problem);
     note(report, "secrets and directories", problem_text(status, &problem));
     if (status != STATUS_OK) {

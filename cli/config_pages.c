@@ -81,14 +81,32 @@ static void append_type(struct buffer *out, enum config_type type, const char *b
     }
 }
 
+static void append_names(struct buffer *out, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        buffer_append_format(out, "%s%s", i == 0 ? "" : ", ", names[i]);
+    }
+}
+
 static void append_providers(struct buffer *out)
 {
     size_t count;
     const char *const *names = config_known_providers(&count);
 
-    for (size_t i = 0; i < count; i++) {
-        buffer_append_format(out, "%s%s", i == 0 ? "" : ", ", names[i]);
-    }
+    append_names(out, names, count);
+}
+
+static void append_absent_providers(struct buffer *out)
+{
+    size_t count;
+    const char *const *names = config_absent_providers(&count);
+
+    append_names(out, names, count);
+}
+
+static bool has_effect(unsigned flags)
+{
+    return (flags & CONFIG_WITHOUT_EFFECT) == 0;
 }
 
 /* Calls `begin` before each section and `each` for each setting. */
@@ -157,7 +175,7 @@ static void append_sample_setting(struct buffer *out, const struct config_settin
     buffer_append_text(&comment, setting->help);
     buffer_append_text(&comment, " (");
     append_type(&comment, setting->type, setting->bounds);
-    buffer_append_char(&comment, ')');
+    buffer_append_text(&comment, has_effect(setting->flags) ? ")" : "; without effect)");
     buffer_append_char(out, '\n');
     append_comment(out, buffer_text(&comment));
     if (buffer_status(&comment) != STATUS_OK) {
@@ -178,10 +196,13 @@ static void append_sample_patterns(struct buffer *out)
     buffer_append_text(out,
                        "\n# <NAME> is one that PROVIDER_<NAME>_BASE_URL declares, or one of\n# ");
     append_providers(out);
+    buffer_append_text(out, "\n# Known, but without effect: ");
+    append_absent_providers(out);
     buffer_append_text(out, "\n");
     for (size_t i = 0; i < count; i++) {
-        buffer_append_format(out, "\n# %s<NAME>%s=\n", patterns[i].before, patterns[i].after);
-        append_comment(out, patterns[i].help);
+        buffer_append_format(out, "\n# %s<NAME>%s=\n# %s%s\n", patterns[i].before,
+                             patterns[i].after, patterns[i].help,
+                             has_effect(patterns[i].flags) ? "" : " (without effect)");
     }
 }
 
@@ -192,7 +213,11 @@ void config_append_sample(struct buffer *out)
         "# quintet.conf: every setting, at its default. Made by: quintet config --sample\n"
         "#\n"
         "# Take the '#' off a line to change it. The environment counts before this file. See\n"
-        "# quintet.conf(5) for the format, and check with: quintet check\n");
+        "# quintet.conf(5) for the format, and check with: quintet check\n"
+        "#\n"
+        "# \"Without effect\" means that the part is not in this version: the value is checked, "
+        "and\n"
+        "# the programs warn when it asks for something.\n");
     walk(out, begin_sample_section, append_sample_setting);
     append_sample_patterns(out);
 }
@@ -245,6 +270,9 @@ static void append_markdown_setting(struct buffer *out, const struct config_sett
     if ((setting->flags & CONFIG_LIVE) != 0) {
         buffer_append_text(out, " *Live.*");
     }
+    if (!has_effect(setting->flags)) {
+        buffer_append_text(out, " *Without effect.*");
+    }
     for (bool first = true; slice_split(&rest, ' ', &alias); first = false) {
         if (alias.length > 0) {
             buffer_append_format(out, "%s`%.*s`", first ? " Also: " : ", ", (int)alias.length,
@@ -262,18 +290,27 @@ static void append_markdown_patterns(struct buffer *out)
 {
     size_t count;
     const struct config_pattern *patterns = config_patterns(&count);
+    size_t alias_count;
+    const struct config_alias *aliases = config_pattern_aliases(&alias_count);
 
     buffer_append_text(out, "\n## Providers\n\n`<NAME>` is one that `PROVIDER_<NAME>_BASE_URL` "
                             "declares, or one of ");
     append_providers(out);
+    buffer_append_text(out, ".\nKnown, but without effect: ");
+    append_absent_providers(out);
+    buffer_append_text(out, ". Also:");
+    for (size_t i = 0; i < alias_count; i++) {
+        buffer_append_format(out, "%s `%s` for `%s`", i == 0 ? "" : ",", aliases[i].name,
+                             aliases[i].meaning);
+    }
     buffer_append_text(out, ".\n\n| setting | type | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < count; i++) {
         buffer_append_format(out, "| `%s<NAME>%s` | ", patterns[i].before, patterns[i].after);
         append_rule(out, patterns[i].bounds);
         buffer_append_text(out, " | ");
         append_cell(out, patterns[i].help);
-        buffer_append_text(out,
-                           (patterns[i].flags & CONFIG_SECRET) != 0 ? " *Secret.* |\n" : " |\n");
+        buffer_append_text(out, (patterns[i].flags & CONFIG_SECRET) != 0 ? " *Secret.*" : "");
+        buffer_append_text(out, has_effect(patterns[i].flags) ? " |\n" : " *Without effect.* |\n");
     }
 }
 
@@ -284,17 +321,23 @@ void config_append_markdown(struct buffer *out)
         "# Settings\n\n"
         "<!-- Made by: quintet config --markdown. Change shared/config/settings.def instead. "
         "-->\n\n"
-        "A value comes from the environment; else from the file that `QUINTET_CONFIG` names, else\n"
-        "`./quintet.conf`, else `./.env`; else it is the default. An empty value counts as unset.\n"
-        "A value that cannot be used, and in `quintet.conf` a name that is no setting, keeps "
-        "every\n"
-        "program from starting: exit status 78 and one line that says where and why.\n"
+        "A value comes from the environment; else from `./quintet.conf`; else from `./.env`; else "
+        "it is\n"
+        "the default. The file that `QUINTET_CONFIG` names stands in for both files. An empty "
+        "value\n"
+        "counts as unset. A value that cannot be used, and in `quintet.conf` a name that is no "
+        "setting,\n"
+        "keeps every program from starting: exit status 78 and one line that says where and why.\n"
         "`quintet config` shows what counts, `quintet check` whether it works.\n\n"
         "Lists are separated by commas or written as a JSON array. Sizes take `K`, `M` and `G`\n"
         "(powers of 1024). *Secret* values are masked wherever they are shown. *Live* ones change\n"
         "on SIGHUP, the others with a restart. `CONSOUL_<NAME>` means the same as `<NAME>` for\n"
         "every name here; an alias that ends in `_PER_MINUTE` takes a number. A setting and its\n"
-        "alias in the same place must agree.\n");
+        "alias in the same place must agree.\n\n"
+        "*Without effect* means that the part is not in this version. The value is checked like "
+        "any\n"
+        "other, and where it asks for something every program says so when it starts (a line\n"
+        "`setting_without_effect` in the log), and so does `quintet check`.\n");
     walk(out, begin_markdown_section, append_markdown_setting);
     append_markdown_patterns(out);
 }

@@ -74,29 +74,41 @@ static void append_quoted(struct buffer *out, const char *text)
     buffer_append_char(out, '"');
 }
 
+static void add_source(struct command_table *table, enum config_source source, bool has_effect)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "%s%s", source_text(source), has_effect ? "" : ", without effect");
+    command_table_add(table, text);
+}
+
 static void show(struct listing *listing, const char *name, const char *value,
                  enum config_source source)
 {
     bool is_masked = !listing->reveals && strstr(value, CONFIG_MASK) != NULL;
+    bool has_effect = config_has_effect(listing->config, name);
 
     switch (listing->format) {
     case FORMAT_TABLE:
         command_table_add(&listing->table, name);
         command_table_add(&listing->table, value);
-        command_table_add(&listing->table, source_text(source));
+        add_source(&listing->table, source, has_effect);
         break;
     case FORMAT_ENV:
         /* A mask that was read back would be taken for the value. */
         buffer_append_text(&listing->out, is_masked ? "# " : "");
         buffer_append_format(&listing->out, "%s=", name);
         append_quoted(&listing->out, value);
-        buffer_append_char(&listing->out, '\n');
+        buffer_append_text(&listing->out, has_effect ? "\n" : " # without effect\n");
         break;
     case FORMAT_JSON:
         json_write_name(&listing->json, name);
         json_write_object_begin(&listing->json);
         json_write_member_text(&listing->json, "value", value);
         json_write_member_text(&listing->json, "source", source_text(source));
+        if (!has_effect) {
+            json_write_member_boolean(&listing->json, "without_effect", true);
+        }
         json_write_object_end(&listing->json);
         break;
     }

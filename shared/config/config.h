@@ -3,17 +3,22 @@
  *
  * config/settings.def is the only source of names, types, defaults, bounds, aliases and help; the
  * struct below, the loader, `quintet config`, the sample file and docs/settings.md are made from
- * it. Order of precedence: environment, then the file named by QUINTET_CONFIG (else ./quintet.conf,
- * else ./.env), then defaults. An empty value counts as unset. A malformed value, an unknown word
- * for a choice, or an unknown name in quintet.conf refuses to load (the program exits 78,
- * EX_CONFIG) with one line that names the setting, what is wrong and where it came from; secrets
- * are masked in it. A file whose name begins or ends with ".env" may hold names of other programs,
- * which are passed over; a name given twice there counts as given last.
+ * it. Order of precedence: environment, then ./quintet.conf, then ./.env, then defaults; with
+ * QUINTET_CONFIG the file that it names stands in for both files. An empty value counts as unset.
+ * A malformed value, an unknown word for a choice, or an unknown name in quintet.conf refuses to
+ * load (the program exits 78, EX_CONFIG) with one line that names the setting, what is wrong and
+ * where it came from; secrets are masked in it. A file whose name begins or ends with ".env" may
+ * hold names of other programs, which are passed over; a name given twice there counts as given
+ * last.
  *
  * A name and its alias (or two aliases) in one source with different values refuse to load.
  * CONSOUL_<X> is an alias of every X. What depends on other settings is resolved while loading:
  * RUNTIME_DIR, DATABASE_URL ("sqlite:FILE"), LOG_LEVEL under DEBUG, HTTPS_REDIRECT ("true" or
  * "false", never "auto"), CHART_TTL_HOURS, and "*" in CORS_ALLOW_HEADERS (the default list).
+ *
+ * The table also knows the settings of parts that this version does not have. They have no field
+ * here; their values are checked like any other, and one that asks for something is a remark
+ * (config_each_remark), so that nothing that somebody has set is passed over in silence.
  *
  * A loaded configuration is immutable and may be shared by threads. Reloading makes a new one.
  */
@@ -49,8 +54,9 @@ enum config_type {
 };
 
 enum config_flags {
-    CONFIG_SECRET = 1, /* masked wherever it is shown */
-    CONFIG_LIVE = 2    /* takes effect on SIGHUP; all others need a restart */
+    CONFIG_SECRET = 1,        /* masked wherever it is shown */
+    CONFIG_LIVE = 2,          /* takes effect on SIGHUP; all others need a restart */
+    CONFIG_WITHOUT_EFFECT = 4 /* known and checked, but nothing in this version reads it */
 };
 
 enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENVIRONMENT };
@@ -95,11 +101,12 @@ void config_release(struct config *config);
 
 /* The value of a setting whose name is made from a pattern (GROQ_API_KEY; see patterns.def), from
  * environment or file, in its normal form ("true" or "false", words as in the bounds); NULL when
- * it is not set. Other names give the text as it stands. */
+ * it is not set. PROVIDER_GROQ_API_KEY and its other aliases are the same setting, whichever is
+ * asked for. Other names give the text as it stands. */
 const char *config_lookup(const struct config *config, const char *name);
 
-/* Calls `visit` for each environment or file name that starts with `prefix` and ends with
- * `suffix` (either may be ""). */
+/* Calls `visit` once for each environment or file name that starts with `prefix` and ends with
+ * `suffix` (either may be ""), aliases under the name they stand for. */
 void config_each(const struct config *config, const char *prefix, const char *suffix,
                  void (*visit)(const char *name, const char *value, void *context), void *context);
 
@@ -135,13 +142,43 @@ const struct config_pattern *config_patterns(size_t *count);
 /* The providers that need no PROVIDER_<NAME>_BASE_URL, in capitals. */
 const char *const *config_known_providers(size_t *count);
 
+/* Those whose names are known though this version cannot speak with them. */
+const char *const *config_absent_providers(size_t *count);
+
+/* Other names for names that hold a provider's name. */
+struct config_alias {
+    const char *name;
+    const char *meaning;
+};
+const struct config_alias *config_pattern_aliases(size_t *count);
+
+/* False for a setting of a part that this version does not have, and for a name that is none. */
+bool config_has_effect(const struct config *config, const char *name);
+
 /* What a "<kind>" of bounds is, for people ("address or network"); NULL when it is none. */
 const char *config_kind_text(const char *bounds);
+
+/* Something that is set and yet does nothing. */
+struct config_remark {
+    const char *event; /* "setting_without_effect": its part is not in this version;
+                          "setting_unknown": CONSOUL_… or PROVIDER_…, but no setting */
+    const char *name;  /* as it was given: perhaps an alias */
+    const char *text;  /* for people: follows the name in a sentence */
+};
+
+/* Calls `visit` for each of them, in the order of the table. */
+void config_each_remark(const struct config *config,
+                        void (*visit)(const struct config_remark *remark, void *context),
+                        void *context);
+
+/* Appends where the value of that name (a setting, an alias, or any name that was given) comes
+ * from: "environment", "FILE:12" or "default". */
+void config_append_place(const struct config *config, const char *name, struct buffer *out);
 
 /* The pattern that makes `name` a setting of ours in this configuration, or NULL. */
 const struct config_pattern *config_find_pattern(const struct config *config, const char *name);
 
-/* The file that was read, or NULL. */
+/* The file that was read, the one that counts first if it was two, or NULL. */
 const char *config_file(const struct config *config);
 
 /* Appends the effective value of a setting or pattern name as text that would load to the same

@@ -4,6 +4,7 @@
 #include "config/internal.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 
@@ -38,6 +39,37 @@ static bool find_password(struct slice text, size_t *start, size_t *length)
     return true;
 }
 
+/* The length of "?password=" or the like at the front of `text`, or 0. */
+static size_t match_secret_parameter(struct slice text)
+{
+    static const char *const names[] = {
+        "password=", "passwd=", "token=", "secret=", "api_key=", "apikey=", "key=", "sslpassword="};
+
+    if (text.data[0] != '?' && text.data[0] != '&') {
+        return 0;
+    }
+    text.data++;
+    text.length--;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t length = strlen(names[i]);
+
+        if (text.length >= length && strncasecmp(text.data, names[i], length) == 0) {
+            return 1 + length;
+        }
+    }
+    return 0;
+}
+
+static size_t count_parameter_bytes(struct slice text)
+{
+    size_t length = 0;
+
+    while (length < text.length && strchr("&# ,\"'", text.data[length]) == NULL) {
+        length++;
+    }
+    return length;
+}
+
 void config_append_masked(struct buffer *out, struct slice text)
 {
     static const char mark[] = "://";
@@ -48,6 +80,14 @@ void config_append_masked(struct buffer *out, struct slice text)
         size_t start;
         size_t length;
 
+        length = match_secret_parameter(rest);
+        if (length > 0) {
+            buffer_append(out, rest.data, length);
+            buffer_append_text(out, CONFIG_MASK);
+            i += length;
+            i += count_parameter_bytes((struct slice){text.data + i, text.length - i});
+            continue;
+        }
         if (!slice_starts_with(rest, mark)) {
             buffer_append_char(out, text.data[i++]);
             continue;
@@ -73,23 +113,35 @@ void config_append_on_one_line(struct buffer *out, const char *text)
     }
 }
 
-void config_append_origin(const struct config_values *values, const struct config_entry *entry,
-                          struct buffer *out)
+static void append_place(const struct config_entry *entry, struct buffer *out)
 {
     if (entry == NULL) {
-        buffer_append_text(out, " (default)");
-    } else if (entry->source == CONFIG_FROM_ENVIRONMENT) {
-        buffer_append_text(out, " (environment)");
+        buffer_append_text(out, "default");
+    } else if (entry->origin->path == NULL) {
+        buffer_append_text(out, "environment");
     } else {
-        buffer_append_text(out, " (");
-        config_append_on_one_line(out, values->file_path);
-        buffer_append_format(out, ":%d)", entry->line);
+        config_append_on_one_line(out, entry->origin->path);
+        buffer_append_format(out, ":%d", entry->line);
     }
 }
 
-void config_append_refusal(const struct config_values *values, const struct config_entry *entry,
-                           const char *setting_name, unsigned flags,
-                           const struct config_problem *problem, struct buffer *out)
+void config_append_place(const struct config *config, const char *name, struct buffer *out)
+{
+    int index = config_find_setting(name);
+
+    append_place(
+        index >= 0 ? config->values->chosen[index] : config_find_entry(config->values, name), out);
+}
+
+void config_append_origin(const struct config_entry *entry, struct buffer *out)
+{
+    buffer_append_text(out, " (");
+    append_place(entry, out);
+    buffer_append_char(out, ')');
+}
+
+void config_append_refusal(const struct config_entry *entry, const char *setting_name,
+                           unsigned flags, const struct config_problem *problem, struct buffer *out)
 {
     struct slice culprit = problem->culprit;
 
@@ -105,7 +157,7 @@ void config_append_refusal(const struct config_values *values, const struct conf
         buffer_append_text(out, "\" ");
     }
     buffer_append_text(out, problem->phrase);
-    config_append_origin(values, entry, out);
+    config_append_origin(entry, out);
 }
 
 static enum status describe_text(struct slice text, unsigned flags, bool reveal, struct buffer *out)
@@ -153,12 +205,12 @@ enum status config_describe(const struct config *config, const char *name, bool 
         if (entry == NULL) {
             return STATUS_NOT_FOUND;
         }
-        *source = entry->source;
+        *source = config_source_of(entry);
         return describe_text(slice_of(entry->value), pattern->flags, reveal, out);
     }
     setting = &config_settings(&count)[index];
     entry = config->values->chosen[index];
-    *source = entry != NULL ? entry->source : CONFIG_FROM_DEFAULT;
+    *source = config_source_of(entry);
     value = config_fetch_value(setting, config_read_field(config, (size_t)index));
     if ((setting->flags & CONFIG_SECRET) != 0 && is_unset(setting, &value)) {
         return config_print_value(setting, &value, out);

@@ -3,8 +3,9 @@
  *
  * The way of a value: env_file.c splits a file into names and texts; load.c decides which text
  * counts; values.c makes a typed value of it, with the rules of kinds.c; derive.c fills in what
- * depends on others; settle.c looks at all values together; describe.c shows them. Names of
- * providers go through patterns.c instead of the table.
+ * depends on others; settle.c looks at all values together; describe.c shows them; remarks.c
+ * finds what is set and does nothing. Names of providers go through patterns.c instead of the
+ * table.
  */
 #ifndef CONFIG_INTERNAL_H
 #define CONFIG_INTERNAL_H
@@ -21,11 +22,14 @@
 
 /* --- settings.c ----------------------------------------------------------------------------- */
 
+/* With it every name and alias is an alias. */
+#define CONFIG_ALIAS_PREFIX "CONSOUL_"
+
 /* Position in the table of a setting's name, alias, CONSOUL_<name> or CONSOUL_<alias>; -1 if it is
  * none. */
 int config_find_setting(const char *name);
 
-/* Where the value of that setting lives in `config`. */
+/* Where the value of that setting lives: in `config`, or among its values if it has no effect. */
 void *config_field(struct config *config, size_t index);
 const void *config_read_field(const struct config *config, size_t index);
 
@@ -110,31 +114,75 @@ enum status config_print_value(const struct config_setting *setting,
 
 /* --- load.c --------------------------------------------------------------------------------- */
 
+/* The environment and at most two files. */
+#define CONFIG_ORIGIN_MAXIMUM 3
+
+struct config_origin {
+    const char *path; /* NULL: the environment */
+    size_t rank;      /* 0 counts first */
+    bool is_strict;   /* a file of ours alone: unknown names in it are refused */
+};
+
 struct config_entry {
-    const char *name;
+    const char *name; /* as given */
+    const char
+        *known_as; /* without CONSOUL_ and aliases; equals `name` for settings of the table */
     const char *value;
-    enum config_source source;
+    const struct config_origin *origin;
     int line; /* in the file; 0 for the environment */
 };
 
 struct config_values {
-    const char *file_path; /* NULL when no file was read */
+    struct config_origin origins[CONFIG_ORIGIN_MAXIMUM]; /* by rank */
+    size_t origin_count;
     struct config_entry *entries;
     size_t count;
     const struct config_entry **chosen; /* by setting; NULL = default */
-    bool is_strict;                     /* unknown names in the file are refused */
+    union config_value *unread;         /* by setting; of those without effect */
+    bool *is_wanted;                    /* by setting without effect: not at its default */
 };
 
-/* The entry of that name with a value, from environment or file, or NULL. */
+/* config_load_from with several files, the one that counts first in front. */
+enum status config_load_layers(struct config **out, const char *const *environment,
+                               const char *const *file_paths, size_t file_count,
+                               struct buffer *problem) MUST_CHECK;
+
+/* The entry that counts for that name or an equivalent one, with a value, or NULL. */
 const struct config_entry *config_find_entry(const struct config_values *values, const char *name);
+
+/* Appends "A and B are both set but differ (origin)"; STATUS_INVALID. */
+enum status config_refuse_pair(const struct config_entry *first, const struct config_entry *second,
+                               struct buffer *out);
+
+/* Appends "NAME phrase (origin)"; STATUS_INVALID. */
+enum status config_refuse_entry(const struct config_entry *entry, const char *phrase,
+                                struct buffer *out);
+
+enum config_source config_source_of(const struct config_entry *entry);
+
+/* --- remarks.c ------------------------------------------------------------------------------ */
+
+/* Appends that the entry's name is no setting, and which one may be meant; STATUS_INVALID. */
+enum status config_refuse_unknown(const struct config_entry *entry, struct buffer *out);
 
 /* --- patterns.c ----------------------------------------------------------------------------- */
 
+/* The name that a name made from a pattern stands for: CONSOUL_ taken off, aliases of patterns.def
+ * replaced. Points into `name` or to a constant. */
+const char *config_plain_name(const char *name);
+
+/* Whether two plain names are one setting: PROVIDER_GROQ_API_KEY and GROQ_API_KEY. */
+bool config_is_same_name(const char *a, const char *b);
+
+/* Whether it looks like the name of a provider's setting (PROVIDER_X_API_KEY), of any provider. */
+bool config_is_provider_name(const char *name);
+
+/* `name` is a plain one. */
 const struct config_pattern *config_match_pattern(const struct config_values *values,
                                                   const char *name);
 
-/* Checks the values of all pattern names and gives each its normal form. STATUS_INVALID: `line`
- * holds the refusal. */
+/* Checks the values of all pattern names and gives each its normal form; names of one setting must
+ * agree within a source. STATUS_INVALID: `line` holds the refusal. */
 enum status config_settle_patterns(struct config_values *values, struct arena *arena,
                                    struct buffer *line) MUST_CHECK;
 
@@ -152,19 +200,19 @@ enum status config_derive(struct config *config) MUST_CHECK;
 void config_append_on_one_line(struct buffer *out, const char *text);
 
 /* Appends " (environment)", " (FILE:12)", or " (default)" when `entry` is NULL. */
-void config_append_origin(const struct config_values *values, const struct config_entry *entry,
-                          struct buffer *out);
+void config_append_origin(const struct config_entry *entry, struct buffer *out);
 
 /* Appends the line "NAME (SETTING) "culprit" phrase (origin)": SETTING only if `entry` gives it
  * under another name, the culprit only if it is short, printable and no secret. */
-void config_append_refusal(const struct config_values *values, const struct config_entry *entry,
-                           const char *setting_name, unsigned flags,
-                           const struct config_problem *problem, struct buffer *out);
+void config_append_refusal(const struct config_entry *entry, const char *setting_name,
+                           unsigned flags, const struct config_problem *problem,
+                           struct buffer *out);
 
 /* Overwrites what the buffer holds, then frees it. */
 void config_release_secret(struct buffer *buffer);
 
-/* Appends `text` with the passwords of URLs in it ("scheme://user:password@") masked. */
+/* Appends `text` with the passwords of URLs in it ("scheme://user:password@", "?password=")
+ * masked. */
 void config_append_masked(struct buffer *out, struct slice text);
 
 #endif

@@ -329,6 +329,23 @@ static enum status check_service(struct arena *arena, struct slice text, const c
                         "has no URL with http, https, tcp, unix, redis or postgresql");
 }
 
+static enum status check_redis(struct arena *arena, struct slice text, const char **out,
+                               struct config_problem *problem)
+{
+    static const char *const schemes[] = {"redis", "rediss", "unix"};
+    struct slice scheme;
+    struct slice rest;
+
+    if (is_visible(text) && split_scheme(text, &scheme, &rest) && rest.length > 0) {
+        for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+            if (slice_equals_ignoring_case(scheme, schemes[i])) {
+                return copy(arena, text, out);
+            }
+        }
+    }
+    return config_blame(problem, text, "is not a redis, rediss or unix URL");
+}
+
 /* "sqlite:FILE" of what stands behind "sqlite+driver:". As SQLAlchemy reads it, three slashes
  * begin a relative path and four an absolute one. */
 static enum status settle_sqlite(struct arena *arena, struct slice text, struct slice rest,
@@ -391,6 +408,38 @@ static enum status check_database(struct arena *arena, struct slice text, const 
     return config_blame(problem, text, "is not a sqlite, postgresql or mysql URL");
 }
 
+/* --- Times ---------------------------------------------------------------------------------- */
+
+/* Consul's: numbers with units, "90s", "1m30s", "500ms"; a number alone is seconds. */
+static enum status check_duration(struct arena *arena, struct slice text, const char **out,
+                                  struct config_problem *problem)
+{
+    static const char *const units[] = {"ms", "h", "m", "s"};
+    struct slice rest = text;
+    bool is_valid = text.length > 0 && text.length <= 32;
+
+    while (is_valid && rest.length > 0) {
+        size_t digits = 0;
+        size_t unit = 0;
+
+        while (digits < rest.length && is_digit(rest.data[digits])) {
+            digits++;
+        }
+        rest = without_front(rest, digits);
+        while (unit < sizeof units / sizeof units[0] && !slice_starts_with(rest, units[unit])) {
+            unit++;
+        }
+        if (unit < sizeof units / sizeof units[0]) {
+            rest = without_front(rest, strlen(units[unit]));
+            is_valid = digits > 0;
+        } else {
+            is_valid = digits == text.length;
+        }
+    }
+    return is_valid ? copy(arena, text, out)
+                    : config_blame(problem, text, "is not a time such as 30s or 1m30s");
+}
+
 /* --- Rate limits ---------------------------------------------------------------------------- */
 
 /* The grammar is checked where limits are used (ratelimit/ comes after config/); here a JSON
@@ -427,12 +476,14 @@ static const struct {
 } kinds[] = {{"<boolean>", check_boolean, "true or false"},
              {"<cidr>", check_cidr, "address or network"},
              {"<database>", check_database, "database URL"},
+             {"<duration>", check_duration, "time"},
              {"<host>", check_host, "host name"},
              {"<key>", check_key, "key"},
              {"<limit>", check_limit, "rate limit"},
              {"<origin>", check_origin, "origin"},
              {"<prefix>", check_prefix, "path without a slash at the end"},
              {"<provider>", check_provider, "provider"},
+             {"<redis>", check_redis, "Redis URL"},
              {"<route>", check_route, "path"},
              {"<service>", check_service, "NAME=URL"},
              {"<token>", check_token, "HTTP name"},

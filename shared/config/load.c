@@ -1,9 +1,9 @@
 /*
  * config/load: from environment and file to a configuration.
  *
- * All names of both sources are kept in file order (config_lookup finds any of them); for each
- * setting one entry is chosen: the environment's before the file's. Ownership: everything lives
- * in the configuration's arena.
+ * All names of all origins are kept in their order (config_lookup finds any of them); for each
+ * setting one entry is chosen: the environment's before quintet.conf's before that of .env.
+ * Ownership: everything lives in the configuration's arena.
  */
 #include "config/internal.h"
 
@@ -13,14 +13,13 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-#define ARENA_MAXIMUM    ((size_t)16 * 1024 * 1024)
-#define FILE_MAXIMUM     ((size_t)1024 * 1024)
-#define PER_MINUTE       "_PER_MINUTE"
-#define SOURCES_PER_NAME 2 /* environment, file */
+#define ARENA_MAXIMUM ((size_t)16 * 1024 * 1024)
+#define FILE_MAXIMUM  ((size_t)1024 * 1024)
+#define PER_MINUTE    "_PER_MINUTE"
 
 /* What is known of a setting while entries are walked. */
 struct candidates {
-    const struct config_entry *by_source[SOURCES_PER_NAME];
+    const struct config_entry *by_rank[CONFIG_ORIGIN_MAXIMUM];
 };
 
 struct loader {
@@ -33,24 +32,23 @@ struct loader {
 
 /* --- Refusals ------------------------------------------------------------------------------- */
 
-static enum status refuse(struct loader *loader, const struct config_entry *entry,
-                          const char *phrase)
+enum status config_refuse_entry(const struct config_entry *entry, const char *phrase,
+                                struct buffer *out)
 {
-    config_append_on_one_line(loader->problem, entry->name);
-    buffer_append_char(loader->problem, ' ');
-    buffer_append_text(loader->problem, phrase);
-    config_append_origin(loader->values, entry, loader->problem);
+    config_append_on_one_line(out, entry->name);
+    buffer_append_char(out, ' ');
+    buffer_append_text(out, phrase);
+    config_append_origin(entry, out);
     return STATUS_INVALID;
 }
 
-static enum status refuse_pair(struct loader *loader, const struct config_entry *first,
-                               const struct config_entry *second)
+enum status config_refuse_pair(const struct config_entry *first, const struct config_entry *second,
+                               struct buffer *out)
 {
-    buffer_append_format(loader->problem, "%s and %s are both set but differ", first->name,
-                         second->name);
-    config_append_origin(loader->values, first, loader->problem);
-    if (first->source == CONFIG_FROM_FILE) {
-        config_append_origin(loader->values, second, loader->problem);
+    buffer_append_format(out, "%s and %s are both set but differ", first->name, second->name);
+    config_append_origin(first, out);
+    if (first->origin->path != NULL) {
+        config_append_origin(second, out);
     }
     return STATUS_INVALID;
 }
@@ -67,12 +65,13 @@ static enum status refuse_file(struct loader *loader, const char *path, int line
     return STATUS_INVALID;
 }
 
-/* --- Reading both sources ------------------------------------------------------------------- */
+/* --- Reading all origins --------------------------------------------------------------------- */
 
 static void add_entry(struct config_values *values, const char *name, const char *value,
-                      enum config_source source, int line)
+                      const struct config_origin *origin, int line)
 {
-    values->entries[values->count++] = (struct config_entry){name, value, source, line};
+    values->entries[values->count++] =
+        (struct config_entry){name, config_plain_name(name), value, origin, line};
 }
 
 static enum status add_environment(struct loader *loader, const char *const *environment)
@@ -92,12 +91,13 @@ static enum status add_environment(struct loader *loader, const char *const *env
         if (name == NULL || value == NULL) {
             return STATUS_NO_MEMORY;
         }
-        add_entry(loader->values, name, value, CONFIG_FROM_ENVIRONMENT, 0);
+        add_entry(loader->values, name, value, &loader->values->origins[0], 0);
     }
     return STATUS_OK;
 }
 
-static enum status add_file(struct loader *loader, struct slice text)
+static enum status add_file(struct loader *loader, const struct config_origin *origin,
+                            struct slice text)
 {
     struct config_file_parser parser;
     struct config_assignment assignment;
@@ -105,10 +105,10 @@ static enum status add_file(struct loader *loader, struct slice text)
 
     config_file_start(&parser, text);
     while ((status = config_file_next(&parser, &loader->config->arena, &assignment)) == STATUS_OK) {
-        add_entry(loader->values, assignment.name, assignment.value, CONFIG_FROM_FILE, parser.line);
+        add_entry(loader->values, assignment.name, assignment.value, origin, parser.line);
     }
     if (status == STATUS_INVALID) {
-        return refuse_file(loader, loader->values->file_path, parser.line, parser.problem);
+        return refuse_file(loader, origin->path, parser.line, parser.problem);
     }
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
@@ -153,39 +153,55 @@ static size_t count_equals_signs(struct slice text)
     return count;
 }
 
-static enum status collect(struct loader *loader, const char *const *environment,
-                           const char *file_path)
+/* Reads the files and finds out how many entries there can be. */
+static enum status read_files(struct loader *loader, const char *const *paths, size_t count,
+                              struct buffer *texts, size_t *room)
 {
     struct config_values *values = loader->values;
-    struct arena *arena = &loader->config->arena;
-    struct buffer text;
-    size_t room = 1;
-    enum status status = STATUS_OK;
 
-    buffer_init(&text, FILE_MAXIMUM);
-    if (file_path != NULL) {
-        values->is_strict = !is_shared_file(file_path);
-        values->file_path = arena_copy(arena, file_path, strlen(file_path));
-        status = values->file_path != NULL ? read_file(loader, file_path, &text) : STATUS_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        struct config_origin *origin = &values->origins[values->origin_count];
+        enum status status;
+
+        *origin = (struct config_origin){.rank = values->origin_count++,
+                                         .is_strict = !is_shared_file(paths[i])};
+        origin->path = arena_copy(&loader->config->arena, paths[i], strlen(paths[i]));
+        status = origin->path != NULL ? read_file(loader, paths[i], &texts[i]) : STATUS_NO_MEMORY;
         if (status != STATUS_OK) {
-            goto out;
+            return status;
         }
-        room += count_equals_signs((struct slice){buffer_text(&text), text.length});
+        *room += count_equals_signs((struct slice){buffer_text(&texts[i]), texts[i].length});
     }
+    return STATUS_OK;
+}
+
+static enum status collect(struct loader *loader, const char *const *environment,
+                           const char *const *paths, size_t file_count)
+{
+    struct config_values *values = loader->values;
+    struct buffer texts[CONFIG_ORIGIN_MAXIMUM - 1];
+    size_t room = 1;
+    enum status status;
+
+    values->origin_count = 1; /* the environment */
+    for (size_t i = 0; i < file_count; i++) {
+        buffer_init(&texts[i], FILE_MAXIMUM);
+    }
+    status = read_files(loader, paths, file_count, texts, &room);
     for (const char *const *at = environment; *at != NULL; at++) {
         room++;
     }
-    values->entries = arena_allocate(arena, room * sizeof *values->entries);
-    if (values->entries == NULL) {
-        status = STATUS_NO_MEMORY;
-        goto out;
+    if (status == STATUS_OK) {
+        values->entries = arena_allocate(&loader->config->arena, room * sizeof *values->entries);
+        status = values->entries != NULL ? add_environment(loader, environment) : STATUS_NO_MEMORY;
     }
-    status = add_environment(loader, environment);
-    if (status == STATUS_OK && file_path != NULL) {
-        status = add_file(loader, (struct slice){buffer_text(&text), text.length});
+    for (size_t i = 0; i < file_count && status == STATUS_OK; i++) {
+        status = add_file(loader, &values->origins[1 + i],
+                          (struct slice){buffer_text(&texts[i]), texts[i].length});
     }
-out:
-    config_release_secret(&text);
+    for (size_t i = 0; i < file_count; i++) {
+        config_release_secret(&texts[i]);
+    }
     return status;
 }
 
@@ -254,13 +270,12 @@ static enum status compare_entries(struct loader *loader, const struct config_se
     return status;
 }
 
-/* Takes `entry` as the value of the setting `index` from its source. */
+/* Takes `entry` as the value of the setting `index` from its origin. */
 static enum status offer(struct loader *loader, size_t index, const struct config_entry *entry)
 {
     size_t count;
     const struct config_setting *setting = &config_settings(&count)[index];
-    size_t source = entry->source == CONFIG_FROM_ENVIRONMENT ? 0 : 1;
-    const struct config_entry **present = &loader->candidates[index].by_source[source];
+    const struct config_entry **present = &loader->candidates[index].by_rank[entry->origin->rank];
     bool is_repeated;
     bool is_equal = true;
     enum status status;
@@ -270,10 +285,10 @@ static enum status offer(struct loader *loader, size_t index, const struct confi
         return STATUS_OK;
     }
     is_repeated = strcmp((*present)->name, entry->name) == 0;
-    if (is_repeated && entry->source == CONFIG_FROM_ENVIRONMENT) {
+    if (is_repeated && entry->origin->path == NULL) {
         return STATUS_OK; /* as getenv does */
     }
-    if (is_repeated && !loader->values->is_strict) {
+    if (is_repeated && !entry->origin->is_strict) {
         *present = entry;
         return STATUS_OK;
     }
@@ -281,22 +296,19 @@ static enum status offer(struct loader *loader, size_t index, const struct confi
     if (status != STATUS_OK || is_equal) {
         return status;
     }
-    return is_repeated ? refuse(loader, entry, "is set twice with different values")
-                       : refuse_pair(loader, *present, entry);
+    return is_repeated
+               ? config_refuse_entry(entry, "is set twice with different values", loader->problem)
+               : config_refuse_pair(*present, entry, loader->problem);
 }
 
-static enum status refuse_unknown(struct loader *loader, const struct config_entry *entry)
+static const struct config_entry *first_of(const struct candidates *candidates)
 {
-    const char *suggestion = config_suggest_name(entry->name);
-    const char *phrase = "is no setting";
-
-    if (suggestion != NULL) {
-        phrase = arena_format(&loader->scratch, "is no setting; did you mean %s?", suggestion);
-        if (phrase == NULL) {
-            return STATUS_NO_MEMORY;
+    for (size_t rank = 0; rank < CONFIG_ORIGIN_MAXIMUM; rank++) {
+        if (candidates->by_rank[rank] != NULL) {
+            return candidates->by_rank[rank];
         }
     }
-    return refuse(loader, entry, phrase);
+    return NULL;
 }
 
 static enum status choose(struct loader *loader, size_t setting_count)
@@ -310,49 +322,66 @@ static enum status choose(struct loader *loader, size_t setting_count)
 
         if (index >= 0 && slice_trim(slice_of(entry->value)).length > 0) {
             status = offer(loader, (size_t)index, entry);
-        } else if (index < 0 && entry->source == CONFIG_FROM_FILE && values->is_strict &&
-                   config_match_pattern(values, entry->name) == NULL) {
-            status = refuse_unknown(loader, entry);
+        } else if (index < 0 && entry->origin->is_strict &&
+                   config_match_pattern(values, entry->known_as) == NULL) {
+            status = config_refuse_unknown(entry, loader->problem);
         }
         if (status != STATUS_OK) {
             return status;
         }
     }
     for (size_t i = 0; i < setting_count; i++) {
-        const struct candidates *candidates = &loader->candidates[i];
-
-        values->chosen[i] =
-            candidates->by_source[0] != NULL ? candidates->by_source[0] : candidates->by_source[1];
+        values->chosen[i] = first_of(&loader->candidates[i]);
     }
     return STATUS_OK;
 }
 
 /* --- Values --------------------------------------------------------------------------------- */
 
-static enum status store_default(struct config *config, const struct config_setting *setting,
-                                 void *field)
+static enum status parse_default(struct config *config, const struct config_setting *setting,
+                                 union config_value *value)
 {
-    union config_value value = {.list = {NULL, 0}};
     struct config_problem problem;
     const char *text;
     enum status status;
 
+    *value = (union config_value){.list = {NULL, 0}};
     if (setting->default_text[0] == '\0') {
         if (setting->type == CONFIG_TEXT) {
-            value.text = "";
+            value->text = "";
         }
-        config_store_value(setting, &value, field);
         return STATUS_OK;
     }
     text = config_expand_default(&config->arena, setting->default_text, config->state_dir);
     if (text == NULL) {
         return STATUS_NO_MEMORY;
     }
-    status = config_parse_value(setting, &config->arena, slice_of(text), &value, &problem);
-    if (status == STATUS_OK) {
-        config_store_value(setting, &value, field);
-    }
+    status = config_parse_value(setting, &config->arena, slice_of(text), value, &problem);
     return status == STATUS_INVALID ? STATUS_INTERNAL : status;
+}
+
+/* Whether a value says something else than the default; a number without a default always does. */
+static enum status differs_from_default(struct loader *loader, const struct config_setting *setting,
+                                        const union config_value *value, bool *differs)
+{
+    union config_value normal;
+    struct buffer printed[2];
+    enum status status = parse_default(loader->config, setting, &normal);
+
+    for (size_t i = 0; i < 2; i++) {
+        buffer_init(&printed[i], ARENA_MAXIMUM);
+        if (status == STATUS_OK) {
+            status = config_print_value(setting, i == 0 ? value : &normal, &printed[i]);
+        }
+    }
+    if (status == STATUS_OK) {
+        *differs = strcmp(buffer_text(&printed[0]), buffer_text(&printed[1])) != 0 ||
+                   (setting->type == CONFIG_INTEGER && setting->default_text[0] == '\0');
+    }
+    for (size_t i = 0; i < 2; i++) {
+        config_release_secret(&printed[i]);
+    }
+    return status;
 }
 
 static enum status store_all(struct loader *loader)
@@ -369,29 +398,34 @@ static enum status store_all(struct loader *loader)
         enum status status;
 
         if (entry == NULL) {
-            status = store_default(config, &settings[i], field);
+            status = parse_default(config, &settings[i], &value);
         } else {
             status = parse_entry(&settings[i], entry, &config->arena, &value, &problem);
         }
         if (status == STATUS_INVALID) {
-            config_append_refusal(loader->values, entry, settings[i].name, settings[i].flags,
-                                  &problem, loader->problem);
+            config_append_refusal(entry, settings[i].name, settings[i].flags, &problem,
+                                  loader->problem);
+        }
+        if (status == STATUS_OK && entry != NULL &&
+            (settings[i].flags & CONFIG_WITHOUT_EFFECT) != 0) {
+            status =
+                differs_from_default(loader, &settings[i], &value, &loader->values->is_wanted[i]);
         }
         if (status != STATUS_OK) {
             return status;
         }
-        if (entry != NULL) {
-            config_store_value(&settings[i], &value, field);
-        }
+        config_store_value(&settings[i], &value, field);
     }
     return STATUS_OK;
 }
 
 /* --- Public --------------------------------------------------------------------------------- */
 
-static enum status run(struct loader *loader, const char *const *environment, const char *file_path)
+static enum status run(struct loader *loader, const char *const *environment,
+                       const char *const *paths, size_t file_count)
 {
     struct arena *arena = &loader->config->arena;
+    struct config_values *values;
     size_t count;
     enum status status;
 
@@ -402,11 +436,14 @@ static enum status run(struct loader *loader, const char *const *environment, co
         return STATUS_NO_MEMORY;
     }
     loader->config->values = loader->values;
-    loader->values->chosen = arena_allocate(arena, count * sizeof(const struct config_entry *));
-    if (loader->values->chosen == NULL) {
+    values = loader->values;
+    values->chosen = arena_allocate(arena, count * sizeof(const struct config_entry *));
+    values->unread = arena_allocate(arena, count * sizeof *values->unread);
+    values->is_wanted = arena_allocate(arena, count * sizeof *values->is_wanted);
+    if (values->chosen == NULL || values->unread == NULL || values->is_wanted == NULL) {
         return STATUS_NO_MEMORY;
     }
-    status = collect(loader, environment, file_path);
+    status = collect(loader, environment, paths, file_count);
     if (status == STATUS_OK) {
         status = choose(loader, count);
     }
@@ -422,8 +459,9 @@ static enum status run(struct loader *loader, const char *const *environment, co
     return status;
 }
 
-enum status config_load_from(struct config **out, const char *const *environment,
-                             const char *file_path, struct buffer *problem)
+enum status config_load_layers(struct config **out, const char *const *environment,
+                               const char *const *file_paths, size_t file_count,
+                               struct buffer *problem)
 {
     struct loader loader = {.problem = problem};
     enum status status;
@@ -436,7 +474,7 @@ enum status config_load_from(struct config **out, const char *const *environment
     }
     arena_init(&loader.config->arena, ARENA_MAXIMUM);
     arena_init(&loader.scratch, ARENA_MAXIMUM);
-    status = run(&loader, environment, file_path);
+    status = run(&loader, environment, file_paths, file_count);
     arena_destroy(&loader.scratch);
     if (status == STATUS_OK) {
         *out = loader.config;
@@ -447,6 +485,12 @@ enum status config_load_from(struct config **out, const char *const *environment
     }
     config_release(loader.config);
     return status;
+}
+
+enum status config_load_from(struct config **out, const char *const *environment,
+                             const char *file_path, struct buffer *problem)
+{
+    return config_load_layers(out, environment, &file_path, file_path != NULL ? 1 : 0, problem);
 }
 
 /* The value that getenv would find in `environment`, or NULL. */
@@ -465,14 +509,20 @@ static const char *find_variable(const char *const *environment, const char *nam
 enum status config_load(struct config **out, struct buffer *problem)
 {
     const char *const *environment = (const char *const *)environ;
+    static const char *const usual[] = {"quintet.conf", ".env"};
     const char *path = find_variable(environment, "QUINTET_CONFIG");
+    const char *present[sizeof usual / sizeof usual[0]];
+    size_t count = 0;
 
-    if (path == NULL || path[0] == '\0') {
-        path = access("quintet.conf", F_OK) == 0 ? "quintet.conf"
-               : access(".env", F_OK) == 0       ? ".env"
-                                                 : NULL;
+    if (path != NULL && path[0] != '\0') {
+        return config_load_from(out, environment, path, problem);
     }
-    return config_load_from(out, environment, path, problem);
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        if (access(usual[i], F_OK) == 0) {
+            present[count++] = usual[i];
+        }
+    }
+    return config_load_layers(out, environment, present, count, problem);
 }
 
 void config_release(struct config *config)
@@ -486,19 +536,29 @@ void config_release(struct config *config)
 const struct config_entry *config_find_entry(const struct config_values *values, const char *name)
 {
     const struct config_entry *found = NULL;
+    const char *plain = config_plain_name(name);
 
     for (size_t i = 0; i < values->count; i++) {
         const struct config_entry *entry = &values->entries[i];
 
-        if (strcmp(entry->name, name) != 0 || entry->value[0] == '\0') {
+        if (entry->value[0] == '\0' || !config_is_same_name(entry->known_as, plain)) {
             continue;
         }
-        if (entry->source == CONFIG_FROM_ENVIRONMENT) {
+        if (entry->origin->path == NULL) {
             return entry;
         }
-        found = entry; /* in a file the last one counts */
+        if (found == NULL || entry->origin == found->origin) {
+            found = entry; /* in a file the last one counts */
+        }
     }
     return found;
+}
+
+enum config_source config_source_of(const struct config_entry *entry)
+{
+    return entry == NULL                 ? CONFIG_FROM_DEFAULT
+           : entry->origin->path == NULL ? CONFIG_FROM_ENVIRONMENT
+                                         : CONFIG_FROM_FILE;
 }
 
 const char *config_lookup(const struct config *config, const char *name)
@@ -510,5 +570,5 @@ const char *config_lookup(const struct config *config, const char *name)
 
 const char *config_file(const struct config *config)
 {
-    return config->values->file_path;
+    return config->values->origin_count > 1 ? config->values->origins[1].path : NULL;
 }

@@ -7,20 +7,23 @@
 
 #include <string.h>
 
-#define ALIAS_PREFIX "CONSOUL_"
-
 static const struct config_setting settings[] = {
 #define SETTING(field, name, type, default_text, bounds, aliases, flags, help)                     \
     {#name, CONFIG_##type, default_text, bounds, aliases, flags, help},
+#define WITHOUT_EFFECT(name, type, default_text, bounds, aliases, flags, help)                     \
+    {#name, CONFIG_##type, default_text, bounds, aliases, (flags) | CONFIG_WITHOUT_EFFECT, help},
 #include "config/settings.def"
 #undef SETTING
 };
 
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
+#define NO_FIELD SIZE_MAX
+
 static const size_t offsets[] = {
 #define SETTING(field, name, type, default_text, bounds, aliases, flags, help)                     \
     offsetof(struct config, field),
+#define WITHOUT_EFFECT(name, type, default_text, bounds, aliases, flags, help) NO_FIELD,
 #include "config/settings.def"
 #undef SETTING
 };
@@ -30,7 +33,8 @@ static const size_t offsets[] = {
 enum {
 #define SECTION(id, title) AT_##id, BACK_##id = AT_##id - 1,
 /* a setting takes the next number */
-#define SETTING(field, name, type, default_text, bounds, aliases, flags, help) INDEX_##field,
+#define SETTING(field, name, type, default_text, bounds, aliases, flags, help) INDEX_##name,
+#define WITHOUT_EFFECT(name, type, default_text, bounds, aliases, flags, help) INDEX_##name,
 #include "config/settings.def"
 #undef SETTING
     INDEX_END
@@ -60,12 +64,14 @@ const struct config_section *config_sections(size_t *count)
 
 void *config_field(struct config *config, size_t index)
 {
-    return (char *)config + offsets[index];
+    return offsets[index] == NO_FIELD ? (void *)&config->values->unread[index]
+                                      : (char *)config + offsets[index];
 }
 
 const void *config_read_field(const struct config *config, size_t index)
 {
-    return (const char *)config + offsets[index];
+    return offsets[index] == NO_FIELD ? (const void *)&config->values->unread[index]
+                                      : (const char *)config + offsets[index];
 }
 
 static bool is_alias(const struct config_setting *setting, const char *name)
@@ -95,8 +101,8 @@ int config_find_setting(const char *name)
 {
     int index = find_exactly(name);
 
-    if (index < 0 && strncmp(name, ALIAS_PREFIX, sizeof ALIAS_PREFIX - 1) == 0) {
-        index = find_exactly(name + sizeof ALIAS_PREFIX - 1);
+    if (index < 0 && strncmp(name, CONFIG_ALIAS_PREFIX, sizeof CONFIG_ALIAS_PREFIX - 1) == 0) {
+        index = find_exactly(name + sizeof CONFIG_ALIAS_PREFIX - 1);
     }
     return index;
 }

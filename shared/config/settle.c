@@ -42,7 +42,7 @@ static enum status refuse(const struct config *config, const char *name, const c
                           struct buffer *problem)
 {
     buffer_append_format(problem, "%s %s", name, phrase);
-    config_append_origin(config->values, find_chosen(config, name), problem);
+    config_append_origin(find_chosen(config, name), problem);
     return STATUS_INVALID;
 }
 

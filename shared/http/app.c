@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -62,6 +63,18 @@ static enum status open_segment(struct app *app, struct buffer *problem)
         return status;
     }
     return ratelimit_open(&app->limits, app->segment, strategy);
+}
+
+/* To run on another database than the one that was asked for would be to lose sight of the data. */
+static void refuse_database(const struct config *config, struct buffer *problem)
+{
+    const char *url = config->database_url;
+    buffer_append_format(problem,
+                         "DATABASE_URL names a %.*s database, and this version has a driver for "
+                         "sqlite only (",
+                         (int)strcspn(url, ":"), url);
+    config_append_place(config, "DATABASE_URL", problem);
+    buffer_append_char(problem, ')');
 }
 
 static enum status open_database(struct app *app, const char *url, uint64_t size_maximum,
@@ -124,7 +137,7 @@ static enum status open_storage(struct app *app, struct buffer *problem)
 {
     enum status status = open_database(app, app->config->database_url, 0, &app->storage);
     if (status != STATUS_OK) {
-        buffer_append_text(problem, "DATABASE_URL: this kind of database is not supported");
+        refuse_database(app->config, problem);
         return status;
     }
     if (app->options->uses_storage) {
@@ -148,7 +161,9 @@ static enum status open_log(struct app *app, struct buffer *problem)
     }
     enum status status = log_open(app->options->program, level, app->config->log_file);
     if (status != STATUS_OK) {
-        buffer_append_text(problem, "LOG_FILE: cannot be opened");
+        buffer_append_text(problem, "LOG_FILE cannot be opened (");
+        config_append_place(app->config, "LOG_FILE", problem);
+        buffer_append_char(problem, ')');
     }
     return status;
 }
@@ -210,6 +225,24 @@ void app_close(struct app *app)
     memory_release(app);
 }
 
+static void log_remark(const struct config_remark *remark, void *context)
+{
+    const struct config *config = context;
+    struct buffer place;
+    buffer_init(&place, 4096);
+    config_append_place(config, remark->name, &place);
+    /* A CGI program starts for each request: said every time it would drown the log. */
+    log_write(getenv("GATEWAY_INTERFACE") == NULL ? LOG_WARNING : LOG_DEBUG, remark->event,
+              LOG_TEXT("setting", remark->name), LOG_TEXT("detail", remark->text),
+              LOG_TEXT("source", buffer_text(&place)));
+    buffer_release(&place);
+}
+
+static void log_remarks(const struct config *config)
+{
+    config_each_remark(config, log_remark, (void *)(uintptr_t)config);
+}
+
 /* SIGHUP: logs are opened anew; a configuration that cannot be used is refused whole, with one
  * line in the log, and the old one goes on. */
 static void reload(void *context)
@@ -235,6 +268,7 @@ static void reload(void *context)
         live->previous = atomic_load(&app->live);
         atomic_store(&app->live, live);
         log_write(LOG_INFO, "configuration_reloaded", LOG_TEXT("program", app->options->program));
+        log_remarks(config);
     } else {
         config_release(config);
         log_write(LOG_ERROR, "configuration_refused", LOG_TEXT("detail", buffer_text(&problem)));
@@ -351,6 +385,7 @@ int app_run(const struct app_options *options, int argc, char **argv)
         return refuse_to_start(options, &problem);
     }
     buffer_release(&problem);
+    log_remarks(config);
     struct transport_options transport = {
         .program = options->program,
         .worker_count = (int)config->workers,

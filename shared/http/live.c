@@ -81,33 +81,39 @@ bool network_list_contains(const struct network_list *list, const char *text)
     return false;
 }
 
-static enum status read_networks(struct arena *arena, const char *setting,
+static enum status refuse(const struct config *config, const char *setting, const char *phrase,
+                          struct buffer *problem)
+{
+    buffer_append_format(problem, "%s %s (", setting, phrase);
+    config_append_place(config, setting, problem);
+    buffer_append_char(problem, ')');
+    return STATUS_INVALID;
+}
+
+static enum status read_networks(struct config *config, const char *setting,
                                  const struct config_list *texts, struct network_list *out,
                                  struct buffer *problem)
 {
-    out->items = arena_allocate(arena, texts->count * sizeof *out->items);
+    out->items = arena_allocate(&config->arena, texts->count * sizeof *out->items);
     if (out->items == NULL) {
         return STATUS_NO_MEMORY;
     }
     for (size_t i = 0; i < texts->count; i++) {
         if (network_parse(slice_of(texts->items[i]), &out->items[i]) != STATUS_OK) {
-            buffer_append_format(problem, "%s: entry %zu is not an address or network", setting,
-                                 i + 1);
-            return STATUS_INVALID;
+            return refuse(config, setting, "holds what is not an address or network", problem);
         }
         out->count++;
     }
     return STATUS_OK;
 }
 
-static enum status read_policy(const char *setting, const char *text, struct ratelimit_policy *out,
-                               struct buffer *problem)
+static enum status read_policy(const struct config *config, const char *setting, const char *text,
+                               struct ratelimit_policy *out, struct buffer *problem)
 {
     enum status status = ratelimit_parse_policy(slice_of(text), out);
-    if (status != STATUS_OK) {
-        buffer_append_format(problem, "%s: is not a rate limit such as 10/minute", setting);
-    }
-    return status;
+    return status == STATUS_OK
+               ? status
+               : refuse(config, setting, "is not a rate limit such as 10/minute", problem);
 }
 
 static enum status read_policies(struct app_live *live, struct buffer *problem)
@@ -126,7 +132,7 @@ static enum status read_policies(struct app_live *live, struct buffer *problem)
     };
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         enum status status =
-            read_policy(rows[i].setting, rows[i].text, &live->policies[i], problem);
+            read_policy(config, rows[i].setting, rows[i].text, &live->policies[i], problem);
         if (status != STATUS_OK) {
             return status;
         }
@@ -140,8 +146,9 @@ static enum status read_tiers(struct app_live *live, struct buffer *problem)
     const struct json_node *root = NULL;
     enum status status = json_parse(arena, slice_of(live->config->rate_limit_tiers), &root);
     if (status != STATUS_OK) {
-        buffer_append_text(problem, "RATE_LIMIT_TIERS: is not a JSON object");
-        return status;
+        return status == STATUS_NO_MEMORY
+                   ? status
+                   : refuse(live->config, "RATE_LIMIT_TIERS", "is not a JSON object", problem);
     }
     live->tiers = arena_allocate(arena, json_count(root) * sizeof *live->tiers);
     if (live->tiers == NULL) {
@@ -152,10 +159,9 @@ static enum status read_tiers(struct app_live *live, struct buffer *problem)
         const char *text = NULL;
         tier->name = json_name(node);
         if (!json_get_text(node, &text)) {
-            buffer_append_text(problem, "RATE_LIMIT_TIERS: values must be texts");
-            return STATUS_INVALID;
+            return refuse(live->config, "RATE_LIMIT_TIERS", "has a value that is no text", problem);
         }
-        status = read_policy("RATE_LIMIT_TIERS", text, &tier->policy, problem);
+        status = read_policy(live->config, "RATE_LIMIT_TIERS", text, &tier->policy, problem);
         if (status != STATUS_OK) {
             return status;
         }
@@ -177,11 +183,11 @@ enum status live_create(struct app_live **out, struct config *config, struct buf
         status = read_tiers(live, problem);
     }
     if (status == STATUS_OK) {
-        status = read_networks(&config->arena, "TRUSTED_PROXIES", &config->trusted_proxies,
+        status = read_networks(config, "TRUSTED_PROXIES", &config->trusted_proxies,
                                &live->trusted_proxies, problem);
     }
     if (status == STATUS_OK) {
-        status = read_networks(&config->arena, "RATE_LIMIT_TRUSTED_CIDRS",
+        status = read_networks(config, "RATE_LIMIT_TRUSTED_CIDRS",
                                &config->rate_limit_trusted_cidrs, &live->trusted_clients, problem);
     }
     if (status != STATUS_OK) {

@@ -7,37 +7,8 @@ import subprocess
 
 import pytest
 
-from suite import BUILD, ROOT, sanitizer_environment
-
-QUINTET = BUILD / "cli" / "quintet"
-GOOD_SECRET = "3f1c9a0b7d2e4f586a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b"
-
-USAGE, UNAVAILABLE, CONFIG = 64, 69, 78
-
-
-class Place:
-    """A directory to run the command in, with a clean environment."""
-
-    def __init__(self, path):
-        self.path = path
-        self.environment = {"PATH": os.environ["PATH"], "LOG_FILE": str(path / "log"),
-                            **sanitizer_environment()}
-
-    def run(self, *arguments, stdin="", **environment):
-        return subprocess.run([str(QUINTET), *arguments], cwd=self.path, text=True, input=stdin,
-                              env={**self.environment, **environment}, capture_output=True, timeout=60)
-
-    def ok(self, *arguments, **options):
-        done = self.run(*arguments, **options)
-        assert done.returncode == 0, done
-        return done.stdout
-
-    def json(self, *arguments, **options):
-        return json.loads(self.ok(*arguments, "--json", **options))
-
-    def start(self, *arguments):
-        return subprocess.Popen([str(QUINTET), *arguments], cwd=self.path, env=self.environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+from place import CONFIG, GOOD_SECRET, QUINTET, UNAVAILABLE, USAGE, Place, fields
+from suite import BUILD, ROOT
 
 
 @pytest.fixture
@@ -49,11 +20,6 @@ def place(tmp_path):
 def migrated(place):
     place.ok("migrate", "up")
     return place
-
-
-def fields(text):
-    """`name  value` lines as a dictionary."""
-    return dict(re.split(r"  +", line, maxsplit=1) for line in text.splitlines())
 
 
 # --- Words and usage ------------------------------------------------------------------------------

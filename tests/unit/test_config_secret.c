@@ -13,14 +13,20 @@ static void secrets_are_masked_wherever_they_are_shown(void **state)
     struct buffer text;
     enum config_source source;
 
-    assert_loads(fixture,
-                 ENVIRONMENT("SECRET_KEY=hunter2-1", "JWT_SECRET_KEY=hunter2-2",
-                             "API_KEYS=hunter2-3,hunter2-4", "METRICS_TOKEN=hunter2-5",
-                             "API_KEY_TIERS={\"hunter2-6\":\"a\"}", "OPENAI_API_KEY=hunter2-7",
-                             "DATABASE_URL=postgresql://u:hunter2@8@h/d",
-                             "HEALTH_SERVICES=a=redis://:hunter2-9@h,b=redis://x:hunter2/0@h",
-                             "PROVIDER_LAB_BASE_URL=https://u:hunter2@lab.example"),
-                 NULL);
+    assert_loads(
+        fixture,
+        ENVIRONMENT(
+            "SECRET_KEY=hunter2-1", "JWT_SECRET_KEY=hunter2-2", "API_KEYS=hunter2-3,hunter2-4",
+            "METRICS_TOKEN=hunter2-5", "API_KEY_TIERS={\"hunter2-6\":\"a\"}",
+            "OPENAI_API_KEY=hunter2-7", "DATABASE_URL=postgresql://u:hunter2@8@h/d",
+            "HEALTH_SERVICES=a=redis://:hunter2-9@h,b=redis://x:hunter2/0@h",
+            "PROVIDER_LAB_BASE_URL=https://u:hunter2@lab.example", "SMTP_PASSWORD=hunter2-a",
+            "CONSUL_HTTP_TOKEN=hunter2-b", "POSTGRES_PASSWORD=hunter2-c",
+            "GOOGLE_CLIENT_SECRET=hunter2-d", "SETTINGS_ENCRYPTION_KEY=hunter2-e",
+            "LANGCHAIN_API_KEY=hunter2-f", "OTEL_EXPORTER_OTLP_HEADERS=api-key=hunter2-g",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS=api-key=hunter2-h",
+            "REDIS_URL=rediss://:hunter2-i@h", "CONSUL_HTTP_ADDR=http://u:hunter2@h"),
+        NULL);
     buffer_init(&text, 65536);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(config_describe(fixture->config, settings[i].name, false, &text, &source),
@@ -40,6 +46,26 @@ static void secrets_are_masked_wherever_they_are_shown(void **state)
     assert_describes(fixture->config, "HEALTH_SERVICES", false,
                      "a=redis://:********@h,b=redis://x:********@h");
     assert_describes(fixture->config, "API_KEYS", true, "hunter2-3,hunter2-4");
+}
+
+static void passwords_among_the_parameters_of_a_url_are_masked(void **state)
+{
+    static const char *const cases[][3] = {
+        {"DATABASE_URL=postgresql://h/d?user=u&password=hunter2&sslmode=require", "DATABASE_URL",
+         "postgresql://h/d?user=u&password=********&sslmode=require"},
+        {"DATABASE_URL=postgresql://u:hunter2@h/d?sslpassword=hunter2", "DATABASE_URL",
+         "postgresql://u:********@h/d?sslpassword=********"},
+        {"REDIS_URL=redis://h/0?Password=hunter2", "REDIS_URL", "redis://h/0?Password=********"},
+        {"HEALTH_SERVICES=a=http://h/?token=hunter2,b=http://h/?x=1", "HEALTH_SERVICES",
+         "a=http://h/?token=********,b=http://h/?x=1"},
+        {"FRONTEND_URL=http://h/?monkey=see&keys=1", "FRONTEND_URL", "http://h/?monkey=see&keys=1"},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_loads(fixture, ENVIRONMENT(cases[i][0]), NULL);
+        assert_describes(fixture->config, cases[i][1], false, cases[i][2]);
+    }
 }
 
 static void a_secret_that_is_not_set_does_not_look_set(void **state)
@@ -334,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONFIG_TEST(secrets_are_masked_wherever_they_are_shown),
+        CONFIG_TEST(passwords_among_the_parameters_of_a_url_are_masked),
         CONFIG_TEST(a_secret_that_is_not_set_does_not_look_set),
         CONFIG_TEST(refusals_never_show_a_secret),
         CONFIG_TEST(production_refuses_what_is_unsafe),

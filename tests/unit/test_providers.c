@@ -124,7 +124,7 @@ static void addresses_keys_and_models_come_from_the_settings(void **state)
 {
     struct opened opened;
     assert_opens(&opened, *state,
-                 ENVIRONMENT("PROVIDER_STUB_BASE_URL=http://127.0.0.1:1/v1//", "STUB_API_KEY=two",
+                 ENVIRONMENT("PROVIDER_STUB_BASE_URL=http://127.0.0.1:1/v1//",
                              "PROVIDER_STUB_API_KEY=one", "STUB_MODELS= a , b/c,,",
                              "GROQ_API_KEY=k", "GROQ_BASE_URL=http://proxy/groq",
                              "GROQ_MODELS=[\"x,y\"]"));
