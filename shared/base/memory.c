@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 0: off. Otherwise the number of the allocation, counted from now, that fails first; it stays at
- * 1 from then on, so that all later ones fail too. */
+/* 0: off. Otherwise the number of the allocation, counted from now, that fails first. Unless that
+ * is to be the only one, it stays at 1 from then on, so that all later ones fail too. */
 static _Thread_local unsigned long fail_countdown;
+static _Thread_local bool fails_only_one;
 static _Thread_local unsigned long failures;
 
 static bool must_fail(void)
@@ -26,6 +27,7 @@ static bool must_fail(void)
         return false;
     }
     failures++;
+    fail_countdown = fails_only_one ? 0 : 1;
     return true;
 }
 
@@ -73,10 +75,21 @@ void memory_wipe(void *pointer, size_t size)
     }
 }
 
-void memory_fail_after(unsigned long n)
+static void fail_at(unsigned long n, bool only_one)
 {
     fail_countdown = n;
+    fails_only_one = only_one;
     failures = 0;
+}
+
+void memory_fail_after(unsigned long n)
+{
+    fail_at(n, false);
+}
+
+void memory_fail_only(unsigned long n)
+{
+    fail_at(n, true);
 }
 
 unsigned long memory_failures_seen(void)

@@ -28,8 +28,9 @@ void memory_release(void *pointer);
 void memory_wipe(void *pointer, size_t size);
 
 /* Tests only: the allocation number `n` from now on (1 = next) of this thread and all later ones
- * fail; 0 switches it off. memory_failures_seen tells how many failed since. */
+ * fail, or that one alone; 0 switches it off. memory_failures_seen tells how many failed since. */
 void memory_fail_after(unsigned long n);
+void memory_fail_only(unsigned long n);
 unsigned long memory_failures_seen(void);
 
 #endif

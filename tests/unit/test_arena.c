@@ -63,7 +63,7 @@ static void wiped_memory_is_zero(void **state)
     memory_wipe(NULL, 0);
 }
 
-static void the_switch_fails_the_nth_and_all_later_allocations(void **state)
+static void the_switch_fails_the_nth_allocation_and_all_later_ones_or_that_alone(void **state)
 {
     (void)state;
     memory_fail_after(2);
@@ -73,6 +73,15 @@ static void the_switch_fails_the_nth_and_all_later_allocations(void **state)
     assert_null(memory_resize(first, 100));
     assert_null(memory_copy_text("a", 1));
     assert_int_equal(memory_failures_seen(), 3);
+    memory_fail_only(2);
+    void *last = memory_allocate(1);
+    assert_non_null(last);
+    assert_null(memory_allocate(1));
+    memory_release(last);
+    last = memory_allocate(1);
+    assert_non_null(last);
+    assert_int_equal(memory_failures_seen(), 1);
+    memory_release(last);
     memory_fail_after(0);
     assert_int_equal(memory_failures_seen(), 0);
     void *second = memory_allocate(1);
@@ -277,7 +286,7 @@ int main(void)
         cmocka_unit_test(allocated_memory_is_zeroed_and_resizing_keeps_it),
         cmocka_unit_test(text_copies_end_with_a_nul),
         cmocka_unit_test(wiped_memory_is_zero),
-        cmocka_unit_test(the_switch_fails_the_nth_and_all_later_allocations),
+        cmocka_unit_test(the_switch_fails_the_nth_allocation_and_all_later_ones_or_that_alone),
         cmocka_unit_test(arena_memory_is_zeroed_aligned_and_apart),
         cmocka_unit_test(arena_memory_is_zeroed_again_after_a_reset),
         cmocka_unit_test(the_whole_maximum_can_be_used_and_not_a_byte_more),
