@@ -4,7 +4,9 @@
  * Layout of a sealed text: nonce (12 bytes, random), ciphertext, tag (16 bytes).
  *
  * Process-wide state: the fetched algorithms. Fetching takes locks and microseconds, and the
- * result never changes; it lives until the process ends.
+ * result never changes; it lives until the process ends. What could not be fetched is tried again.
+ *
+ * With arguments that are right, these calls of OpenSSL fail for lack of memory only.
  */
 #include "auth/digest.h"
 
@@ -12,6 +14,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -21,23 +24,35 @@
 #define SEAL_LABEL "quintet seal 1"
 
 static struct {
-    pthread_once_t once;
+    atomic_bool are_there;
+    pthread_mutex_t lock;
     EVP_MD *sha256;
     EVP_MAC *hmac;
     EVP_CIPHER *aes_256_gcm;
-} algorithms = {.once = PTHREAD_ONCE_INIT};
+} algorithms = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void fetch_algorithms(void)
+static bool fetch_algorithms(void)
 {
-    algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    algorithms.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    algorithms.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    pthread_mutex_lock(&algorithms.lock);
+    if (algorithms.sha256 == NULL) {
+        algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+    if (algorithms.hmac == NULL) {
+        algorithms.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    }
+    if (algorithms.aes_256_gcm == NULL) {
+        algorithms.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    }
+    bool are_there =
+        algorithms.sha256 != NULL && algorithms.hmac != NULL && algorithms.aes_256_gcm != NULL;
+    atomic_store_explicit(&algorithms.are_there, are_there, memory_order_release);
+    pthread_mutex_unlock(&algorithms.lock);
+    return are_there;
 }
 
 static bool have_algorithms(void)
 {
-    pthread_once(&algorithms.once, fetch_algorithms);
-    return algorithms.sha256 != NULL && algorithms.hmac != NULL && algorithms.aes_256_gcm != NULL;
+    return atomic_load_explicit(&algorithms.are_there, memory_order_acquire) || fetch_algorithms();
 }
 
 /* OpenSSL does not take NULL for an empty text everywhere. */
@@ -50,17 +65,14 @@ enum status digest_sha256(struct slice bytes, unsigned char out[DIGEST_SIZE])
 {
     if (!have_algorithms() ||
         EVP_Digest(bytes_of(bytes), bytes.length, out, NULL, algorithms.sha256, NULL) != 1) {
-        return STATUS_INTERNAL;
+        return STATUS_NO_MEMORY;
     }
     return STATUS_OK;
 }
 
 enum status digest_hmac_sha256(struct slice key, struct slice bytes, unsigned char out[DIGEST_SIZE])
 {
-    if (!have_algorithms()) {
-        return STATUS_INTERNAL;
-    }
-    EVP_MAC_CTX *context = EVP_MAC_CTX_new(algorithms.hmac);
+    EVP_MAC_CTX *context = have_algorithms() ? EVP_MAC_CTX_new(algorithms.hmac) : NULL;
     if (context == NULL) {
         return STATUS_NO_MEMORY;
     }
@@ -74,7 +86,7 @@ enum status digest_hmac_sha256(struct slice key, struct slice bytes, unsigned ch
               EVP_MAC_update(context, bytes_of(bytes), bytes.length) == 1 &&
               EVP_MAC_final(context, out, &length, DIGEST_SIZE) == 1;
     EVP_MAC_CTX_free(context);
-    return ok ? STATUS_OK : STATUS_INTERNAL;
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static enum status make_seal_key(struct slice key_text, unsigned char key[DIGEST_SIZE])
@@ -107,7 +119,7 @@ enum status digest_seal(struct slice key_text, struct slice context, struct slic
         EVP_EncryptUpdate(state, cipher, &length, bytes_of(plain), (int)plain.length) != 1 ||
         EVP_EncryptFinal_ex(state, cipher + plain.length, &length) != 1 ||
         EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, cipher + plain.length) != 1) {
-        status = STATUS_INTERNAL;
+        status = STATUS_NO_MEMORY;
         goto out;
     }
     *out_length = plain.length + DIGEST_SEAL_OVERHEAD;
@@ -146,7 +158,7 @@ enum status digest_unseal(struct slice key_text, struct slice context, struct sl
         EVP_DecryptUpdate(state, NULL, &length, bytes_of(context), (int)context.length) != 1 ||
         EVP_DecryptUpdate(state, out, &length, cipher, (int)size) != 1 ||
         EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, tag) != 1) {
-        status = STATUS_INTERNAL;
+        status = STATUS_NO_MEMORY;
         goto out;
     }
     if (EVP_DecryptFinal_ex(state, out + size, &length) != 1) {

@@ -98,7 +98,7 @@ static enum status sign(const struct token_keys *keys, struct slice text,
     bool ok = EVP_MAC_update(context, (const unsigned char *)text.data, text.length) == 1 &&
               EVP_MAC_final(context, out, &length, SIGNATURE_SIZE) == 1;
     EVP_MAC_CTX_free(context);
-    return ok ? STATUS_OK : STATUS_INTERNAL;
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 /* --- Issuing ------------------------------------------------------------------------------ */
