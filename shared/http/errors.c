@@ -109,12 +109,22 @@ static void write_field_list(struct request *request)
     json_write_array_end(json);
 }
 
+/* A text that there was no memory to make breaks the body, so that 503 is answered instead. */
+static void write_made_text(struct request *request, const char *name, const char *text)
+{
+    if (text == NULL) {
+        request->response.body.status = STATUS_NO_MEMORY;
+        return;
+    }
+    json_write_member_text(&request->response.json, name, text);
+}
+
 /* RFC 9457 section 3 has its own member for a list of errors: errors[].pointer (RFC 6901). */
 static void write_problem_members(struct request *request, const struct problem_entry *entry)
 {
     struct json_writer *json = &request->response.json;
     const char *type = arena_format(request->arena, "urn:quintet:error:%s", entry->word);
-    json_write_member_text(json, "type", type ? type : "about:blank");
+    write_made_text(request, "type", type);
     json_write_member_text(json, "title", entry->message);
     json_write_member_integer(json, "status", entry->http_status);
     json_write_member_slice(json, "instance", request->path);
@@ -131,7 +141,7 @@ static void write_problem_members(struct request *request, const struct problem_
         for (size_t i = 0; pointer != NULL && pointer[i] != '\0'; i++) {
             pointer[i] = pointer[i] == '.' ? '/' : pointer[i];
         }
-        json_write_member_text(json, "pointer", pointer);
+        write_made_text(request, "pointer", pointer);
         json_write_object_end(json);
     }
     json_write_array_end(json);

@@ -169,10 +169,8 @@ static void identify_correlation(struct request *request)
             return;
         }
     }
-    char uuid[RANDOM_UUID_SIZE];
-    random_uuid(uuid);
-    const char *copy = arena_copy(request->arena, uuid, RANDOM_UUID_SIZE - 1);
-    request->correlation_id = copy ? copy : "unknown";
+    random_uuid(request->own_correlation_id);
+    request->correlation_id = request->own_correlation_id;
 }
 
 /* W3C Trace Context level 1, section 3.2: version-traceid-parentid-flags, lower-case hex, ids not

@@ -105,8 +105,6 @@ bool request_query(const struct request *request, const char *name, struct slice
 
 const char *request_timestamp(struct request *request)
 {
-    char text[CLOCK_TIMESTAMP_SIZE];
-    clock_format_timestamp(clock_wall_milliseconds(), text);
-    const char *copy = arena_copy(request->arena, text, strlen(text));
-    return copy ? copy : "";
+    clock_format_timestamp(clock_wall_milliseconds(), request->timestamp);
+    return request->timestamp;
 }

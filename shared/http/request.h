@@ -15,6 +15,8 @@
 #include "auth/principal.h"
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/clock.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "http/errors.h"
 #include "http/router.h"
@@ -59,8 +61,10 @@ struct request {
     const struct json_node *json; /* the root, if the route has a JSON body */
     struct principal principal;
     const char *correlation_id;
-    const char *client_address; /* after TRUSTED_PROXIES; never NULL */
-    const char *cors_origin;    /* value of Access-Control-Allow-Origin; NULL = no CORS headers */
+    char own_correlation_id[RANDOM_UUID_SIZE]; /* when none was given */
+    char timestamp[CLOCK_TIMESTAMP_SIZE];      /* of request_timestamp */
+    const char *client_address;                /* after TRUSTED_PROXIES; never NULL */
+    const char *cors_origin; /* value of Access-Control-Allow-Origin; NULL = no CORS headers */
     bool is_https;
     bool is_openai;                  /* errors in OpenAI's shape */
     const char *traceparent;         /* valid inbound header, or NULL */
@@ -101,7 +105,7 @@ void response_empty(struct request *request, int status);
  * an allocation that failed, and the answer becomes 503. */
 void response_add_header(struct request *request, const char *name, const char *value);
 
-/* The current time as RFC 3339 in the arena ("" when memory is out). */
+/* The current time as RFC 3339; valid until the next call. */
 const char *request_timestamp(struct request *request);
 
 /* --- Streams ------------------------------------------------------------------------------------- */
