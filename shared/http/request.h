@@ -117,7 +117,7 @@ bool request_stream(struct request *request, const struct stream_handlers *handl
 
 /* Pump thread: sends the head of the response with the content type given (no Content-Length),
  * with the headers that keep web servers from buffering. Call once, before the first byte. On HEAD
- * it ends the stream. */
+ * it ends the stream; without memory for the head the client is refused (stream_refuse). */
 void response_stream_head(struct request *request, struct stream *stream, const char *content_type);
 
 /* Pump thread: sends the whole response as it stands (head + body) and ends the stream; for

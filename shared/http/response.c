@@ -260,7 +260,7 @@ void response_stream_head(struct request *request, struct stream *stream, const 
     buffer_init(&head, RESPONSE_HEAD_MAXIMUM);
     append_head(request, &head, false);
     if (is_broken(&request->response) || buffer_status(&head) != STATUS_OK) {
-        stream_write(stream, slice_of(text_without_memory));
+        stream_refuse(stream, slice_of(text_without_memory));
         become_overloaded(request);
     } else {
         stream_write(stream, (struct slice){head.data, head.length});

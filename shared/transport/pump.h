@@ -58,6 +58,10 @@ enum status pump_adopt(struct pump *pump, struct exchange *exchange,
  * that several small writes cost one system call. Ignored once the client has gone. */
 void stream_write(struct stream *stream, struct slice bytes);
 
+/* There can be no answer: `text` is the last the client is given. To the owner it is as if the client
+ * had gone, `client_gone` included. */
+void stream_refuse(struct stream *stream, struct slice text);
+
 /* The answer is complete. Sends what waits, then `ended`. No other call after this. */
 void stream_end(struct stream *stream);
 

@@ -74,6 +74,7 @@ struct stream {
     bool is_lagging;
     bool is_lagging_told;
     bool has_gone;
+    bool is_refused; /* the client has been given its last byte */
     bool has_gone_told;
     bool is_ending;
     bool is_offloading;

@@ -217,7 +217,7 @@ static void finish(struct stream *stream)
 void stream_settle(struct stream *stream)
 {
     flush(stream);
-    if (!stream->is_ending && stream->has_gone && !stream->has_gone_told) {
+    if (!stream->is_ending && stream_client_has_gone(stream) && !stream->has_gone_told) {
         stream->has_gone_told = true;
         if (stream->handlers->client_gone != NULL) {
             stream->handlers->client_gone(stream, stream->context);
@@ -225,7 +225,7 @@ void stream_settle(struct stream *stream)
             stream_end(stream);
         }
     }
-    if (!stream->is_ending && !stream->has_gone) {
+    if (!stream->is_ending && !stream_client_has_gone(stream)) {
         tell_lag(stream);
     }
     if (stream->is_dirty) {
@@ -314,7 +314,7 @@ enum status pump_adopt(struct pump *pump, struct exchange *exchange,
 
 void stream_write(struct stream *stream, struct slice bytes)
 {
-    if (stream->has_gone || stream->is_ending || bytes.length == 0) {
+    if (stream_client_has_gone(stream) || stream->is_ending || bytes.length == 0) {
         return;
     }
     if (exchange_write(stream->exchange, bytes) != STATUS_OK) {
@@ -332,6 +332,14 @@ void stream_write(struct stream *stream, struct slice bytes)
     if (exchange_waiting(stream->exchange) > STREAM_LAG_BYTES) {
         flush(stream);
     }
+}
+
+void stream_refuse(struct stream *stream, struct slice text)
+{
+    stream_write(stream, text);
+    stream->is_refused = true;
+    stream->heartbeat_deadline = 0;
+    mark(stream);
 }
 
 void stream_end(struct stream *stream)
@@ -396,7 +404,7 @@ struct pump *stream_pump(struct stream *stream)
 
 bool stream_client_has_gone(const struct stream *stream)
 {
-    return stream->has_gone;
+    return stream->has_gone || stream->is_refused;
 }
 
 bool stream_is_lagging(const struct stream *stream)

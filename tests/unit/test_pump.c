@@ -459,6 +459,34 @@ static void client_that_makes_no_progress_is_dropped(void **state)
     close_client(&client);
 }
 
+static void refuse_at_once(struct stream *stream, void *context)
+{
+    on_start(stream, context);
+    ((struct client *)context)->calls_inside++;
+    stream_refuse(stream, slice_of("no"));
+    ((struct client *)context)->calls_inside--;
+    write_text(context, "ignored");
+}
+
+static void refused_client_gets_its_last_bytes_and_counts_as_gone(void **state)
+{
+    struct scene *scene = *state;
+    struct stream_handlers handlers = counting;
+    handlers.start = refuse_at_once;
+    struct client client;
+    open_client(&client);
+    client.handlers = &handlers;
+    adopt(scene->pump, &client);
+    char text[100];
+    read_all(&client, text, sizeof(text));
+    assert_string_equal(text, "no");
+    wait_for(&client.over);
+    assert_int_equal(client.leaves, 1);
+    assert_int_equal(client.completed, 1);
+    assert_int_equal(client.abandoned, 0);
+    close_client(&client);
+}
+
 static void start_with_heartbeat(struct stream *stream, void *context)
 {
     on_start(stream, context);
@@ -736,6 +764,7 @@ int main(void)
         TEST(one_event_may_be_larger_than_the_backlog),
         TEST(client_that_is_too_far_behind_is_dropped),
         TEST(client_that_makes_no_progress_is_dropped),
+        TEST(refused_client_gets_its_last_bytes_and_counts_as_gone),
         TEST(silent_stream_sends_its_heartbeat),
         TEST(timer_of_a_stream_runs_out_once_each_time_it_is_set),
         TEST(offload_runs_on_a_worker_and_comes_back_to_the_pump),
