@@ -332,7 +332,7 @@ static void on_done(struct upstream_call *upstream, enum upstream_result result,
         succeed(call);
     } else if (result == UPSTREAM_TIMEOUT) {
         fail(call, MODEL_TIMEOUT);
-    } else if (result == UPSTREAM_UNREACHABLE) {
+    } else if (result == UPSTREAM_UNREACHABLE || result == UPSTREAM_OVERLOADED) {
         fail(call, MODEL_UNAVAILABLE);
     } else if (is_cut_off || call->is_event_stream) {
         fail(call, MODEL_BAD_ANSWER);

@@ -69,7 +69,7 @@ struct upstream_call {
     bool is_stopped; /* libcurl holds data back because of it */
     bool is_too_large;
     bool is_cancelled;
-    bool is_broken; /* its socket cannot be watched */
+    bool is_broken; /* it cannot go on: its socket cannot be watched */
     bool is_waiting;
     bool is_connecting;
     uint8_t bucket;
@@ -186,7 +186,7 @@ static void end_marked_calls(struct upstream *upstream)
             detach(call, false);
             release_call(call);
         } else if (call->is_broken) {
-            finish(call, UPSTREAM_BROKEN);
+            finish(call, UPSTREAM_OVERLOADED);
             next = upstream->calls; /* its owner may have ended any other */
         }
         call = next;
@@ -237,6 +237,18 @@ static void attach_waiting_calls(struct upstream *upstream)
 static void enter(struct upstream *upstream)
 {
     upstream->depth++;
+}
+
+/* libcurl has no memory to remember the socket of some call, and does not say of which: that call
+ * would only end with its deadline. Those with an answer have their sockets. */
+static void mark_calls_without_socket(struct upstream *upstream)
+{
+    for (struct upstream_call *call = upstream->calls; call != NULL; call = call->next) {
+        if (!call->is_waiting && call->head.status_code == 0) {
+            call->is_broken = true;
+            upstream->has_marked = true;
+        }
+    }
 }
 
 /* What has been put off while libcurl or a handler was running. depth must be 0. */
@@ -357,15 +369,20 @@ static int on_connected(void *context, char *address, char *local_address, int p
     return CURL_PREREQFUNC_OK;
 }
 
-static void on_ready(int descriptor, bool readable, bool writable, void *context)
+static void run_libcurl(struct upstream *upstream, curl_socket_t descriptor, int events)
 {
-    struct upstream *upstream = context;
     int running;
     enter(upstream);
-    curl_multi_socket_action(upstream->multi, descriptor,
-                             (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0),
-                             &running);
+    if (curl_multi_socket_action(upstream->multi, descriptor, events, &running) != CURLM_OK) {
+        mark_calls_without_socket(upstream);
+    }
     leave(upstream);
+}
+
+static void on_ready(int descriptor, bool readable, bool writable, void *context)
+{
+    run_libcurl(context, descriptor,
+                (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
 }
 
 static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *context, void *unused)
@@ -390,11 +407,7 @@ static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *conte
 
 static void on_timer(void *context)
 {
-    struct upstream *upstream = context;
-    int running;
-    enter(upstream);
-    curl_multi_socket_action(upstream->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    leave(upstream);
+    run_libcurl(context, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_set_timer(CURLM *multi, long milliseconds, void *context)

@@ -37,7 +37,8 @@ enum upstream_result {
     UPSTREAM_TIMEOUT,     /* one of the four deadlines */
     UPSTREAM_BROKEN,      /* connection lost, protocol error, truncated body */
     UPSTREAM_TOO_LARGE,
-    UPSTREAM_CANCELLED
+    UPSTREAM_CANCELLED,
+    UPSTREAM_OVERLOADED /* no memory or descriptor of ours to go on with */
 };
 const char *upstream_result_text(enum upstream_result result);
 

@@ -286,6 +286,8 @@ enum upstream_result upstream_easy_result(CURL *easy, CURLcode code)
         return UPSTREAM_TIMEOUT;
     case CURLE_FILESIZE_EXCEEDED:
         return UPSTREAM_TOO_LARGE;
+    case CURLE_OUT_OF_MEMORY:
+        return UPSTREAM_OVERLOADED;
     case CURLE_ABORTED_BY_CALLBACK:
         return UPSTREAM_CANCELLED;
     default:
@@ -308,6 +310,8 @@ const char *upstream_result_text(enum upstream_result result)
         return "too_large";
     case UPSTREAM_CANCELLED:
         return "cancelled";
+    case UPSTREAM_OVERLOADED:
+        return "overloaded";
     }
     return "unknown";
 }
