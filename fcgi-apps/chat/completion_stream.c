@@ -47,7 +47,9 @@ static void end(struct completion *completion)
     if (has_failed) {
         buffer_reset(frame);
         failure_write_openai_frame(completion->request, &completion->outcome, frame);
-        write_text(completion, buffer_text(frame));
+        if (buffer_status(frame) == STATUS_OK) {
+            write_text(completion, buffer_text(frame));
+        }
     } else {
         write_text(completion, "data: [DONE]\n\n");
     }

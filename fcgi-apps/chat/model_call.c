@@ -299,8 +299,9 @@ static void on_data(struct upstream_call *upstream, struct slice bytes, void *co
         return;
     }
     if (call->is_event_stream) {
-        if (sse_feed(&call->events, bytes, on_event, call) != STATUS_OK && !call->is_over) {
-            fail(call, MODEL_BAD_ANSWER);
+        enum status status = sse_feed(&call->events, bytes, on_event, call);
+        if (status != STATUS_OK && !call->is_over) {
+            fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
         }
         return;
     }

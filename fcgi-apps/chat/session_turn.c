@@ -113,8 +113,12 @@ static void on_chunk(struct model_call *call, struct slice mended,
         return;
     }
     if (turn->is_streamed && turn->said.length > before) {
-        turn_send_token(turn, before);
-        model_call_follow(call, turn->stream);
+        if (turn_send_token(turn, before) == STATUS_OK) {
+            model_call_follow(call, turn->stream);
+        } else {
+            model_call_cancel(call);
+            fail(turn, PROBLEM_OVERLOADED, 1);
+        }
     }
 }
 

@@ -79,7 +79,7 @@ enum status turn_acquire(void *turn) MUST_CHECK;
 void turn_send_head(struct turn *turn);
 
 /* `said` from there on. */
-void turn_send_token(struct turn *turn, size_t from);
+enum status turn_send_token(struct turn *turn, size_t from) MUST_CHECK;
 
 /* The end of the turn and of the stream: the answer, or turn->problem. Lets the next one in. */
 void turn_answer(struct turn *turn);

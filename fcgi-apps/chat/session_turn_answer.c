@@ -28,24 +28,26 @@ static struct buffer *begin_event(struct turn *turn, const char *type)
     return event;
 }
 
-static void send_event(struct turn *turn, struct buffer *event)
+static enum status send_event(struct turn *turn, struct buffer *event)
 {
     buffer_append_text(event, "\n\n");
+    enum status status = buffer_status(event);
     turn_send_head(turn);
-    if (buffer_status(event) == STATUS_OK) {
+    if (status == STATUS_OK) {
         stream_write(turn->stream, (struct slice){buffer_text(event), event->length});
     }
     chat_trim(event);
+    return status;
 }
 
-void turn_send_token(struct turn *turn, size_t from)
+enum status turn_send_token(struct turn *turn, size_t from)
 {
     /* A chunk of the demo stood in the buffer of the event; it has been read by now. */
     struct buffer *event = begin_event(turn, "token");
     buffer_append_text(event, "{\"text\":\"");
     buffer_append(event, turn->said.data + from, turn->said.length - from);
     buffer_append_text(event, "\"}");
-    send_event(turn, event);
+    return send_event(turn, event);
 }
 
 static void write_usage(struct turn *turn, struct json_writer *json)
@@ -92,7 +94,8 @@ static void answer_done(struct turn *turn)
     write_usage(turn, &json);
     json_write_member_text(&json, "timestamp", request_timestamp(turn->request));
     json_write_object_end(&json);
-    send_event(turn, event);
+    /* Without it the stream ends, and that is not how an answer ends. */
+    (void)send_event(turn, event);
     stream_end(turn->stream);
 }
 
@@ -124,7 +127,8 @@ static void answer_problem(struct turn *turn)
     }
     json_write_object_end(&json);
     request->response.error_word = entry->word;
-    send_event(turn, event);
+    /* Without it the stream ends, and that is not how an answer ends. */
+    (void)send_event(turn, event);
     stream_end(turn->stream);
 }
 
