@@ -9,7 +9,7 @@
  *
  * Two flags are how a driver tells more than a status: `must_retry` (the transaction lost a race
  * and must be run again from its start) and `is_broken` (the handle is of no use any more; it is
- * replaced at the next storage_connect).
+ * closed at the end of the transaction and replaced at the next storage_connect).
  */
 #ifndef STORAGE_DRIVER_H
 #define STORAGE_DRIVER_H

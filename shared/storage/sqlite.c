@@ -50,6 +50,7 @@ struct sqlite_handle {
     sqlite3 *database;
     sqlite3_stmt *begin; /* prepared once: parsing would cost as much as a small transaction */
     sqlite3_stmt *commit;
+    sqlite3_stmt *rollback; /* so that it needs no memory when there is none */
     uint64_t wait_until; /* monotonic nanoseconds; of the present wait for others' locks */
 };
 
@@ -312,8 +313,13 @@ static int open_file(struct storage_connection *connection, const char *path, bo
     if (code != SQLITE_OK) {
         return code;
     }
-    return sqlite3_prepare_v3(database, "COMMIT", -1, SQLITE_PREPARE_PERSISTENT, &handle->commit,
+    code = sqlite3_prepare_v3(database, "COMMIT", -1, SQLITE_PREPARE_PERSISTENT, &handle->commit,
                               NULL);
+    if (code != SQLITE_OK) {
+        return code;
+    }
+    return sqlite3_prepare_v3(database, "ROLLBACK", -1, SQLITE_PREPARE_PERSISTENT,
+                              &handle->rollback, NULL);
 }
 
 static void disconnect(struct storage_connection *connection)
@@ -321,6 +327,7 @@ static void disconnect(struct storage_connection *connection)
     struct sqlite_handle *handle = connection->handle;
     sqlite3_finalize(handle->begin);
     sqlite3_finalize(handle->commit);
+    sqlite3_finalize(handle->rollback);
     sqlite3_close_v2(handle->database);
     memory_release(handle);
     connection->handle = NULL;
@@ -538,9 +545,8 @@ static enum status commit(struct storage_connection *connection)
 
 static void rollback(struct storage_connection *connection)
 {
-    sqlite3 *database = database_of(connection);
-    if (sqlite3_get_autocommit(database) == 0 &&
-        sqlite3_exec(database, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
+    const struct sqlite_handle *handle = connection->handle;
+    if (sqlite3_get_autocommit(handle->database) == 0 && run(handle->rollback) != SQLITE_OK) {
         connection->is_broken = true;
     }
 }

@@ -344,14 +344,21 @@ enum status storage_transaction(struct storage_connection *connection, storage_w
                   LOG_TEXT("error", connection->in_transaction ? "nested" : "statement left open"));
         return STATUS_INTERNAL;
     }
+    if (connection->handle == NULL) {
+        return STATUS_UNAVAILABLE; /* lost in a transaction before this one */
+    }
     connection->deadline = clock_monotonic_nanoseconds() + connection->storage->busy_nanoseconds;
     enum status status = attempt(connection, function, context);
-    while (status != STATUS_OK && connection->must_retry &&
+    while (status != STATUS_OK && connection->must_retry && !connection->is_broken &&
            clock_monotonic_nanoseconds() < connection->deadline) {
         storage_nap();
         status = attempt(connection, function, context);
     }
     connection->deadline = 0;
+    if (connection->is_broken) {
+        /* At once: it may still hold the lock that everybody needs who writes. */
+        disconnect(connection);
+    }
     return status;
 }
 
