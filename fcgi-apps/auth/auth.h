@@ -54,10 +54,11 @@ void auth_revoke_api_key(struct request *request);
 enum status tokens_make_refresh(struct request *request, const char *parent_text,
                                 char text[REFRESH_TEXT_SIZE], struct session_token *out) MUST_CHECK;
 
-/* Answers with a new session of this account: token body, `http_status` 200 or 201; 503 when the
- * password is no longer the one of account->password_hash. */
-void tokens_answer_new_session(struct request *request, const struct account *account,
-                               int http_status);
+/* Answers with a new session of this account: token body, 200; 503 when the password is no longer the
+ * one of account->password_hash. */
+void tokens_answer_new_session(struct request *request, const struct account *account);
+/* The same for an account that is stored with it (account_prepare): 201, or 409 if it is taken. */
+void tokens_answer_new_account(struct request *request, const struct account *account);
 
 /* Answers with the token body for an existing session and this refresh token. */
 void tokens_answer(struct request *request, const struct account *account, const char *session_id,

@@ -61,14 +61,12 @@ void auth_register(struct request *request)
         password_hash(&hasher, request->arena, slice_of(password), &given.password_hash);
     struct account account;
     if (status == STATUS_OK) {
-        status = account_create(request->app->storage, request->arena, &given, &account);
+        status = account_prepare(request->arena, &given, &account);
     }
-    if (status == STATUS_CONFLICT) {
-        problem_answer(request, PROBLEM_CONFLICT, "This e-mail address or username is taken");
-    } else if (status != STATUS_OK) {
+    if (status != STATUS_OK) {
         problem_answer_status(request, status);
     } else {
-        tokens_answer_new_session(request, &account, 201);
+        tokens_answer_new_account(request, &account);
     }
 }
 
@@ -181,5 +179,5 @@ void auth_login(struct request *request)
     if (outdated) {
         rehash(request, &hasher, &account, slice_of(password));
     }
-    tokens_answer_new_session(request, &account, 200);
+    tokens_answer_new_session(request, &account);
 }

@@ -134,28 +134,44 @@ static enum status end_if_password_changed(struct request *request, const struct
     return status == STATUS_OK && ended == STATUS_OK ? STATUS_BUSY : STATUS_UNAVAILABLE;
 }
 
-void tokens_answer_new_session(struct request *request, const struct account *account,
-                               int http_status)
+static void answer_first_tokens(struct request *request, const struct account *account, bool is_new)
 {
     char refresh_text[REFRESH_TEXT_SIZE];
     struct session_token first;
     struct session session;
+    struct storage *storage = request->app->storage;
+    struct slice header = request_header(request, "User-Agent");
+    const char *agent = header.length ? header.data : "";
+    const char *address = request->client_address;
+    int64_t now = clock_wall_seconds();
     enum status status = tokens_make_refresh(request, NULL, refresh_text, &first);
     if (status == STATUS_OK) {
-        struct slice agent = request_header(request, "User-Agent");
-        status = session_create(request->app->storage, request->arena, account->id,
-                                agent.length ? agent.data : "", request->client_address,
-                                clock_wall_seconds(), &first, &session);
+        status = is_new ? session_create_with_account(storage, request->arena, account, agent,
+                                                      address, now, &first, &session)
+                        : session_create(storage, request->arena, account->id, agent, address, now,
+                                         &first, &session);
     }
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && !is_new) {
         status = end_if_password_changed(request, account, session.id);
     }
-    if (status != STATUS_OK) {
+    if (status == STATUS_CONFLICT && is_new) {
+        problem_answer(request, PROBLEM_CONFLICT, "This e-mail address or username is taken");
+    } else if (status != STATUS_OK) {
         problem_answer_status(request, status);
-        return;
+    } else {
+        tokens_answer(request, account, session.id, refresh_text, is_new ? 201 : 200);
     }
-    tokens_answer(request, account, session.id, refresh_text, http_status);
     memory_wipe(refresh_text, sizeof refresh_text);
+}
+
+void tokens_answer_new_session(struct request *request, const struct account *account)
+{
+    answer_first_tokens(request, account, false);
+}
+
+void tokens_answer_new_account(struct request *request, const struct account *account)
+{
+    answer_first_tokens(request, account, true);
 }
 
 bool tokens_require_user(struct request *request)

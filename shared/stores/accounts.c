@@ -57,28 +57,45 @@ static enum status copy_optional(struct arena *arena, const char *text, const ch
     return text != NULL && *out == NULL ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
-enum status account_create(struct storage *storage, struct arena *arena,
-                           const struct account_new *given, struct account *out)
+enum status account_prepare(struct arena *arena, const struct account_new *given,
+                            struct account *out)
 {
     if (!has_at_sign(given->email) || (given->username != NULL && has_at_sign(given->username))) {
         return STATUS_INVALID;
     }
     char id[RANDOM_UUID_SIZE];
     random_uuid(id);
-    struct account account = {
+    *out = (struct account){
         .is_active = true, .is_superuser = given->is_superuser, .created_at = clock_wall_seconds()};
-    /* All that can fail for lack of memory comes before the account exists. */
-    if (copy_optional(arena, id, &account.id) != STATUS_OK ||
-        copy_optional(arena, given->email, &account.email) != STATUS_OK ||
-        copy_optional(arena, given->username, &account.username) != STATUS_OK ||
-        copy_optional(arena, given->name, &account.name) != STATUS_OK ||
-        copy_optional(arena, given->password_hash, &account.password_hash) != STATUS_OK) {
-        return STATUS_NO_MEMORY;
+    bool is_complete = copy_optional(arena, id, &out->id) == STATUS_OK &&
+                       copy_optional(arena, given->email, &out->email) == STATUS_OK &&
+                       copy_optional(arena, given->username, &out->username) == STATUS_OK &&
+                       copy_optional(arena, given->name, &out->name) == STATUS_OK &&
+                       copy_optional(arena, given->password_hash, &out->password_hash) == STATUS_OK;
+    return is_complete ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status account_insert(struct storage_connection *connection, const struct account *account)
+{
+    return rows_execute(connection, "account_insert", NULL, ROW_TEXT(account->id),
+                        ROW_TEXT(account->email), ROW_TEXT(account->username),
+                        ROW_TEXT(account->name), ROW_TEXT(account->password_hash),
+                        ROW_INTEGER(account->is_superuser), ROW_INTEGER(account->created_at));
+}
+
+static enum status insert(struct storage_connection *connection, void *context)
+{
+    return account_insert(connection, context);
+}
+
+enum status account_create(struct storage *storage, struct arena *arena,
+                           const struct account_new *given, struct account *out)
+{
+    struct account account;
+    enum status status = account_prepare(arena, given, &account);
+    if (status == STATUS_OK) {
+        status = rows_transaction(storage, insert, &account);
     }
-    enum status status = rows_change(
-        storage, "account_insert", NULL, ROW_TEXT(account.id), ROW_TEXT(account.email),
-        ROW_TEXT(account.username), ROW_TEXT(account.name), ROW_TEXT(account.password_hash),
-        ROW_INTEGER(account.is_superuser), ROW_INTEGER(account.created_at));
     if (status == STATUS_OK) {
         *out = account;
     }
@@ -234,12 +251,9 @@ static enum status replace_password(struct storage_connection *connection, void 
     if (status != STATUS_OK || changes > 0) {
         return status;
     }
-    struct storage_statement *row;
-    status = rows_prepare(connection, "account_lockout", &row, ROW_TEXT(given->id));
-    if (status == STATUS_OK) {
-        status = storage_step(row);
-    }
-    storage_finish(row);
+    int64_t failures;
+    int64_t until;
+    status = read_lockout(connection, given->id, &failures, &until);
     return status == STATUS_OK ? STATUS_CONFLICT : status;
 }
 

@@ -40,8 +40,15 @@ struct account_new {
     bool is_superuser;
 };
 
-/* STATUS_CONFLICT: e-mail or username taken; STATUS_INVALID: an e-mail address without '@' or a
- * username with one (logins tell them apart by it). The new account is returned. */
+/* Fills *out, in the arena and with a new id, so that inserting it cannot fail for lack of memory of
+ * ours. STATUS_INVALID: an e-mail address without '@' or a username with one (logins tell them apart
+ * by it). */
+enum status account_prepare(struct arena *arena, const struct account_new *given,
+                            struct account *out) MUST_CHECK;
+/* What account_prepare has made, inside a transaction. STATUS_CONFLICT: e-mail or username taken. */
+enum status account_insert(struct storage_connection *connection,
+                           const struct account *account) MUST_CHECK;
+/* Both; the new account is returned. */
 enum status account_create(struct storage *storage, struct arena *arena,
                            const struct account_new *given, struct account *out) MUST_CHECK;
 
@@ -77,6 +84,11 @@ enum status account_record_success(struct storage *storage, const char *id, int6
 enum status account_replace_password(struct storage *storage, const char *id, const char *old_hash,
                                      const char *new_hash) MUST_CHECK;
 /* The same for another password: ends all sessions but `kept_session` (NULL: all) with it. */
+enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
+                                    const char *new_hash, const char *kept_session,
+                                    int64_t now) MUST_CHECK;
+
+/* The same, and all sessions of the account but `kept_session` (NULL: all) end, as one. */
 enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
                                     const char *new_hash, const char *kept_session,
                                     int64_t now) MUST_CHECK;

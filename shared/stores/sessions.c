@@ -62,49 +62,78 @@ static enum status insert_token(struct storage_connection *connection, const cha
 }
 
 struct creation {
-    const struct session *session;
+    const struct account *account; /* to be made too; NULL: it is there */
+    struct session session;
     const struct session_token *first;
 };
 
 static enum status create(struct storage_connection *connection, void *context)
 {
     const struct creation *creation = context;
-    const struct session *session = creation->session;
-    enum status status = rows_execute(connection, "session_insert", NULL, ROW_TEXT(session->id),
-                                      ROW_TEXT(session->user_id), ROW_TEXT(session->user_agent),
-                                      ROW_TEXT(session->address), ROW_INTEGER(session->created_at),
-                                      ROW_INTEGER(session->expires_at));
+    const struct session *session = &creation->session;
+    enum status status = STATUS_OK;
+    if (creation->account != NULL) {
+        status = account_insert(connection, creation->account);
+    }
+    if (status == STATUS_OK) {
+        status = rows_execute(connection, "session_insert", NULL, ROW_TEXT(session->id),
+                              ROW_TEXT(session->user_id), ROW_TEXT(session->user_agent),
+                              ROW_TEXT(session->address), ROW_INTEGER(session->created_at),
+                              ROW_INTEGER(session->expires_at));
+    }
     return status == STATUS_OK ? insert_token(connection, session->id, creation->first) : status;
+}
+
+static enum status run_creation(struct storage *storage, struct arena *arena,
+                                struct creation *creation, struct session *out)
+{
+    char id[RANDOM_UUID_SIZE];
+    char agent[USER_AGENT_SIZE];
+    struct session *session = &creation->session;
+    random_uuid(id);
+    cut_user_agent(session->user_agent, agent);
+    const char *address = session->address == NULL ? "" : session->address;
+    session->id = arena_copy(arena, id, strlen(id));
+    session->user_id = arena_copy(arena, session->user_id, strlen(session->user_id));
+    session->user_agent = arena_copy(arena, agent, strlen(agent));
+    session->address = arena_copy(arena, address, strlen(address));
+    session->last_used_at = session->created_at;
+    session->expires_at = creation->first->expires_at;
+    if (session->id == NULL || session->user_id == NULL || session->user_agent == NULL ||
+        session->address == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = rows_transaction(storage, create, creation);
+    if (status == STATUS_OK) {
+        *out = *session;
+    }
+    return status;
 }
 
 enum status session_create(struct storage *storage, struct arena *arena, const char *user_id,
                            const char *user_agent, const char *address, int64_t now,
                            const struct session_token *first, struct session *out)
 {
-    char id[RANDOM_UUID_SIZE];
-    char agent[USER_AGENT_SIZE];
-    random_uuid(id);
-    cut_user_agent(user_agent, agent);
-    const char *known_address = address == NULL ? "" : address;
-    struct session session = {
-        .id = arena_copy(arena, id, strlen(id)),
-        .user_id = arena_copy(arena, user_id, strlen(user_id)),
-        .user_agent = arena_copy(arena, agent, strlen(agent)),
-        .address = arena_copy(arena, known_address, strlen(known_address)),
-        .created_at = now,
-        .last_used_at = now,
-        .expires_at = first->expires_at,
-    };
-    if (session.id == NULL || session.user_id == NULL || session.user_agent == NULL ||
-        session.address == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    struct creation creation = {.session = &session, .first = first};
-    enum status status = rows_transaction(storage, create, &creation);
-    if (status == STATUS_OK) {
-        *out = session;
-    }
-    return status;
+    struct creation creation = {.session = {.user_id = user_id,
+                                            .user_agent = user_agent,
+                                            .address = address,
+                                            .created_at = now},
+                                .first = first};
+    return run_creation(storage, arena, &creation, out);
+}
+
+enum status session_create_with_account(struct storage *storage, struct arena *arena,
+                                        const struct account *account, const char *user_agent,
+                                        const char *address, int64_t now,
+                                        const struct session_token *first, struct session *out)
+{
+    struct creation creation = {.account = account,
+                                .session = {.user_id = account->id,
+                                            .user_agent = user_agent,
+                                            .address = address,
+                                            .created_at = now},
+                                .first = first};
+    return run_creation(storage, arena, &creation, out);
 }
 
 /* --- Rotation ----------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "storage/storage.h"
+#include "stores/accounts.h"
 
 #define SESSION_REUSE_SECONDS     10
 #define SESSION_TOKEN_HASH_SIZE   32
@@ -44,6 +45,14 @@ struct session_token {
 enum status session_create(struct storage *storage, struct arena *arena, const char *user_id,
                            const char *user_agent, const char *address, int64_t now,
                            const struct session_token *first, struct session *out) MUST_CHECK;
+
+/* The same for an account that is made with it (account_prepare), as one. STATUS_CONFLICT: its
+ * e-mail address or username is taken. */
+enum status session_create_with_account(struct storage *storage, struct arena *arena,
+                                        const struct account *account, const char *user_agent,
+                                        const char *address, int64_t now,
+                                        const struct session_token *first,
+                                        struct session *out) MUST_CHECK;
 
 enum session_rotation {
     SESSION_ROTATED,  /* `child` has been stored */

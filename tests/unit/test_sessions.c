@@ -208,6 +208,28 @@ static void revoking_all_spares_the_one_named_and_other_users(void **state)
     assert_int_equal(find(storage, sessions[3].id).revoked_at, 0);
 }
 
+static void an_account_and_its_first_session_are_made_together_or_not_at_all(void **state)
+{
+    struct storage *storage = storage_of(state);
+    struct account_new given = {.email = "new@example.org", .password_hash = "h"};
+    struct account account;
+    struct account found;
+    struct session session;
+    struct session_token first = make_token(NOW + WEEK);
+    assert_int_equal(account_prepare(&arena, &given, &account), STATUS_OK);
+    create(storage, owner.id, &first); /* the token is taken now, so the session cannot be */
+    assert_int_equal(
+        session_create_with_account(storage, &arena, &account, "", "", NOW, &first, &session),
+        STATUS_CONFLICT);
+    assert_int_equal(account_find_by_id(storage, &arena, account.id, &found), STATUS_NOT_FOUND);
+    first = make_token(NOW + WEEK);
+    assert_int_equal(
+        session_create_with_account(storage, &arena, &account, "", "", NOW, &first, &session),
+        STATUS_OK);
+    assert_string_equal(find(storage, session.id).user_id, account.id);
+    assert_int_equal(account_find_by_id(storage, &arena, account.id, &found), STATUS_OK);
+}
+
 static void another_password_ends_all_sessions_but_the_one_it_was_given_in(void **state)
 {
     struct storage *storage = storage_of(state);
@@ -569,6 +591,7 @@ int main(void)
         TEST(revoking_is_idempotent_and_only_for_ones_own),
         TEST(revoking_all_spares_the_one_named_and_other_users),
         TEST(another_password_ends_all_sessions_but_the_one_it_was_given_in),
+        TEST(an_account_and_its_first_session_are_made_together_or_not_at_all),
         TEST(the_list_holds_ones_own_live_sessions_newest_first),
         TEST(the_sweep_takes_what_ended_long_ago_with_its_tokens),
         TEST(the_sweep_takes_more_than_one_batch),
