@@ -1,7 +1,7 @@
 /*
  * auth: the program that logs people in and gives programs their keys.
  *
- * routes in main.c; login.c (register, login), sessions.c (refresh, logout, list, revoke),
+ * routes in routes.h; login.c (register, login), sessions.c (refresh, logout, list, revoke),
  * account.c (me, validate, change-password), api_keys.c; tokens.c makes tokens and the body that
  * carries them.
  */

@@ -119,21 +119,6 @@ void tokens_answer(struct request *request, const struct account *account, const
     json_write_object_end(json);
 }
 
-/* A password that was changed while it was being checked must leave no session: the change has
- * ended only those that were there. STATUS_BUSY when it was. */
-static enum status end_if_password_changed(struct request *request, const struct account *account,
-                                           const char *session_id)
-{
-    struct storage *storage = request->app->storage;
-    struct account present;
-    enum status status = account_find_by_id(storage, request->arena, account->id, &present);
-    if (status == STATUS_OK && strcmp(present.password_hash, account->password_hash) == 0) {
-        return STATUS_OK;
-    }
-    enum status ended = session_revoke(storage, account->id, session_id, clock_wall_seconds());
-    return status == STATUS_OK && ended == STATUS_OK ? STATUS_BUSY : STATUS_UNAVAILABLE;
-}
-
 static void answer_first_tokens(struct request *request, const struct account *account, bool is_new)
 {
     char refresh_text[REFRESH_TEXT_SIZE];
@@ -146,13 +131,11 @@ static void answer_first_tokens(struct request *request, const struct account *a
     int64_t now = clock_wall_seconds();
     enum status status = tokens_make_refresh(request, NULL, refresh_text, &first);
     if (status == STATUS_OK) {
-        status = is_new ? session_create_with_account(storage, request->arena, account, agent,
-                                                      address, now, &first, &session)
-                        : session_create(storage, request->arena, account->id, agent, address, now,
-                                         &first, &session);
-    }
-    if (status == STATUS_OK && !is_new) {
-        status = end_if_password_changed(request, account, session.id);
+        status = is_new
+                     ? session_create_with_account(storage, request->arena, account, agent, address,
+                                                   now, &first, &session)
+                     : session_create(storage, request->arena, account->id, account->password_hash,
+                                      agent, address, now, &first, &session);
     }
     if (status == STATUS_CONFLICT && is_new) {
         problem_answer(request, PROBLEM_CONFLICT, "This e-mail address or username is taken");

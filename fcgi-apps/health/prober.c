@@ -16,13 +16,13 @@
 #include "health.h"
 #include "log/log.h"
 #include "stores/probes.h"
+#include "transport/workers.h"
 
 #define MILLISECOND          UINT64_C(1000000)
 #define CACHE_NANOSECONDS    (1000 * MILLISECOND)
 #define WAIT_NANOSECONDS     (PROBE_TIMEOUT_MILLISECONDS * MILLISECOND)
 #define RELEASE_NANOSECONDS  (2000 * MILLISECOND)
 #define HISTORY_MILLISECONDS (7 * 86400 * 1000LL)
-#define STACK_SIZE           ((size_t)256 << 10)
 #define BOARD_PREFIX         "probe:"
 
 struct slot {
@@ -136,16 +136,10 @@ static void join_slot(struct slot *slot)
 /* With the lock. */
 static bool start_slot(struct slot *slot)
 {
-    pthread_attr_t attributes;
     join_slot(slot);
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
     slot->began = clock_monotonic_nanoseconds();
-    slot->has_thread = pthread_create(&slot->thread, &attributes, run_slot, slot) == 0;
+    slot->has_thread = workers_make_thread(&slot->thread, run_slot, slot) == STATUS_OK;
     slot->is_running = slot->has_thread;
-    pthread_attr_destroy(&attributes);
     return slot->is_running;
 }
 

@@ -1,28 +1,15 @@
 /*
- * metrics: route table and start-up.
+ * metrics: the program that Prometheus scrapes.
  */
-#include "exposition.h"
-
-/* Not constant: METRICS_PATH decides the template. */
-static struct route routes[] = {
-    {HTTP_GET, "/metrics", exposition_answer, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE,
-     ROUTE_RATE_EXEMPT},
-};
-
-static enum status start(struct app *app, struct buffer *problem)
-{
-    (void)problem;
-    routes[0].template = app->config->metrics_path;
-    return STATUS_OK;
-}
+#include "routes.h"
 
 int main(int argc, char **argv)
 {
     static const struct app_options options = {
         .program = "metrics",
-        .routes = routes,
-        .route_count = sizeof routes / sizeof routes[0],
-        .start = start,
+        .routes = metrics_routes,
+        .route_count = sizeof metrics_routes / sizeof metrics_routes[0],
+        .start = metrics_start,
     };
     return app_run(&options, argc, argv);
 }

@@ -63,9 +63,25 @@ static enum status insert_token(struct storage_connection *connection, const cha
 
 struct creation {
     const struct account *account; /* to be made too; NULL: it is there */
+    const char *password_hash;     /* the account must still have it; NULL: any */
     struct session session;
     const struct session_token *first;
 };
+
+/* A password that was changed while it was being checked must leave no session: the change has
+ * ended only those that were there. */
+static enum status check_password(struct storage_connection *connection, const char *user_id,
+                                  const char *password_hash)
+{
+    struct storage_statement *row;
+    enum status status = rows_prepare(connection, "account_has_password", &row, ROW_TEXT(user_id),
+                                      ROW_TEXT(password_hash));
+    if (status == STATUS_OK) {
+        status = storage_step(row);
+    }
+    storage_finish(row);
+    return status == STATUS_NOT_FOUND ? STATUS_BUSY : status;
+}
 
 static enum status create(struct storage_connection *connection, void *context)
 {
@@ -74,6 +90,8 @@ static enum status create(struct storage_connection *connection, void *context)
     enum status status = STATUS_OK;
     if (creation->account != NULL) {
         status = account_insert(connection, creation->account);
+    } else if (creation->password_hash != NULL) {
+        status = check_password(connection, session->user_id, creation->password_hash);
     }
     if (status == STATUS_OK) {
         status = rows_execute(connection, "session_insert", NULL, ROW_TEXT(session->id),
@@ -111,10 +129,11 @@ static enum status run_creation(struct storage *storage, struct arena *arena,
 }
 
 enum status session_create(struct storage *storage, struct arena *arena, const char *user_id,
-                           const char *user_agent, const char *address, int64_t now,
-                           const struct session_token *first, struct session *out)
+                           const char *password_hash, const char *user_agent, const char *address,
+                           int64_t now, const struct session_token *first, struct session *out)
 {
-    struct creation creation = {.session = {.user_id = user_id,
+    struct creation creation = {.password_hash = password_hash,
+                                .session = {.user_id = user_id,
                                             .user_agent = user_agent,
                                             .address = address,
                                             .created_at = now},

@@ -41,10 +41,13 @@ struct session_token {
     int64_t expires_at;
 };
 
-/* New session with its first refresh token. The id is written to out->id in the arena. */
+/* New session with its first refresh token. The id is written to out->id in the arena.
+ * STATUS_BUSY, and nothing is stored: the user's password is no longer the one whose hash is
+ * `password_hash` (NULL: that does not matter), so that changing it ends all sessions. */
 enum status session_create(struct storage *storage, struct arena *arena, const char *user_id,
-                           const char *user_agent, const char *address, int64_t now,
-                           const struct session_token *first, struct session *out) MUST_CHECK;
+                           const char *password_hash, const char *user_agent, const char *address,
+                           int64_t now, const struct session_token *first,
+                           struct session *out) MUST_CHECK;
 
 /* The same for an account that is made with it (account_prepare), as one. STATUS_CONFLICT: its
  * e-mail address or username is taken. */

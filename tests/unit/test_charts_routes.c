@@ -382,26 +382,6 @@ static void an_unchanged_series_is_not_sent_again(void **state)
     }
 }
 
-/* --- Faults ------------------------------------------------------------------------------- */
-
-static void memory_that_runs_out_is_503(void **state)
-{
-    struct pipeline *pipeline = *state;
-    make_line(pipeline, 700);
-    torture(pipeline, GET("/api/charts/c/data/0/s"), false);
-    torture(pipeline, HISTORY("before_time=600&count=3"), false);
-    torture(pipeline,
-            POST("/api/charts/c/history", "{\"requests\":[{\"pane_id\":0,\"series_id\":\"s\"},"
-                                          "{\"pane_id\":0,\"series_id\":\"s\",\"count\":3}]}"),
-            false);
-    torture(pipeline, GET("/api/charts/c"), false);
-    torture(
-        pipeline,
-        PATCH("/api/charts/c/data/s", "{\"mode\":\"upsert\",\"data\":[{\"time\":5,\"value\":1}]}"),
-        false);
-    torture(pipeline, POST("/api/charts/c", "{}"), false);
-}
-
 int main(void)
 {
 #define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, charts_set_up, pipeline_tear_down)
@@ -422,7 +402,6 @@ int main(void)
         WITH_PROGRAM(append_and_upsert),
         WITH_PROGRAM(a_long_series_is_sent_in_parts),
         WITH_PROGRAM(an_unchanged_series_is_not_sent_again),
-        WITH_PROGRAM(memory_that_runs_out_is_503),
     };
     return cmocka_run_group_tests_name("charts_routes", tests, NULL, NULL);
 }

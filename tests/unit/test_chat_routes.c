@@ -1,6 +1,6 @@
 /*
  * The routes of the chat program, through the whole pipeline, with the built-in provider: what
- * needs no network, and what happens when memory runs out at any point of it.
+ * needs no network.
  */
 #include "pipeline_help.h"
 
@@ -238,56 +238,6 @@ static void bad_input_is_refused_with_its_code(void **state)
                    503, "model_not_available");
 }
 
-/* --- Running out of memory --------------------------------------------------------------------- */
-
-static void memory_may_run_out_anywhere_in_a_completion(void **state)
-{
-    torture(*state, POST(COMPLETIONS, "{\"model\":\"demo/echo\"," HI "}"), true);
-}
-
-static void memory_may_run_out_anywhere_in_a_listing(void **state)
-{
-    struct pipeline *pipeline = *state;
-    assert_answers(pipeline, SAY("hello"), 200);
-    torture(pipeline, GET("/chat/sessions"), false);
-    torture(pipeline, GET("/chat/sessions/s/messages"), false);
-    torture(pipeline, GET("/chat/models"), false);
-}
-
-/* Each answer of 200 is a turn that was kept, and no other is; the lock is always given back. */
-static void memory_may_run_out_anywhere_in_a_turn(void **state)
-{
-    struct pipeline *pipeline = *state;
-    int64_t kept = 0;
-    unsigned long failures = 1;
-    assert_non_null(buffer_reserve(&pipeline->answer, 1u << 20));
-    for (unsigned long n = 1; failures > 0; n++) {
-        assert_true(n < 10000);
-        memory_fail_after(n);
-        enum status status = pipeline_run(pipeline, SAY("hello"));
-        failures = memory_failures_seen();
-        memory_fail_after(0);
-        bool is_answered = status == STATUS_OK && pipeline->answer.length > 0;
-        const char *problem = is_answered ? pipeline_read_answer(pipeline) : NULL;
-        if (problem != NULL) {
-            fail_msg("allocation %lu: %s: %s", n, problem, buffer_text(&pipeline->answer));
-        }
-        int status_code = is_answered ? pipeline->status : 0;
-        assert_true(status_code == 0 || status_code == 200 || status_code == 503);
-        /* A locked session would keep this waiting, and answer 409. */
-        assert_answers(pipeline, SAY("next"), 200);
-        assert_answers(pipeline, GET("/chat/sessions/s"), 200);
-        int64_t messages = 0;
-        assert_true(
-            json_get_integer(json_member(answer_json(pipeline), "message_count"), &messages));
-        int64_t turns = messages / 2 - kept;
-        assert_int_equal(messages % 2, 0);
-        /* What was kept may have lost its answer on the way, never the other way round. */
-        assert_true(turns == 2 || (turns == 1 && status_code != 200));
-        kept = messages / 2;
-    }
-}
-
 int main(void)
 {
 #define ROUTE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, pipeline_tear_down)
@@ -302,9 +252,6 @@ int main(void)
         ROUTE_TEST(sessions_are_shown_cleared_and_deleted),
         ROUTE_TEST(a_session_of_another_key_is_not_found),
         ROUTE_TEST(bad_input_is_refused_with_its_code),
-        ROUTE_TEST(memory_may_run_out_anywhere_in_a_completion),
-        ROUTE_TEST(memory_may_run_out_anywhere_in_a_listing),
-        ROUTE_TEST(memory_may_run_out_anywhere_in_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Who connects, from where, and how often: hosts, proxies, origins, limits. */
-#include "pipeline_help.h"
+#include "../torture/torture.h"
 
 static void echo(struct request *request)
 {

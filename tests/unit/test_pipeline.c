@@ -1,5 +1,5 @@
 /* The order in which a request is checked, and what each check lets through. */
-#include "pipeline_help.h"
+#include "../torture/torture.h"
 
 #include "auth/principal.h"
 #include "base/clock.h"

@@ -53,7 +53,7 @@ static int set_up(void **state)
     struct session_token first = {.expires_at = now + 3600};
     random_bytes(first.hash, sizeof(first.hash));
     assert_int_equal(
-        session_create(storage_of(state), &arena, user.id, "", "", now, &first, &session),
+        session_create(storage_of(state), &arena, user.id, NULL, "", "", now, &first, &session),
         STATUS_OK);
     return 0;
 }
@@ -187,7 +187,7 @@ static void tokens_end_with_the_session(void **state)
     struct session_token first = {.expires_at = now - 1};
     struct session over;
     assert_int_equal(
-        session_create(storage_of(state), &arena, user.id, "", "", now - 10, &first, &over),
+        session_create(storage_of(state), &arena, user.id, NULL, "", "", now - 10, &first, &over),
         STATUS_OK);
     struct token_claims claims = claims_of_user();
     claims.session_id = over.id;

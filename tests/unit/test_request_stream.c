@@ -1,5 +1,5 @@
 /* Answers that outlive their worker: handed over, sent, logged and counted once. */
-#include "pipeline_help.h"
+#include "../torture/torture.h"
 
 #include "metrics/metrics.h"
 

@@ -1,5 +1,5 @@
 /* What every answer looks like: ids, errors in three dialects, heads, bodies. */
-#include "pipeline_help.h"
+#include "../torture/torture.h"
 
 #include "http/compress.h"
 #include "metrics/metrics.h"

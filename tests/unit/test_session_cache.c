@@ -52,8 +52,8 @@ static int set_up(void **state)
                      STATUS_OK);
     struct session_token first = {.expires_at = NOW + WEEK};
     struct session session;
-    assert_int_equal(session_create(fixture->storage, &fixture->arena, fixture->owner.id, "", "",
-                                    NOW, &first, &session),
+    assert_int_equal(session_create(fixture->storage, &fixture->arena, fixture->owner.id, NULL, "",
+                                    "", NOW, &first, &session),
                      STATUS_OK);
     fixture->session_id = session.id;
     *state = fixture;

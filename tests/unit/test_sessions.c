@@ -56,9 +56,9 @@ static struct session create(struct storage *storage, const char *user_id,
                              const struct session_token *first)
 {
     struct session session;
-    assert_int_equal(
-        session_create(storage, &arena, user_id, "agent/1.0", "192.0.2.1", NOW, first, &session),
-        STATUS_OK);
+    assert_int_equal(session_create(storage, &arena, user_id, NULL, "agent/1.0", "192.0.2.1", NOW,
+                                    first, &session),
+                     STATUS_OK);
     return session;
 }
 
@@ -115,8 +115,25 @@ static void a_session_needs_a_user(void **state)
     struct session_token first = make_token(NOW + WEEK);
     struct session session;
     assert_int_equal(
-        session_create(storage_of(state), &arena, "nobody", "", "", NOW, &first, &session),
+        session_create(storage_of(state), &arena, "nobody", NULL, "", "", NOW, &first, &session),
         STATUS_CONFLICT);
+}
+
+static void a_password_that_was_changed_meanwhile_opens_no_session(void **state)
+{
+    struct storage *storage = storage_of(state);
+    struct session_token first = make_token(NOW + WEEK);
+    struct session session;
+    assert_int_equal(session_create(storage, &arena, owner.id, "h", "", "", NOW, &first, &session),
+                     STATUS_OK);
+    assert_int_equal(account_change_password(storage, owner.id, "h", "i", NULL, NOW), STATUS_OK);
+    first = make_token(NOW + WEEK);
+    assert_int_equal(session_create(storage, &arena, owner.id, "h", "", "", NOW, &first, &session),
+                     STATUS_BUSY);
+    struct session *list;
+    size_t count;
+    assert_int_equal(session_list(storage, &arena, owner.id, NOW, &list, &count), STATUS_OK);
+    assert_int_equal(count, 0);
 }
 
 static void a_user_agent_is_cut_to_whole_characters(void **state)
@@ -128,22 +145,24 @@ static void a_user_agent_is_cut_to_whole_characters(void **state)
     memcpy(agent + 255, "\xc3\xa9", 2); /* would be cut in two */
     struct session_token first = make_token(NOW + WEEK);
     struct session session;
-    assert_int_equal(session_create(storage, &arena, owner.id, agent, NULL, NOW, &first, &session),
-                     STATUS_OK);
+    assert_int_equal(
+        session_create(storage, &arena, owner.id, NULL, agent, NULL, NOW, &first, &session),
+        STATUS_OK);
     assert_int_equal(strlen(find(storage, session.id).user_agent), 255);
     assert_string_equal(find(storage, session.id).address, "");
 
     first = make_token(NOW + WEEK);
-    assert_int_equal(
-        session_create(storage, &arena, owner.id, "bad \xff\xc3 text", "", NOW, &first, &session),
-        STATUS_OK);
+    assert_int_equal(session_create(storage, &arena, owner.id, NULL, "bad \xff\xc3 text", "", NOW,
+                                    &first, &session),
+                     STATUS_OK);
     assert_string_equal(find(storage, session.id).user_agent, "bad \?\? text");
 
     first = make_token(NOW + WEEK);
     agent[256] = '\0';
     agent[255] = 'a';
-    assert_int_equal(session_create(storage, &arena, owner.id, agent, "", NOW, &first, &session),
-                     STATUS_OK);
+    assert_int_equal(
+        session_create(storage, &arena, owner.id, NULL, agent, "", NOW, &first, &session),
+        STATUS_OK);
     assert_int_equal(strlen(find(storage, session.id).user_agent), 256);
 }
 
@@ -586,6 +605,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_session_is_found_as_it_was_created),
         TEST(a_session_needs_a_user),
+        TEST(a_password_that_was_changed_meanwhile_opens_no_session),
         TEST(a_user_agent_is_cut_to_whole_characters),
         TEST(a_session_finds_its_owner_without_the_hash),
         TEST(revoking_is_idempotent_and_only_for_ones_own),

@@ -117,6 +117,30 @@ static inline void server_answer_many_headers(int descriptor)
     server_say(descriptor, "X-Last: two\r\nContent-Length: 2\r\n\r\nok");
 }
 
+/* A completion in OpenAI's format, as a stream or whole. */
+static inline void server_answer_completion(const struct upstream_peer *peer)
+{
+    static const char whole[] =
+        "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":"
+        "\"words\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+        "\"assistant\",\"content\":\"one two\"},\"finish_reason\":"
+        "\"stop\"}]}";
+#define CHUNK(delta, reason)                                                                       \
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"words\","  \
+    "\"choices\":[{\"index\":0,\"delta\":" delta ",\"finish_reason\":" reason "}]}\n\n"
+    static const char stream[] = CHUNK("{\"role\":\"assistant\",\"content\":\"one\"}", "null")
+        CHUNK("{\"content\":\" two\"}", "null") CHUNK("{}", "\"stop\"") "data: [DONE]\n\n";
+#undef CHUNK
+    bool is_stream = strstr(peer->request, "\"stream\":true") != NULL;
+    const char *body = is_stream ? stream : whole;
+    char head[200];
+    snprintf(head, sizeof(head),
+             "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+             is_stream ? "text/event-stream" : "application/json", strlen(body));
+    server_say(peer->descriptor, head);
+    server_say(peer->descriptor, body);
+}
+
 /* False when the connection is to be closed. */
 static inline bool server_answer(struct upstream_peer *peer)
 {
@@ -125,6 +149,8 @@ static inline bool server_answer(struct upstream_peer *peer)
 #define PATH_IS(text) (strncmp(path, text " ", sizeof(text)) == 0)
     if (PATH_IS("/echo")) {
         server_answer_echo(peer);
+    } else if (PATH_IS("/v1/chat/completions")) {
+        server_answer_completion(peer);
     } else if (PATH_IS("/chunks")) {
         server_say(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
                         "Content-Type: text/event-stream\r\n\r\n");

@@ -34,6 +34,9 @@ FROM users ORDER BY created_at, id LIMIT ?1 OFFSET ?2;
 -- name: account_count
 SELECT count(*) FROM users;
 
+-- name: account_has_password
+SELECT 1 FROM users WHERE id = ?1 AND password_hash = ?2;
+
 -- name: account_lockout
 SELECT failed_logins, locked_until FROM users WHERE id = ?1;
 

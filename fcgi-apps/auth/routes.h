@@ -1,0 +1,29 @@
+/*
+ * auth/routes: the route table of the auth program; in a header so that tests of the handlers run
+ * the same one.
+ */
+#ifndef AUTH_ROUTES_H
+#define AUTH_ROUTES_H
+
+#include "auth.h"
+
+static const struct route auth_routes[] = {
+    {HTTP_POST, "/auth/register", auth_register, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
+    {HTTP_POST, "/auth/login", auth_login, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
+    {HTTP_POST, "/auth/refresh", auth_refresh, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
+    {HTTP_POST, "/auth/validate", auth_validate, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
+    {HTTP_POST, "/auth/logout", auth_logout, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON_OPTIONAL, 0},
+    {HTTP_GET, "/auth/me", auth_show_me, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_PATCH, "/auth/me", auth_update_me, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON, 0},
+    {HTTP_POST, "/auth/change-password", auth_change_password, FAMILY_AUTH, ACCESS_PRINCIPAL,
+     BODY_JSON, 0},
+    {HTTP_GET, "/auth/sessions", auth_list_sessions, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_DELETE, "/auth/sessions/{id}", auth_revoke_session, FAMILY_AUTH, ACCESS_PRINCIPAL,
+     BODY_NONE, 0},
+    {HTTP_GET, "/auth/api-keys", auth_list_api_keys, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_POST, "/auth/api-keys", auth_create_api_key, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON, 0},
+    {HTTP_DELETE, "/auth/api-keys/{id}", auth_revoke_api_key, FAMILY_AUTH, ACCESS_PRINCIPAL,
+     BODY_NONE, 0},
+};
+
+#endif

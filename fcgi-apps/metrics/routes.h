@@ -1,0 +1,24 @@
+/*
+ * metrics/routes: the route table of the metrics program; in a header so that tests of the handlers
+ * run the same one.
+ */
+#ifndef METRICS_ROUTES_H
+#define METRICS_ROUTES_H
+
+#include "exposition.h"
+
+/* Not constant: METRICS_PATH decides the template. */
+static struct route metrics_routes[] = {
+    {HTTP_GET, "/metrics", exposition_answer, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE,
+     ROUTE_RATE_EXEMPT},
+};
+
+/* app_options.start */
+static enum status metrics_start(struct app *app, struct buffer *problem)
+{
+    (void)problem;
+    metrics_routes[0].template = app->config->metrics_path;
+    return STATUS_OK;
+}
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * The requests of the chat program while memory runs out: completions, with the built-in provider
+ * and with one on this machine, and turns of a session.
+ */
+#include "../unit/upstream_server.h"
+#include "libraries.h"
+#include "state.h"
+
+#include "fcgi-apps/chat/routes.h"
+
+static const struct app_options options = {
+    .program = "chat",
+    .routes = chat_routes,
+    .route_count = COUNT(chat_routes),
+    .uses_storage = true,
+    .start = chat_start,
+    .background = chat_background,
+    .stop = chat_stop,
+};
+
+static struct upstream_server provider;
+
+static int set_up(void **state)
+{
+    int failed = pipeline_set_up_with(state, &options);
+    if (failed == 0) {
+        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
+    }
+    return failed;
+}
+
+static int set_up_provider(void **state)
+{
+    char setting[100];
+    int failed = pipeline_set_up_with(state, &options);
+    server_start(&provider, NULL);
+    snprintf(setting, sizeof setting, "PROVIDER_STUB_BASE_URL=http://127.0.0.1:%d/v1",
+             provider.port);
+    if (failed == 0) {
+        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false", setting));
+    }
+    return failed;
+}
+
+static int tear_down_provider(void **state)
+{
+    server_stop(&provider);
+    return pipeline_tear_down(state);
+}
+
+#define KEY            .key = PLAIN_KEY
+#define GET(at)        CALL(.path = (at), KEY)
+#define POST(at, body) CALL(.method = "POST", .path = (at), .json = (body), KEY)
+#define COMPLETIONS    "/v1/chat/completions"
+#define HI             "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define DEMO           "\"model\":\"demo/echo\","
+#define STUB           "\"model\":\"stub/words\","
+#define STREAM         "\"stream\":true,"
+#define SAY(at, model) POST(at, "{\"session_id\":\"s\"," model "\"message\":\"hello\"}")
+
+/* --- Completions ---------------------------------------------------------------------------- */
+
+/* An answer that has been paid for is given, even when the ledger cannot be written; and one that
+ * breaks off has cost less. */
+static bool ledger_is_sound(struct torture_state *state, struct torture_result result)
+{
+    int64_t entries = state_number(state, "SELECT count(*) FROM ledger");
+    return result.outcome == TORTURE_CUT_OFF ? entries <= 1 : !state->is_changed;
+}
+
+static void a_completion_is_whole_or_503(void **state)
+{
+    torture_state_with(*state, POST(COMPLETIONS, "{" DEMO HI "}"), false, ledger_is_sound);
+    torture_request(*state, POST(COMPLETIONS, "{" DEMO "\"messages\":[7]}"), 400);
+    torture_request(*state, GET("/v1/models"), 200);
+}
+
+static void a_passed_on_completion_is_whole_or_503(void **state)
+{
+    torture_state_with(*state, POST(COMPLETIONS, "{" STUB HI "}"), false, ledger_is_sound);
+}
+
+static void a_stream_that_breaks_off_does_not_look_complete(void **state)
+{
+    torture_state_with(*state, POST(COMPLETIONS, "{" STUB STREAM HI "}"), true, ledger_is_sound);
+}
+
+/* --- Sessions ------------------------------------------------------------------------------- */
+
+/* Beside all and nothing: the question with as much of the answer as there was when the client
+ * was lost, or nothing but what it has cost. The lock is given back; as long as there is no memory
+ * for that either, it ends by itself. */
+static bool turn_is_sound(struct torture_state *state, struct torture_result result)
+{
+    static const char counts[] = "SELECT count(*) FROM conversations WHERE message_count <> "
+                                 "(SELECT count(*) FROM messages WHERE conversation = number)";
+    int64_t locks =
+        state_number(state, "SELECT count(*) FROM conversations WHERE lock_token <> ''");
+    return result.outcome != TORTURE_WHOLE && (locks == 0 || result.failures > 1) &&
+           state_number(state, counts) == 0 &&
+           state_number(state, "SELECT count(*) % 2 FROM messages") == 0 &&
+           state_number(state, "SELECT count(*) FROM ledger") <= 1;
+}
+
+static void a_turn_is_kept_when_it_was_answered(void **state)
+{
+    torture_state_with(*state, SAY("/chat", DEMO), false, turn_is_sound);
+}
+
+static void a_passed_on_turn_is_kept_when_it_was_answered(void **state)
+{
+    torture_state_with(*state, SAY("/chat", STUB), false, turn_is_sound);
+}
+
+static void a_streamed_turn_is_kept_when_it_was_answered(void **state)
+{
+    torture_state_with(*state, SAY("/chat/stream", STUB), true, turn_is_sound);
+}
+
+static void sessions_are_read_cleared_and_deleted_as_a_whole(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, SAY("/chat", DEMO), 200);
+    torture_request(pipeline, GET("/chat/sessions"), 200);
+    torture_request(pipeline, GET("/chat/sessions/s"), 200);
+    torture_request(pipeline, GET("/chat/sessions/s/messages"), 200);
+    torture_request(pipeline, GET("/chat/models"), 200);
+    torture_request(pipeline, CALL(.method = "POST", .path = "/chat/sessions/s/clear", KEY), 200);
+    torture_request(pipeline, CALL(.method = "DELETE", .path = "/chat/sessions/s", KEY), 204);
+}
+
+int main(void)
+{
+#define DEMO_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, pipeline_tear_down)
+#define STUB_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_provider, tear_down_provider)
+    const struct CMUnitTest tests[] = {
+        DEMO_TEST(a_completion_is_whole_or_503),
+        STUB_TEST(a_passed_on_completion_is_whole_or_503),
+        STUB_TEST(a_stream_that_breaks_off_does_not_look_complete),
+        DEMO_TEST(a_turn_is_kept_when_it_was_answered),
+        STUB_TEST(a_passed_on_turn_is_kept_when_it_was_answered),
+        STUB_TEST(a_streamed_turn_is_kept_when_it_was_answered),
+        DEMO_TEST(sessions_are_read_cleared_and_deleted_as_a_whole),
+    };
+    libraries_use_our_memory();
+    return cmocka_run_group_tests_name("torture_chat", tests, NULL, NULL);
+}
