@@ -40,7 +40,8 @@ struct prober {
     struct app *app;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool is_stopping; /* the app must not be touched any more */
+    bool is_stopping;  /* the app must not be touched any more */
+    bool is_abandoned; /* the last probe under way frees it */
     struct slot slots[SERVICE_MAXIMUM];
 };
 
@@ -101,6 +102,29 @@ static enum status withdraw_others(struct app *app)
 
 /* --- One probe ------------------------------------------------------------------------------------ */
 
+static bool uses_storage(const struct slot *slot)
+{
+    return slot->service.kind == SERVICE_DATABASE || slot->service.kind == SERVICE_DATAFEED;
+}
+
+/* With the lock. */
+static size_t count_running(const struct prober *prober, bool of_storage)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SERVICE_MAXIMUM; i++) {
+        const struct slot *slot = &prober->slots[i];
+        count += slot->is_running && (!of_storage || uses_storage(slot));
+    }
+    return count;
+}
+
+static void destroy(struct prober *prober)
+{
+    pthread_cond_destroy(&prober->changed);
+    pthread_mutex_destroy(&prober->lock);
+    memory_release(prober);
+}
+
 static void *run_slot(void *context)
 {
     struct slot *slot = context;
@@ -120,7 +144,11 @@ static void *run_slot(void *context)
         publish(prober->app, &slot->service, &result);
     }
     pthread_cond_broadcast(&prober->changed);
+    bool is_last = prober->is_abandoned && count_running(prober, false) == 0;
     pthread_mutex_unlock(&prober->lock);
+    if (is_last) {
+        destroy(prober);
+    }
     return NULL;
 }
 
@@ -180,22 +208,6 @@ enum status prober_create(struct prober **out, struct app *app)
     return STATUS_OK;
 }
 
-static bool uses_storage(const struct slot *slot)
-{
-    return slot->service.kind == SERVICE_DATABASE || slot->service.kind == SERVICE_DATAFEED;
-}
-
-/* With the lock. */
-static size_t count_running(const struct prober *prober, bool of_storage)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < SERVICE_MAXIMUM; i++) {
-        const struct slot *slot = &prober->slots[i];
-        count += slot->is_running && (!of_storage || uses_storage(slot));
-    }
-    return count;
-}
-
 void prober_release(struct prober *prober)
 {
     if (prober == NULL) {
@@ -211,23 +223,20 @@ void prober_release(struct prober *prober)
     while (count_running(prober, true) > 0) {
         pthread_cond_wait(&prober->changed, &prober->lock);
     }
-    bool is_used = false;
+    /* A thread that hangs in name resolution has taken what it needs of the app. */
     for (size_t i = 0; i < SERVICE_MAXIMUM; i++) {
         struct slot *slot = &prober->slots[i];
         if (slot->is_running) {
             pthread_detach(slot->thread);
-            is_used = true;
+            prober->is_abandoned = true;
         } else {
             join_slot(slot);
         }
     }
+    bool is_abandoned = prober->is_abandoned;
     pthread_mutex_unlock(&prober->lock);
-    /* A thread that hangs in name resolution has taken what it needs and still writes its result
-     * here: the memory is left to it, the program is about to end. */
-    if (!is_used) {
-        pthread_cond_destroy(&prober->changed);
-        pthread_mutex_destroy(&prober->lock);
-        memory_release(prober);
+    if (!is_abandoned) {
+        destroy(prober);
     }
 }
 

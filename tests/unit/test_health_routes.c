@@ -5,8 +5,11 @@
 #include "pipeline_help.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -59,6 +62,28 @@ static int mute_close(struct mute_port *mute)
     }
     close(mute->listener);
     return count;
+}
+
+#define HANGING_HOST         "hangs.example"
+#define HANGING_MILLISECONDS 4000
+
+static atomic_int resolutions; /* of the hanging host, under way */
+
+/* In place of the library's, which cannot be made to hang otherwise. */
+int getaddrinfo(const char *restrict node, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict found)
+{
+    typedef int resolve(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (node != NULL && strcmp(node, HANGING_HOST) == 0) {
+        struct timespec pause = {.tv_sec = HANGING_MILLISECONDS / 1000};
+        atomic_fetch_add(&resolutions, 1);
+        nanosleep(&pause, NULL);
+        atomic_fetch_sub(&resolutions, 1);
+        return EAI_AGAIN;
+    }
+    resolve *real = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(node, service, hints, found);
 }
 
 /* The names of an object's members, joined by blanks. */
@@ -383,6 +408,42 @@ static void a_program_ends_while_probes_hang(void **state)
     mute_close(&mute);
 }
 
+static void outlast_the_cache(void)
+{
+    struct timespec pause = {.tv_sec = 1, .tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+}
+
+static uint64_t milliseconds_of(struct pipeline *pipeline, const char *path)
+{
+    uint64_t start = clock_monotonic_nanoseconds();
+    assert_answers(pipeline, GET(path), 200);
+    return (clock_monotonic_nanoseconds() - start) / 1000000;
+}
+
+/* Neither the wait for a name nor its thread can be cut short. */
+static void a_name_that_is_not_resolved_holds_up_nobody(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("HEALTH_SERVICES=slow=tcp://" HANGING_HOST ":1",
+                           "PROVIDER_LOST_BASE_URL=http://" HANGING_HOST "/v1"));
+    assert_in_range(milliseconds_of(pipeline, "/ready"), 900, 1800);
+    assert_member(pipeline, "status", "degraded");
+    outlast_the_cache();
+    assert_in_range(milliseconds_of(pipeline, "/ready"), 0, 800);
+    assert_member(pipeline, "status", "degraded");
+    assert_true(atomic_load(&resolutions) <= 2);
+    uint64_t start = clock_monotonic_nanoseconds();
+    pipeline_open(pipeline, &options, NO_SETTINGS);
+    assert_in_range((clock_monotonic_nanoseconds() - start) / 1000000, 0,
+                    HANGING_MILLISECONDS - 1000);
+    assert_checks(pipeline, "/ready", "database datafeed disk demo");
+    while (atomic_load(&resolutions) > 0) {
+        outlast_the_cache();
+    }
+}
+
 /* --- History -------------------------------------------------------------------------------------- */
 
 static void the_elected_process_keeps_history(void **state)
@@ -481,6 +542,7 @@ int main(void)
         HEALTH_TEST(who_asks_meanwhile_waits_for_the_probe_under_way),
         HEALTH_TEST(many_providers_that_hang_cost_one_second),
         HEALTH_TEST(a_program_ends_while_probes_hang),
+        HEALTH_TEST(a_name_that_is_not_resolved_holds_up_nobody),
         HEALTH_TEST(the_elected_process_keeps_history),
         HEALTH_TEST(a_long_history_is_thinned_evenly_to_its_newest),
         HEALTH_TEST(starting_without_memory_leaves_nothing_behind),
