@@ -22,8 +22,9 @@
  * like JSON is healthy; only its first bytes are read, lists may be long. 404, 405 and 501 are
  * healthy too: a server that keeps no list is there and has not refused us, and more cannot be
  * learnt for free. 401 and 403 are unhealthy though the provider was reached: nobody will get a
- * completion with that key. So is every other status, and what is no HTTP or no JSON. Redirections
- * are not followed, as completions do not follow them either.
+ * completion with that key (a provider whose list is public says nothing of the key). So is every
+ * other status, and what is no HTTP or no JSON. Redirections are not followed, as completions do
+ * not follow them either.
  */
 #ifndef HEALTH_PROGRAM_H
 #define HEALTH_PROGRAM_H
