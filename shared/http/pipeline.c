@@ -378,7 +378,7 @@ void pipeline_handle(struct exchange *exchange, void *context)
 {
     struct request *request = request_of(context, exchange);
     if (request == NULL) {
-        response_send_without_memory(exchange);
+        response_send_without_memory(exchange, "");
         exchange_complete(exchange);
         return;
     }
@@ -396,7 +396,7 @@ void pipeline_overloaded(struct exchange *exchange, void *context)
 {
     struct request *request = request_of(context, exchange);
     if (request == NULL) {
-        response_send_without_memory(exchange);
+        response_send_without_memory(exchange, "");
         exchange_complete(exchange);
         return;
     }

@@ -1,6 +1,7 @@
 /*
  * http/response: heads and bodies as CGI text.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "http/pipeline.h"
@@ -198,21 +199,35 @@ static bool is_broken(const struct response *response)
            buffer_status(&response->headers) != STATUS_OK;
 }
 
-static const char text_without_memory[] = "Status: 503 Service Unavailable\r\n"
-                                          "Retry-After: 1\r\n"
-                                          "Content-Type: application/json\r\n"
-                                          "Cache-Control: no-store\r\n"
-                                          "\r\n"
-                                          "{\"error\":\"service_overloaded\"}";
-_Static_assert(sizeof text_without_memory <= RESPONSE_WITHOUT_MEMORY_SIZE, "room is reserved");
-
-void response_send_without_memory(struct exchange *exchange)
+/* The answer when nothing can be built any more; `correlation_id` "" when there is none. */
+static struct slice write_without_memory(const char *correlation_id,
+                                         char out[RESPONSE_WITHOUT_MEMORY_SIZE])
 {
-    buffer_reset(&exchange->output);
-    (void)exchange_write(exchange, slice_of(text_without_memory));
+    const bool has_id = correlation_id[0] != '\0';
+    int length = snprintf(out, RESPONSE_WITHOUT_MEMORY_SIZE,
+                          "Status: 503 Service Unavailable\r\n"
+                          "Retry-After: 1\r\n"
+                          "Content-Type: application/json\r\n"
+                          "Cache-Control: no-store\r\n"
+                          "%s%s%s%s%s%s\r\n"
+                          "{\"error\":\"service_overloaded\"}",
+                          security_headers, has_id ? "X-Correlation-ID: " : "", correlation_id,
+                          has_id ? "\r\nX-Request-ID: " : "", correlation_id, has_id ? "\r\n" : "");
+    return (struct slice){out, (size_t)length};
 }
 
-/* For log and metrics, when text_without_memory goes out. */
+_Static_assert(sizeof security_headers + 2 * REQUEST_CORRELATION_MAXIMUM + 256 <=
+                   RESPONSE_WITHOUT_MEMORY_SIZE,
+               "room is reserved");
+
+void response_send_without_memory(struct exchange *exchange, const char *correlation_id)
+{
+    char text[RESPONSE_WITHOUT_MEMORY_SIZE];
+    buffer_reset(&exchange->output);
+    (void)exchange_write(exchange, write_without_memory(correlation_id, text));
+}
+
+/* For log and metrics, when the answer without memory goes out. */
 static void become_overloaded(struct request *request)
 {
     const struct problem_entry *entry = problem_find(PROBLEM_OVERLOADED);
@@ -243,7 +258,7 @@ void response_send(struct request *request)
     if (is_broken(response) || buffer_status(&head) != STATUS_OK ||
         exchange_write(request->exchange, (struct slice){head.data, head.length}) != STATUS_OK ||
         exchange_write(request->exchange, body) != STATUS_OK) {
-        response_send_without_memory(request->exchange);
+        response_send_without_memory(request->exchange, request->correlation_id);
         become_overloaded(request);
         body.length = 0;
     }
@@ -260,7 +275,8 @@ void response_stream_head(struct request *request, struct stream *stream, const 
     buffer_init(&head, RESPONSE_HEAD_MAXIMUM);
     append_head(request, &head, false);
     if (is_broken(&request->response) || buffer_status(&head) != STATUS_OK) {
-        stream_refuse(stream, slice_of(text_without_memory));
+        char text[RESPONSE_WITHOUT_MEMORY_SIZE];
+        stream_refuse(stream, write_without_memory(request->correlation_id, text));
         become_overloaded(request);
     } else {
         stream_write(stream, (struct slice){head.data, head.length});

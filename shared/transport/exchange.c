@@ -135,8 +135,14 @@ void exchange_refuse(struct exchange *exchange, int code)
     buffer_reset(&exchange->output);
     exchange->output_sent = 0;
     buffer_append_text(&exchange->output, text);
-    buffer_append_text(&exchange->output, "Content-Type: text/plain\r\nCache-Control: no-store\r\n"
-                                          "\r\nThe request cannot be processed.\n");
+    buffer_append_text(&exchange->output,
+                       "Content-Type: text/plain\r\n"
+                       "Cache-Control: no-store\r\n"
+                       "X-Content-Type-Options: nosniff\r\n"
+                       "Referrer-Policy: no-referrer\r\n"
+                       "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+                       "X-Frame-Options: DENY\r\n"
+                       "\r\nThe request cannot be processed.\n");
     if (buffer_status(&exchange->output) != STATUS_OK) {
         /* Not even these bytes: an answer without a head makes the web server say 5xx itself. */
         buffer_reset(&exchange->output);

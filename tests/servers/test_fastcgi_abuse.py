@@ -164,6 +164,7 @@ def test_peer_that_leaves_in_the_middle_is_forgotten(hello):
 def test_parameters_of_70_kb_are_refused_with_431(hello):
     answer = hello.ask("/", LARGE="x" * 70000)
     assert answer.status == 431
+    assert answer.head["x-content-type-options"] == "nosniff" and answer.head["x-frame-options"] == "DENY"
     assert answer.protocol_status == fastcgi.REQUEST_COMPLETE
 
 

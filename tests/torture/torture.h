@@ -59,6 +59,7 @@ static inline void torture_check_refusal(struct torture *torture)
     struct pipeline *pipeline = torture->pipeline;
     const struct json_node *root = NULL;
     assert_non_null(answer_header(pipeline, "Retry-After"));
+    assert_non_null(answer_header(pipeline, "X-Content-Type-Options"));
     assert_null(answer_header(pipeline, "ETag"));
     bool is_head = torture->plan->call->method != NULL &&
                    strcmp(torture->plan->call->method, "HEAD") == 0 && pipeline->body.length == 0;
