@@ -72,6 +72,51 @@ static void become_anonymous(struct request *request)
         .kind = PRINCIPAL_ANONYMOUS, .id = "anonymous", .owner = "anonymous", .scope = ""};
 }
 
+static const char *category_of(enum route_family family)
+{
+    switch (family) {
+    case FAMILY_CHAT:
+        return "chat";
+    case FAMILY_CHARTS:
+    case FAMILY_HISTORY:
+        return "chart";
+    case FAMILY_AUTH:
+        return "user";
+    default:
+        return "system";
+    }
+}
+
+/* What history is asked for by POST is read all the same. */
+static const char *action_of(const struct route *route)
+{
+    if (route->method == HTTP_GET || route->family == FAMILY_HISTORY) {
+        return "read";
+    }
+    return route->method == HTTP_POST     ? "create"
+           : route->method == HTTP_DELETE ? "delete"
+                                          : "update";
+}
+
+/* A scope is a list of permissions, "chart.read chat.manage"; .manage is all of its category. */
+static bool is_in_scope(const struct request *request)
+{
+    struct slice rest = slice_of(request->principal.scope);
+    struct slice word;
+    if (rest.length == 0) {
+        return true;
+    }
+    while (slice_split(&rest, ' ', &word)) {
+        struct slice category;
+        if (slice_split(&word, '.', &category) &&
+            slice_equals(category, category_of(request->match.route->family)) &&
+            (slice_equals(word, action_of(request->match.route)) || slice_equals(word, "manage"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool credentials_check(struct request *request)
 {
     enum route_access access = request->match.route->access;
@@ -100,8 +145,10 @@ bool credentials_check(struct request *request)
         problem_answer(request, PROBLEM_AUTH_REQUIRED, NULL);
         return false;
     }
-    if (access == ACCESS_ADMIN && !request->principal.is_superuser &&
-        pipeline_config(request)->enable_auth) {
+    bool is_administrator =
+        request->principal.is_superuser || !pipeline_config(request)->enable_auth;
+    if ((access == ACCESS_ADMIN && !is_administrator) ||
+        (access != ACCESS_OPTIONAL && !is_in_scope(request))) {
         problem_answer(request, PROBLEM_PERMISSION_DENIED, NULL);
         return false;
     }

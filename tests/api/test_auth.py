@@ -224,6 +224,40 @@ def test_api_key_works_as_bearer_on_v1_routes_only(suite):
     assert suite.get("/auth/me", token=key).status == 401
 
 
+# What a key with these scopes may do, of: read me, change me, list charts, make a chart, ask for the
+# history of one, delete one, list models, complete.
+SCOPES = {
+    "chart.read": "--r-h---", "chart.read chart.create": "--rch---", "chart.manage": "--rchd--",
+    "chat.read": "------m-", "chat.create": "-------c", " chat.manage  user.read ": "i-----mc",
+    "user.update": "-u------", "system.manage": "--------", "chart": "--------", "chart.readx": "--------",
+    "charts.read": "--------", "xchart.read": "--------", "CHART.READ": "--------", "*": "--------",
+    ".manage": "--------", "": "iurchdmc",
+}
+
+
+@pytest.mark.parametrize("scopes", SCOPES, ids=range(len(SCOPES)))
+def test_a_key_may_do_what_its_scopes_name_and_nothing_else(suite, scopes):
+    key = make_key(suite, suite.token(), scopes=scopes)["key"]
+    chart = f"scoped-{time.time_ns()}"
+    asked = [("i", "GET", "/auth/me", None), ("u", "PATCH", "/auth/me", {}), ("r", "GET", "/api/charts", None),
+             ("c", "POST", f"/api/charts/{chart}", {}), ("h", "POST", f"/api/charts/{chart}/history", {}),
+             ("d", "DELETE", f"/api/charts/{chart}", None), ("m", "GET", "/v1/models", None),
+             ("c", "POST", "/v1/chat/completions", {})]
+    done = ""
+    for letter, method, path, body in asked:
+        answer = suite.request(method, path, body, headers={"X-API-Key": key})
+        assert answer.status != 401
+        assert answer.status != 403 or b"permission_denied" in answer.body
+        done += "-" if answer.status == 403 else letter
+    assert done == SCOPES[scopes]
+
+
+def test_a_scope_of_a_token_limits_it_as_well(suite):
+    token = mint(suite, claims={"scope": "chart.read"})
+    assert suite.get("/api/charts", token=token).status == 200
+    assert suite.get("/auth/me", token=token).status == suite.get("/v1/models", token=token).status == 403
+
+
 def test_a_key_cannot_make_or_list_keys(suite):
     key = make_key(suite, suite.token())["key"]
     assert suite.post("/auth/api-keys", {"name": "more"}, headers={"X-API-Key": key}).status == 403
