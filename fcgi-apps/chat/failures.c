@@ -2,7 +2,7 @@
  * chat/failures: the table of contract and wire format in one place.
  *
  * Clients of /v1 are told not to try again (x-should-retry: false): trying again has been our
- * affair, and tries would multiply.
+ * affair, and tries would multiply. Only when this program stops they shall: the next one answers.
  */
 #include "failures.h"
 
@@ -46,7 +46,9 @@ void failure_answer_openai(struct request *request, const struct model_outcome *
         problem_set_retry_after(request, outcome->retry_after);
     }
     problem_set_openai(request, failure->type, failure->param, failure->code);
-    problem_set_should_retry(request, false);
+    if (outcome->failure != MODEL_STOPPED) {
+        problem_set_should_retry(request, false);
+    }
     problem_answer(request, failure->problem, failure->message);
     if (outcome->body.length > 0) {
         /* The provider's own words about the client's request, checked and small. */

@@ -466,6 +466,19 @@ def test_stopping_the_program_ends_streams_with_an_error(suite, stub):
     assert b'"error"' in body and b"[DONE]" not in body
 
 
+def test_who_has_got_nothing_yet_when_the_program_stops_shall_try_again(suite, stub):
+    private = suite.start(environment_for(stub))
+    before = stub.count("silent")
+    client = RawClient(private, "/v1/chat/completions",
+                       {"model": "stub/silent", "messages": HELLO, "stream": True})
+    stub.last("silent", after=before)
+    pid, = private.pids("chat")
+    os.kill(pid, signal.SIGTERM)
+    head = client.read_all().lower()
+    assert head.startswith(b"http/1.1 503")
+    assert b"\r\nx-should-retry: true\r\n" in head and b"\r\nretry-after: 1\r\n" in head
+
+
 # --- bad requests
 
 BAD = [
@@ -475,7 +488,16 @@ BAD = [
     ({"model": "stub/ok"}, "messages"),
     ({"model": "stub/ok", "messages": []}, "messages"),
     ({"model": "stub/ok", "messages": [{}]}, "messages[0].role"),
-    ({"model": "stub/ok", "messages": HELLO, "stream": "yes"}, "stream"),
+    ({"model": "stub/ok", "messages": HELLO, "stream": "true"}, "stream"),
+    ({"model": "stub/ok", "messages": HELLO, "stream": 1}, "stream"),
+    ({"model": "stub/ok", "messages": HELLO, "stream_options": True}, "stream_options"),
+    ({"model": "stub/ok", "messages": HELLO, "stream_options": {"include_usage": "yes"}},
+     "stream_options.include_usage"),
+    ({"model": "stub/a b", "messages": HELLO}, "model"),
+    ({"model": "x" * 257, "messages": HELLO}, "model"),
+    ({"model": "stub/ok", "messages": "hi"}, "messages"),
+    ({"model": "stub/ok", "messages": [None]}, "messages[0]"),
+    ({"model": "stub/ok", "messages": HELLO + [{"role": 7}]}, "messages[1].role"),
     ([], None),
 ]
 
@@ -486,6 +508,26 @@ def test_a_bad_request_names_its_member(chat, body, param):
     assert_openai_error(answer, 400, kind="invalid_request_error")
     assert answer.json["error"]["param"] == param
     assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("members", [
+    '"n":0', '"n":2,"logprobs":true,"top_logprobs":-1', '"temperature":"hot","top_p":[]',
+    '"max_tokens":-1,"max_completion_tokens":1e400', '"stop":{"a":[1,2]},"seed":null',
+    '"tools":[],"tool_choice":"odd","parallel_tool_calls":"no"', '"stream":null', '"stream":false',
+    '"response_format":{"type":"json_schema"},"x_vendor":[1.50,-0.0]', '"usage":null'])
+@pytest.mark.parametrize("messages", [
+    '[{"role":"alien","content":7,"x":{}}]', '[{"role":"user"}]',
+    '[{"role":"user","content":[]},{"role":"user","content":[null,7,{"type":"text","text":1}]}]',
+    '[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":'
+    '{"url":"data:image/png;base64,AAAA","detail":"low"}},{"type":"input_audio"}]}]',
+    '[{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":'
+    '{"name":"f","arguments":"{"}}]},{"role":"tool","tool_call_id":"a","content":"4"}]'])
+def test_what_only_the_provider_can_judge_is_passed_on_as_it_is(chat, stub, members, messages):
+    raw = '{"model":"stub/ok","messages":%s,%s}' % (messages, members)
+    answer = chat.request("POST", "/v1/chat/completions", raw=raw.encode(), token=KEY,
+                          headers={"Content-Type": "application/json"})
+    assert answer.status == 200, answer
+    assert stub.last("ok").body == raw.replace("stub/ok", "ok").encode()
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b'{"model":"a","model":"b"}', b"\xff"])
@@ -515,20 +557,30 @@ def test_a_body_of_exactly_the_limit_is_taken(chat, stub):
 def test_a_model_nobody_has_is_not_found(suite):
     private = suite.start({"API_KEYS": KEY})
     for stream in (False, True):
-        answer = complete(private, "no-such-model", stream=stream)
-        assert_openai_error(answer, 404, "model_not_found")
+        for model in ("no-such-model", "demo/no", "demo/", "/echo", "demo/echo/", "a/b/c", "DEMO/echo",
+                      "x" * 256, "\u00e9"):
+            answer = complete(private, model, stream=stream)
+            assert_openai_error(answer, 404, "model_not_found")
         assert answer.json["error"]["param"] == "model"
     # With no provider configured the demo is there.
     assert "demo" in complete(private, "demo/echo").json["choices"][0]["message"]["content"]
     assert [model["id"] for model in get(private, "/v1/models").json["data"]][0] == "demo/echo"
 
 
-@pytest.mark.parametrize("method,path", [("POST", "/v1/messages"), ("POST", "/v1/embeddings"),
-                                         ("POST", "/chat/batch"), ("POST", "/chat/completions"),
-                                         ("GET", "/settings")])
-def test_what_is_not_there_is_not_found(chat, method, path):
-    body = {} if method == "POST" else None
-    assert chat.request(method, path, body, headers={"X-API-Key": KEY}).status == 404
+@pytest.mark.parametrize("route", [
+    "POST /v1/messages", "POST /v1/embeddings", "POST /chat/batch", "POST /chat/completions",
+    "POST /chat/sessions/{id}/approvals/{call_id}", "WS /ws/chat/{session_id}", "GET /settings",
+    "PUT /settings", "POST /settings/test-connection"])
+def test_what_is_not_there_is_not_found_and_said_to_be_missing(chat, route):
+    readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
+    row, = [line for line in readme.splitlines() if line.startswith("| chat | `POST")]
+    assert f"`{route}`" in row.split("|")[3]
+    method, path = route.replace("WS", "GET").split()
+    body = None if method == "GET" else {}
+    for prefix in ("", "/api/v1"):
+        answer = chat.request(method, prefix + path.replace("{", "").replace("}", ""), body,
+                              headers={"X-API-Key": KEY})
+        assert answer.status == 404, answer
 
 
 # --- models
