@@ -69,6 +69,29 @@ test("a stream is read chunk by chunk", async () => {
   assert.ok(usage.completion_tokens > 0);
 });
 
+test("every chunk is the one OpenAI would send, with and without usage", async () => {
+  for (const include_usage of [undefined, false, true]) {
+    const stream = await client.chat.completions.create({
+      model: "demo/echo",
+      messages: hello,
+      stream: true,
+      ...(include_usage === undefined ? {} : { stream_options: { include_usage } }),
+    });
+    const chunks = [];
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+    }
+    const last = include_usage ? chunks.pop() : null;
+    assert.deepEqual(last?.choices, include_usage ? [] : undefined);
+    assert.equal(last?.usage.total_tokens > 0, include_usage === true);
+    for (const chunk of chunks) {
+      assert.equal(chunk.choices.length, 1);
+      assert.equal("usage" in chunk, include_usage === true);
+      assert.equal(chunk.usage ?? null, null);
+    }
+  }
+});
+
 test("the stream helper puts the same answer together", async () => {
   const whole = await client.chat.completions.create({ model: "demo/echo", messages: hello });
   const stream = client.chat.completions.stream({ model: "demo/echo", messages: hello });
