@@ -135,6 +135,37 @@ static void descriptor_that_is_not_open_is_refused(void **state)
     on_pump(scene->pump, refuse_bad_descriptors, scene->pump);
 }
 
+static void timers_come_out_in_order_whatever_was_set_moved_or_cancelled(void **state)
+{
+    (void)state;
+    enum { COUNT = 2000 };
+    static struct pump_timer timers[COUNT];
+    struct pump_timers heap = {NULL};
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 3 * COUNT; i++) {
+            struct pump_timer *timer = &timers[random_below(COUNT)];
+            if (random_below(4) == 0) {
+                pump_timers_cancel(&heap, timer);
+                assert_false(timer->is_set);
+            } else {
+                pump_timers_set(&heap, timer, random_below(1000));
+            }
+        }
+        size_t set = 0;
+        for (int i = 0; i < COUNT; i++) {
+            set += timers[i].is_set;
+        }
+        uint64_t last = 0;
+        while (heap.root != NULL) {
+            assert_true(heap.root->deadline >= last);
+            last = heap.root->deadline;
+            pump_timers_cancel(&heap, heap.root);
+            set--;
+        }
+        assert_int_equal(set, 0);
+    }
+}
+
 struct alarm_clock {
     struct pump *pump;
     atomic_int rings;
@@ -271,6 +302,7 @@ int main(void)
         TEST(watched_descriptor_is_reported_until_it_is_unwatched),
         TEST(descriptor_unwatched_by_a_callback_is_not_reported_in_the_same_turn),
         TEST(descriptor_that_is_not_open_is_refused),
+        cmocka_unit_test(timers_come_out_in_order_whatever_was_set_moved_or_cancelled),
         TEST(named_timer_is_one_for_each_function_and_context),
         TEST(posts_of_many_threads_all_arrive_in_order),
         TEST(attachment_is_released_with_the_pump),
