@@ -1,6 +1,5 @@
 """Fixtures of the API tests. `suite` is shared by all tests of a run; `suite.start(...)` gives a
 private one that ends with the test that asked for it."""
-import os
 import pathlib
 import shutil
 import sys
@@ -10,29 +9,19 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from suite import SANITIZER_OPTIONS, Suite  # noqa: E402
+from suite import Suite, sanitizer_reports  # noqa: E402
 
 MEMORY = "/dev/shm"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sanitizer_reports(tmp_path_factory):
-    """What a sanitizer finds in any program of a run fails the run. The web server would swallow it
-    on stderr, so it goes to files. In a build without sanitizers nobody reads these settings."""
-    folder = tmp_path_factory.mktemp("sanitizer")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in SANITIZER_OPTIONS:
-            given = os.environ.get(name)
-            log_path = f"log_path={folder}/{name.split('_')[0].lower()}"
-            patch.setenv(name, f"{given}:{log_path}" if given else log_path)
-        yield folder
-    reports = sorted(folder.iterdir())
-    texts = [f"--- {path.name}\n{path.read_text(errors='replace')[:6000]}" for path in reports[:5]]
-    assert not reports, f"{len(reports)} reports in {folder}\n" + "\n".join(texts)
+def no_sanitizer_reports():
+    with sanitizer_reports():
+        yield
 
 
 @pytest.fixture(scope="session")
-def shared_suite(sanitizer_reports):
+def shared_suite(no_sanitizer_reports):
     suite = Suite().start_process()
     yield suite
     suite.stop()

@@ -1,5 +1,6 @@
 """A running suite for tests: the five programs behind a private lighttpd, started by
 script/server on a free port with a state directory of its own."""
+import contextlib
 import functools
 import http.client
 import json
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest.mock
 import urllib.parse
 import uuid
 
@@ -34,6 +36,27 @@ def free_port():
 def sanitizer_environment():
     """What a program that is started with a clean environment must know of the sanitizers."""
     return {name: os.environ[name] for name in SANITIZER_OPTIONS if name in os.environ}
+
+
+@contextlib.contextmanager
+def sanitizer_reports():
+    """What a sanitizer finds in any program that runs meanwhile fails the run. The web server would
+    swallow it on stderr, so it goes to files. In a build without sanitizers nobody reads these
+    settings."""
+    with tempfile.TemporaryDirectory(prefix="sanitizer-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o777)  # for a web server that changes its user
+        options = {}
+        for option in SANITIZER_OPTIONS:
+            given = os.environ.get(option)
+            log_path = f"log_path={folder}/{option.split('_')[0].lower()}"
+            options[option] = f"{given}:{log_path}" if given else log_path
+        with unittest.mock.patch.dict(os.environ, options):
+            yield
+        reports = sorted(folder.iterdir())
+        texts = [f"--- {path.name}\n{path.read_text(errors='replace')[:6000]}"
+                 for path in reports[:5]]
+        assert not reports, f"{len(reports)} reports\n" + "\n".join(texts)
 
 
 def despite_lighttpd(test):

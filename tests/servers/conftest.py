@@ -10,12 +10,18 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "api"))
 
+from suite import sanitizer_reports  # noqa: E402
 from upstream_stub import UpstreamStub  # noqa: E402
-from web_servers import BUILD, stop, wait_until  # noqa: E402, F401 (for test_fastcgi_abuse)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_sanitizer_reports():
+    with sanitizer_reports():
+        yield
 
 
 @pytest.fixture(scope="session")
-def started():
+def started(no_sanitizer_reports):
     """Starts a server once for all tests that ask for its class."""
     servers = {}
 

@@ -18,7 +18,8 @@ import time
 import pytest
 
 import fastcgi_client as fastcgi
-from conftest import BUILD, stop, wait_until
+from suite import BUILD, sanitizer_environment
+from web_servers import stop, wait_until
 
 PROGRAM = "bench/hello/hello_transport"
 
@@ -38,9 +39,7 @@ class Hello:
 
     def __init__(self, program, folder, **settings):
         self.socket = str(pathlib.Path(folder) / "hello.sock")
-        environment = {"PATH": os.environ["PATH"]}
-        environment.update({name: os.environ[name] for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")
-                            if name in os.environ})
+        environment = {"PATH": os.environ["PATH"], **sanitizer_environment()}
         environment.update({f"HELLO_{name.upper()}": str(value)
                             for name, value in settings.items()})
         self.process = subprocess.Popen([program, "--listen", self.socket], env=environment,
@@ -654,7 +653,7 @@ def test_listening_socket_may_be_given(program, tmp_path, systemd):
 
 def test_without_socket_and_environment_it_says_how_it_is_started(program):
     result = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                            env={})
+                            env=sanitizer_environment())
     assert result.returncode == 64
     assert "--listen" in result.stderr
 
@@ -662,9 +661,12 @@ def test_without_socket_and_environment_it_says_how_it_is_started(program):
 # --- CGI ----------------------------------------------------------------------------------------
 
 
+def cgi_environment(*arguments, **more):
+    return {**sanitizer_environment(), **fastcgi.environment(*arguments, **more)}
+
+
 def run_cgi(program, path, body=b"", arguments=(), output=subprocess.PIPE, **more):
-    environment = fastcgi.environment(path, "POST" if body else "GET", body if body else None,
-                                      **more)
+    environment = cgi_environment(path, "POST" if body else "GET", body if body else None, **more)
     return subprocess.run([program, *arguments], env=environment, input=body, stdout=output,
                           timeout=20)
 
@@ -685,7 +687,7 @@ def test_cgi_ignores_arguments_a_client_chose(program, tmp_path):
 
 
 def test_cgi_reads_no_further_than_content_length(program):
-    environment = fastcgi.environment("/body", "POST", CONTENT_LENGTH="3")
+    environment = cgi_environment("/body", "POST", CONTENT_LENGTH="3")
     process = subprocess.Popen([program], env=environment, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE)
     process.stdin.write(b"abc")
@@ -726,7 +728,7 @@ def test_cgi_streams_in_the_foreground_to_anything(program, tmp_path, kind):
 
 
 def test_cgi_stream_ends_when_its_reader_leaves(program):
-    process = subprocess.Popen([program], env=fastcgi.environment("/idle"),
+    process = subprocess.Popen([program], env=cgi_environment("/idle"),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout.read(10)
     process.stdout.close()
@@ -734,7 +736,7 @@ def test_cgi_stream_ends_when_its_reader_leaves(program):
 
 
 def test_cgi_flood_into_a_slow_pipe_arrives_whole(program):
-    process = subprocess.Popen([program], env=fastcgi.environment("/flood/2000"),
+    process = subprocess.Popen([program], env=cgi_environment("/flood/2000"),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     time.sleep(0.3)
     body = process.stdout.read().partition(b"\r\n\r\n")[2]

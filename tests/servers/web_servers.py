@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from suite import BUILD, JWT_SECRET, ROOT, START_SECONDS, Suite
+from suite import (BUILD, JWT_SECRET, ROOT, SANITIZER_OPTIONS, START_SECONDS, Suite,
+                   sanitizer_environment)
 
 NAMES = ("health", "auth", "chat", "charts", "metrics")
 
@@ -32,8 +33,7 @@ def base_environment(state, **more):
         "QUINTET_CONFIG": "/dev/null",
         "JWT_SECRET_KEY": JWT_SECRET,
         "RATE_LIMIT_ENABLED": "false",
-        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""),
-        "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", ""),
+        **sanitizer_environment(),
         **more,
     }
 
@@ -204,7 +204,7 @@ def write_settings(folder, environment):
     """quintet.conf in the directory of the programs, where web servers start CGI programs."""
     lines = [f'{name}="{value}"\n' for name, value in environment.items()
              if name.isupper() and value and name not in
-             ("PATH", "HOME", "QUINTET_CONFIG", "ASAN_OPTIONS", "TSAN_OPTIONS")]
+             ("PATH", "HOME", "QUINTET_CONFIG", *SANITIZER_OPTIONS)]
     (folder / "quintet.conf").write_text("".join(lines))
 
 
@@ -215,6 +215,8 @@ class LighttpdCgi(Server):
         folder = copy_programs(self.state / "programs")
         write_settings(folder, base_environment(self.state, **self.environment))
         text = documented("lighttpd").replace("/usr/local/libexec/quintet", str(folder))
+        environment = ", ".join(f'"{name}" => "{value}"'
+                                for name, value in sanitizer_environment().items())
         path = self.state / "lighttpd.conf"
         path.write_text(f"""
 server.bind = "127.0.0.1"
@@ -224,6 +226,8 @@ server.errorlog = "{self.state}/log/lighttpd.log"
 server.breakagelog = "{self.state}/log/programs.log"
 server.upload-dirs = ( "{self.state}/run" )
 server.max-request-size = 131072
+server.modules += ( "mod_setenv" )
+setenv.set-environment = ( {environment} )
 {text}
 """)
         return [tool("lighttpd"), "-D", "-f", str(path)]
@@ -245,6 +249,8 @@ class Apache(Server):
         if user:
             for place in (self.state / "run", self.state / "log", self.state):
                 shutil.chown(place, "www-data", "www-data")
+        environment = "\n".join(f'FcgidInitialEnv {name} "{value}"'
+                                for name, value in sanitizer_environment().items())
         path = self.state / "apache.conf"
         path.write_text(f"""
 {loads}
@@ -257,6 +263,7 @@ ErrorLog {self.state}/log/apache.log
 DefaultRuntimeDir {self.state}
 FcgidIPCDir {self.state}/run
 FcgidProcessTableFile {self.state}/run/fcgid_shm
+{environment}
 {text}
 """)
         return [tool("apache2"), "-D", "FOREGROUND", "-f", str(path)]
