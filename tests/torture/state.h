@@ -253,6 +253,32 @@ static inline void state_close(struct torture_state *state)
     buffer_release(&state->now_masked);
 }
 
+/* The first request of a program: nothing is open or prepared yet. */
+struct cold_start {
+    struct torture_state state;
+    const struct app_options *options;
+    const char *const *settings;
+};
+
+static inline void state_before_cold_run(struct pipeline *pipeline, void *context)
+{
+    const struct cold_start *cold = context;
+    state_before_run(pipeline, context);
+    pipeline_open(pipeline, cold->options, cold->settings);
+}
+
+static inline void torture_first_request(struct pipeline *pipeline,
+                                         const struct app_options *options,
+                                         const char *const *settings, const struct call *call)
+{
+    struct cold_start cold = {.options = options, .settings = settings};
+    state_open(&cold.state, pipeline);
+    const struct torture_plan plan = {
+        .call = call, .before = state_before_cold_run, .after = state_after_run, .context = &cold};
+    torture_with(pipeline, &plan);
+    state_close(&cold.state);
+}
+
 /* Tortures the request, and leaves the answer and the tables of a healthy run. */
 static inline void
 torture_state_with(struct pipeline *pipeline, const struct call *call, bool may_vanish,

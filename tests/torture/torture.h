@@ -194,7 +194,7 @@ static inline void torture_end(struct torture *torture)
     buffer_release(&torture->masked);
 }
 
-/* Returns how many answers were refusals. */
+/* Once for each allocation, until a run ends without a failure. */
 static inline void torture_allocations(struct torture *torture, void (*fail_nth)(unsigned long n),
                                        const char *what)
 {

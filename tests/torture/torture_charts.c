@@ -84,6 +84,12 @@ static void points_are_replaced_in_the_middle_all_or_none(void **state)
                     200);
 }
 
+static void the_first_request_opens_what_it_needs_or_is_503(void **state)
+{
+    torture_first_request(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"),
+                          PATCH(SERIES, "{\"data\":[{\"time\":900,\"value\":1}]}"));
+}
+
 static void what_is_read_is_whole(void **state)
 {
     torture_request(*state, GET(SHOWN_SERIES), 200);
@@ -115,6 +121,7 @@ int main(void)
         EMPTY(a_chart_is_made_and_changed_as_a_whole),
         EMPTY(points_are_written_all_or_none),
         FILLED(points_are_replaced_in_the_middle_all_or_none),
+        FILLED(the_first_request_opens_what_it_needs_or_is_503),
         FILLED(what_is_read_is_whole),
         FILLED(what_is_deleted_is_gone_as_a_whole),
     };
