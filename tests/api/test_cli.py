@@ -493,7 +493,8 @@ def test_a_revoked_key_is_refused_at_once(migrated):
 ])
 @pytest.mark.parametrize("program", sorted(path.parent.name for path in (ROOT / "fcgi-apps").glob("*/main.c")))
 def test_programs_refuse_the_same_configuration_with_the_same_line(place, program, environment, line):
-    done = subprocess.run([str(BUILD / "fcgi-apps" / program / f"{program}.fcgi")], cwd=place.path, timeout=60,
+    executable = BUILD / "fcgi-apps" / program / f"{program}.fcgi"
+    done = subprocess.run([str(executable), "--listen", "never.sock"], cwd=place.path, timeout=60,
                           env={**place.environment, **environment}, capture_output=True, text=True)
     assert done.returncode == CONFIG and len(done.stderr.splitlines()) == 1
     assert line in done.stderr and line in place.run("migrate", "status", **environment).stderr
