@@ -464,6 +464,16 @@ static enum status bind_null(struct storage_statement *statement, int position)
     return translate_for(statement, sqlite3_bind_null(statement->handle, position));
 }
 
+/* A table that goes away under a prepared statement shows when SQLite prepares it anew by itself. */
+static bool has_lost_schema(struct storage_statement *statement)
+{
+    sqlite3_stmt *again = NULL;
+    int code = sqlite3_prepare_v3(database_of(statement->connection), statement->sql->text, -1, 0,
+                                  &again, NULL);
+    sqlite3_finalize(again);
+    return code == SQLITE_ERROR;
+}
+
 static enum status step(struct storage_statement *statement)
 {
     int code = sqlite3_step(statement->handle);
@@ -472,6 +482,10 @@ static enum status step(struct storage_statement *statement)
     }
     if (code == SQLITE_DONE) {
         return STATUS_NOT_FOUND;
+    }
+    if (code == SQLITE_ERROR && has_lost_schema(statement)) {
+        report(database_of(statement->connection), code, statement->sql->name);
+        return STATUS_UNAVAILABLE;
     }
     return translate_for(statement, code);
 }

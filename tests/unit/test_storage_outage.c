@@ -139,6 +139,41 @@ static void a_vanished_file_is_an_outage(void **state)
                      STATUS_UNAVAILABLE);
 }
 
+static void run_elsewhere(struct database *database, const char *script)
+{
+    struct storage *other = open_items(database, 0);
+    assert_int_equal(storage_transaction(connect_to(other), make_schema, (void *)(uintptr_t)script),
+                     STATUS_OK);
+    storage_close(other);
+}
+
+static enum status read_an_item(struct storage *storage)
+{
+    struct storage_statement *statement;
+    enum status status = storage_prepare(connect_to(storage), "find_item", &statement);
+    if (status == STATUS_OK) {
+        storage_bind_integer(statement, 1, 1);
+        status = storage_step(statement);
+        storage_finish(statement);
+    }
+    return status;
+}
+
+static void a_schema_that_goes_away_under_prepared_statements_is_an_outage(void **state)
+{
+    struct database *database = *state;
+    assert_int_equal(add_item(database->storage, 1), STATUS_OK);
+    assert_int_equal(read_an_item(database->storage), STATUS_OK);
+    run_elsewhere(database, "DROP TABLE children; DROP TABLE items;");
+    assert_int_equal(read_an_item(database->storage), STATUS_UNAVAILABLE);
+    assert_int_equal(add_item(database->storage, 2), STATUS_UNAVAILABLE);
+    /* and ends when the schema is back, on the same connection */
+    run_elsewhere(database, item_schema);
+    assert_int_equal(read_an_item(database->storage), STATUS_NOT_FOUND);
+    assert_int_equal(add_item(database->storage, 1), STATUS_OK);
+    assert_int_equal(read_an_item(database->storage), STATUS_OK);
+}
+
 static void a_place_where_no_file_can_be_is_an_outage(void **state)
 {
     struct database *database = *state;
@@ -164,6 +199,7 @@ int main(void)
         ON_CLOSED(a_file_that_is_no_database_is_an_outage_told_once),
         ON_CLOSED(a_damaged_table_is_an_outage),
         ON_OPEN(a_vanished_file_is_an_outage),
+        ON_OPEN(a_schema_that_goes_away_under_prepared_statements_is_an_outage),
         ON_OPEN(a_place_where_no_file_can_be_is_an_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
