@@ -396,7 +396,8 @@ def test_a_client_that_does_not_read_holds_the_provider_back_and_is_missed(chat,
     if "stream" in path:
         body = {"model": f"stub/{model}", "session_id": path.replace("/", "."), "message": "x"}
     before = stub.count(model)
-    client = RawClient(chat, path, body, receive_buffer=4096)
+    request_id = f"unread{path.replace('/', '.')}"
+    client = RawClient(chat, path, body, request_id=request_id, receive_buffer=4096)
     received = stub.last(model, after=before)
 
     def has_stopped():
@@ -412,6 +413,10 @@ def test_a_client_that_does_not_read_holds_the_provider_back_and_is_missed(chat,
     assert on_disk < 1 << 20, on_disk
     assert received.ended.wait(5)
     assert received.client_gone_at - left < 1
+    row, = wait_for(lambda: ledger(chat, request_id))
+    assert (row["outcome"], row["is_estimated"]) == ("cut_off", 1)
+    # Of what was taken, some 200 tokens in each kilobyte, not of what would have come.
+    assert 0 < row["output_tokens"] <= sent // 4
 
 
 def test_a_slow_reader_holds_the_provider_back(chat, stub):
