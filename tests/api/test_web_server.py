@@ -98,3 +98,14 @@ def test_the_metrics_port_answers_404_to_everything_else(suite):
         assert answer.status == 404 and answer.json["error"] == "not_found", path
         assert UUID4.match(answer.headers["x-correlation-id"])
     assert suite.get("/metrics/", port=suite.metrics_port).status == 200
+
+
+def test_lighttpd_routes_by_the_prefixes_and_the_metrics_path_of_the_settings(suite):
+    private = suite.start({"METRICS_PATH": "/internal/prom", "API_PREFIXES": "/api/v2,/x.y"})
+    for prefix in ("", "/api/v2", "/x.y"):
+        for path, status in (("/auth/me", 401), ("/v1/models", 401), ("/api/charts", 401), ("/health", 200),
+                             ("/internal/prom", 200), ("/internal/prom/", 200), ("/metrics", 404)):
+            assert private.get(prefix + path).status == status, prefix + path
+    for path in ("/api/v1/auth/me", "/xzy/auth/me", "/api/v2/api/v2/auth/me"):
+        assert private.get(path).status == 404, path
+    assert private.get("/internal/prom", port=private.metrics_port).status == 200
