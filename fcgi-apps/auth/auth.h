@@ -33,6 +33,8 @@ void auth_refresh(struct request *request);
 void auth_logout(struct request *request);
 void auth_list_sessions(struct request *request);
 void auth_revoke_session(struct request *request);
+/* app_options.background */
+void auth_sweep_sessions(struct app *app);
 
 /* account.c */
 void auth_show_me(struct request *request);

@@ -1,6 +1,6 @@
 /*
- * auth/routes: the route table of the auth program; in a header so that tests of the handlers run
- * the same one.
+ * auth/routes: the auth program, but for its main(): its routes and how it starts. In a header so that
+ * tests of the handlers run the same.
  */
 #ifndef AUTH_ROUTES_H
 #define AUTH_ROUTES_H
@@ -24,6 +24,14 @@ static const struct route auth_routes[] = {
     {HTTP_POST, "/auth/api-keys", auth_create_api_key, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON, 0},
     {HTTP_DELETE, "/auth/api-keys/{id}", auth_revoke_api_key, FAMILY_AUTH, ACCESS_PRINCIPAL,
      BODY_NONE, 0},
+};
+
+static const struct app_options auth_options = {
+    .program = "auth",
+    .routes = auth_routes,
+    .route_count = sizeof auth_routes / sizeof auth_routes[0],
+    .uses_storage = true,
+    .background = auth_sweep_sessions,
 };
 
 #endif

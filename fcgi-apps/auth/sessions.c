@@ -11,6 +11,9 @@
 #include "http/pipeline.h"
 #include "log/log.h"
 
+#define SWEEP_SECONDS         3600
+#define SESSIONS_KEPT_SECONDS 86400 /* so that a late reuse is still recognised as one */
+
 static void refuse_refresh(struct request *request, enum session_rotation rotation)
 {
     if (rotation == SESSION_REUSED) {
@@ -160,5 +163,18 @@ void auth_revoke_session(struct request *request)
         problem_answer_status(request, status);
     } else {
         response_empty(request, 204);
+    }
+}
+
+/* Ended sessions are of no use to anybody after a while. */
+void auth_sweep_sessions(struct app *app)
+{
+    static struct app_schedule schedule = {.lease = "session-sweeper"};
+    int64_t removed = 0;
+    if (app_schedule_is_due(app, &schedule, SWEEP_SECONDS) &&
+        session_sweep(app->storage, clock_wall_seconds() - SESSIONS_KEPT_SECONDS, &removed) ==
+            STATUS_OK &&
+        removed > 0) {
+        log_write(LOG_INFO, "sessions_swept", LOG_INTEGER("count", removed));
     }
 }

@@ -1,6 +1,6 @@
 /*
- * charts/routes: the route table of the charts program; in a header so that tests of the handlers
- * run the same one.
+ * charts/routes: the charts program, but for its main(): its routes and how it starts. In a header so that
+ * tests of the handlers run the same.
  */
 #ifndef CHARTS_ROUTES_H
 #define CHARTS_ROUTES_H
@@ -29,6 +29,15 @@ static const struct route charts_routes[] = {
      FAMILY_HISTORY, ACCESS_PRINCIPAL, BODY_NONE, 0},
     {HTTP_POST, "/api/charts/{chart_id}/history", charts_query_history, FAMILY_HISTORY,
      ACCESS_PRINCIPAL, BODY_JSON, 0},
+};
+
+static const struct app_options charts_options = {
+    .program = "charts",
+    .routes = charts_routes,
+    .route_count = sizeof charts_routes / sizeof charts_routes[0],
+    .uses_storage = true,
+    .uses_charts = true,
+    .background = charts_expire,
 };
 
 #endif

@@ -5,14 +5,5 @@
 
 int main(int argc, char **argv)
 {
-    static const struct app_options options = {
-        .program = "chat",
-        .routes = chat_routes,
-        .route_count = sizeof chat_routes / sizeof chat_routes[0],
-        .uses_storage = true,
-        .start = chat_start,
-        .background = chat_background,
-        .stop = chat_stop,
-    };
-    return app_run(&options, argc, argv);
+    return app_run(&chat_options, argc, argv);
 }

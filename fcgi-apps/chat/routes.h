@@ -1,6 +1,6 @@
 /*
- * chat/routes: the route table of the chat program; in a header so that tests of the handlers run
- * the same one.
+ * chat/routes: the chat program, but for its main(): its routes and how it starts. In a header so that
+ * tests of the handlers run the same.
  */
 #ifndef CHAT_ROUTES_H
 #define CHAT_ROUTES_H
@@ -28,6 +28,16 @@ static const struct route chat_routes[] = {
      BODY_NONE, 0},
     {HTTP_GET, "/chat/sessions/{id}/messages", sessions_messages, FAMILY_CHAT, ACCESS_PRINCIPAL,
      BODY_NONE, 0},
+};
+
+static const struct app_options chat_options = {
+    .program = "chat",
+    .routes = chat_routes,
+    .route_count = sizeof chat_routes / sizeof chat_routes[0],
+    .uses_storage = true,
+    .start = chat_start,
+    .background = chat_background,
+    .stop = chat_stop,
 };
 
 #endif

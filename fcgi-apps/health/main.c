@@ -5,15 +5,5 @@
 
 int main(int argc, char **argv)
 {
-    static const struct app_options options = {
-        .program = "health",
-        .routes = health_routes,
-        .route_count = sizeof health_routes / sizeof health_routes[0],
-        .uses_storage = true,
-        .uses_charts = true,
-        .start = health_start,
-        .background = prober_tick,
-        .stop = health_stop,
-    };
-    return app_run(&options, argc, argv);
+    return app_run(&health_options, argc, argv);
 }

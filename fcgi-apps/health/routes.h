@@ -1,6 +1,6 @@
 /*
- * health/routes: the route table of the health program; in a header so that tests of the handlers
- * run the same one.
+ * health/routes: the health program, but for its main(): its routes and how it starts. In a header so that
+ * tests of the handlers run the same.
  */
 #ifndef HEALTH_ROUTES_H
 #define HEALTH_ROUTES_H
@@ -26,6 +26,17 @@ static const struct route health_routes[] = {
      BODY_NONE, 0},
     {HTTP_POST, "/health/retest/{service}", report_retest, FAMILY_HEALTH, ACCESS_ADMIN, BODY_NONE,
      0},
+};
+
+static const struct app_options health_options = {
+    .program = "health",
+    .routes = health_routes,
+    .route_count = sizeof health_routes / sizeof health_routes[0],
+    .uses_storage = true,
+    .uses_charts = true,
+    .start = health_start,
+    .background = prober_tick,
+    .stop = health_stop,
 };
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * metrics/routes: the route table of the metrics program; in a header so that tests of the handlers
- * run the same one.
+ * metrics/routes: the metrics program, but for its main(): its routes and how it starts. In a header so that
+ * tests of the handlers run the same.
  */
 #ifndef METRICS_ROUTES_H
 #define METRICS_ROUTES_H
@@ -20,5 +20,12 @@ static enum status metrics_start(struct app *app, struct buffer *problem)
     metrics_routes[0].template = app->config->metrics_path;
     return STATUS_OK;
 }
+
+static const struct app_options metrics_options = {
+    .program = "metrics",
+    .routes = metrics_routes,
+    .route_count = sizeof metrics_routes / sizeof metrics_routes[0],
+    .start = metrics_start,
+};
 
 #endif

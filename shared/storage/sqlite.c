@@ -51,7 +51,7 @@ struct sqlite_handle {
     sqlite3_stmt *begin; /* prepared once: parsing would cost as much as a small transaction */
     sqlite3_stmt *commit;
     sqlite3_stmt *rollback; /* so that it needs no memory when there is none */
-    uint64_t wait_until; /* monotonic nanoseconds; of the present wait for others' locks */
+    uint64_t wait_until;    /* monotonic nanoseconds; of the present wait for others' locks */
 };
 
 static _Atomic uint64_t quiet_until[256];

@@ -2,36 +2,18 @@
  * The requests of the charts program while memory runs out: a chart and its series are made,
  * written, read and removed.
  */
+#include "../unit/keyed_calls.h"
 #include "libraries.h"
 #include "state.h"
 
 #include "fcgi-apps/charts/routes.h"
 
-static const struct app_options options = {
-    .program = "charts",
-    .routes = charts_routes,
-    .route_count = COUNT(charts_routes),
-    .uses_storage = true,
-    .uses_charts = true,
-};
-
-#define KEY             .key = PLAIN_KEY
-#define GET(at)         CALL(.path = (at), KEY)
-#define ASK(at, q)      CALL(.path = (at), .query = (q), KEY)
-#define POST(at, body)  CALL(.method = "POST", .path = (at), .json = (body), KEY)
-#define PATCH(at, body) CALL(.method = "PATCH", .path = (at), .json = (body), KEY)
-#define PUT(at, body)   CALL(.method = "PUT", .path = (at), .json = (body), KEY)
-#define DELETE(at)      CALL(.method = "DELETE", .path = (at), KEY)
-#define SERIES          "/api/charts/c/data/s"
-#define SHOWN_SERIES    "/api/charts/c/data/0/s"
+#define SERIES       "/api/charts/c/data/s"
+#define SHOWN_SERIES "/api/charts/c/data/0/s"
 
 static int set_up(void **state)
 {
-    int failed = pipeline_set_up_with(state, &options);
-    if (failed == 0) {
-        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    }
-    return failed;
+    return pipeline_set_up_settings(state, &charts_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
 
 /* More than one block of points. */
@@ -86,7 +68,7 @@ static void points_are_replaced_in_the_middle_all_or_none(void **state)
 
 static void the_first_request_opens_what_it_needs_or_is_503(void **state)
 {
-    torture_first_request(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"),
+    torture_first_request(*state, &charts_options, SETTINGS("RATE_LIMIT_ENABLED=false"),
                           PATCH(SERIES, "{\"data\":[{\"time\":900,\"value\":1}]}"));
 }
 

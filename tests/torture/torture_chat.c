@@ -2,44 +2,28 @@
  * The requests of the chat program while memory runs out: completions, with the built-in provider
  * and with one on this machine, and turns of a session.
  */
+#include "../unit/keyed_calls.h"
 #include "../unit/upstream_server.h"
 #include "libraries.h"
 #include "state.h"
 
 #include "fcgi-apps/chat/routes.h"
 
-static const struct app_options options = {
-    .program = "chat",
-    .routes = chat_routes,
-    .route_count = COUNT(chat_routes),
-    .uses_storage = true,
-    .start = chat_start,
-    .background = chat_background,
-    .stop = chat_stop,
-};
-
 static struct upstream_server provider;
 
 static int set_up(void **state)
 {
-    int failed = pipeline_set_up_with(state, &options);
-    if (failed == 0) {
-        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    }
-    return failed;
+    return pipeline_set_up_settings(state, &chat_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
 
 static int set_up_provider(void **state)
 {
     char setting[100];
-    int failed = pipeline_set_up_with(state, &options);
     server_start(&provider, NULL);
     snprintf(setting, sizeof setting, "PROVIDER_STUB_BASE_URL=http://127.0.0.1:%d/v1",
              provider.port);
-    if (failed == 0) {
-        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false", setting));
-    }
-    return failed;
+    return pipeline_set_up_settings(state, &chat_options,
+                                    SETTINGS("RATE_LIMIT_ENABLED=false", setting));
 }
 
 static int tear_down_provider(void **state)
@@ -48,9 +32,6 @@ static int tear_down_provider(void **state)
     return pipeline_tear_down(state);
 }
 
-#define KEY            .key = PLAIN_KEY
-#define GET(at)        CALL(.path = (at), KEY)
-#define POST(at, body) CALL(.method = "POST", .path = (at), .json = (body), KEY)
 #define COMPLETIONS    "/v1/chat/completions"
 #define HI             "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 #define DEMO           "\"model\":\"demo/echo\","

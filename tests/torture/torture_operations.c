@@ -8,31 +8,9 @@
 #include "fcgi-apps/health/routes.h"
 #include "fcgi-apps/metrics/routes.h"
 
-static const struct app_options health_options = {
-    .program = "health",
-    .routes = health_routes,
-    .route_count = COUNT(health_routes),
-    .uses_storage = true,
-    .uses_charts = true,
-    .start = health_start,
-    .background = prober_tick,
-    .stop = health_stop,
-};
-
-static const struct app_options metrics_options = {
-    .program = "metrics",
-    .routes = metrics_routes,
-    .route_count = COUNT(metrics_routes),
-    .start = metrics_start,
-};
-
 static int set_up_health(void **state)
 {
-    int failed = pipeline_set_up_with(state, &health_options);
-    if (failed == 0) {
-        pipeline_open(*state, &health_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    }
-    return failed;
+    return pipeline_set_up_settings(state, &health_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
 
 static int set_up_metrics(void **state)

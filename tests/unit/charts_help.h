@@ -4,35 +4,16 @@
 #ifndef TESTS_CHARTS_HELP_H
 #define TESTS_CHARTS_HELP_H
 
-#include "pipeline_help.h"
+#include "keyed_calls.h"
 
 #include "fcgi-apps/charts/routes.h"
 
-static const struct app_options charts_options = {
-    .program = "charts",
-    .routes = charts_routes,
-    .route_count = COUNT(charts_routes),
-    .uses_storage = true,
-    .uses_charts = true,
-};
-
 static inline int charts_set_up(void **state)
 {
-    int failed = pipeline_set_up_with(state, &charts_options);
-    if (failed == 0) {
-        pipeline_open(*state, &charts_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    }
-    return failed;
+    return pipeline_set_up_settings(state, &charts_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
 
-#define KEY             .key = PLAIN_KEY
-#define GET(at)         CALL(.path = (at), KEY)
-#define ASK(at, q)      CALL(.path = (at), .query = (q), KEY)
-#define POST(at, body)  CALL(.method = "POST", .path = (at), .json = (body), KEY)
-#define PATCH(at, body) CALL(.method = "PATCH", .path = (at), .json = (body), KEY)
-#define PUT(at, body)   CALL(.method = "PUT", .path = (at), .json = (body), KEY)
-#define DELETE(at)      CALL(.method = "DELETE", .path = (at), KEY)
-#define HISTORY(q)      ASK("/api/charts/c/history/0/s", q)
+#define HISTORY(q) ASK("/api/charts/c/history/0/s", q)
 
 static inline void assert_body(struct pipeline *pipeline, const struct call *call,
                                const char *expected)

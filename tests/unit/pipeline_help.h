@@ -110,7 +110,8 @@ static inline void pipeline_open(struct pipeline *pipeline, const struct app_opt
 #define SETTINGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define NO_SETTINGS   ((const char *const[]){NULL})
 
-static inline int pipeline_set_up_with(void **state, const struct app_options *options)
+static inline int pipeline_set_up_settings(void **state, const struct app_options *options,
+                                           const char *const *settings)
 {
     struct pipeline *pipeline = calloc(1, sizeof *pipeline);
     assert_non_null(pipeline);
@@ -119,8 +120,13 @@ static inline int pipeline_set_up_with(void **state, const struct app_options *o
     arena_init(&pipeline->arena, 64u << 20);
     buffer_init(&pipeline->answer, 8u << 20);
     *state = pipeline;
-    pipeline_open(pipeline, options, NO_SETTINGS);
+    pipeline_open(pipeline, options, settings);
     return 0;
+}
+
+static inline int pipeline_set_up_with(void **state, const struct app_options *options)
+{
+    return pipeline_set_up_settings(state, options, NO_SETTINGS);
 }
 
 static inline int pipeline_tear_down(void **state)

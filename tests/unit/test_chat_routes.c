@@ -2,34 +2,14 @@
  * The routes of the chat program, through the whole pipeline, with the built-in provider: what
  * needs no network.
  */
-#include "pipeline_help.h"
+#include "keyed_calls.h"
 
 #include "fcgi-apps/chat/routes.h"
 
-static const struct app_options options = {
-    .program = "chat",
-    .routes = chat_routes,
-    .route_count = COUNT(chat_routes),
-    .uses_storage = true,
-    .start = chat_start,
-    .background = chat_background,
-    .stop = chat_stop,
-};
-
 static int set_up(void **state)
 {
-    int failed = pipeline_set_up_with(state, &options);
-    if (failed == 0) {
-        pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    }
-    return failed;
+    return pipeline_set_up_settings(state, &chat_options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
-
-#define KEY            .key = PLAIN_KEY
-#define GET(at)        CALL(.path = (at), KEY)
-#define ASK(at, q)     CALL(.path = (at), .query = (q), KEY)
-#define POST(at, body) CALL(.method = "POST", .path = (at), .json = (body), KEY)
-#define DELETE(at)     CALL(.method = "DELETE", .path = (at), KEY)
 
 #define COMPLETIONS "/v1/chat/completions"
 #define HI          "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
@@ -142,7 +122,7 @@ static void a_provider_that_is_not_there_is_503(void **state)
 {
     struct pipeline *pipeline = *state;
     pipeline_open(
-        pipeline, &options,
+        pipeline, &chat_options,
         SETTINGS("RATE_LIMIT_ENABLED=false", "PROVIDER_GONE_BASE_URL=http://127.0.0.1:9/v1"));
     assert_openai_error(pipeline, POST(COMPLETIONS, "{\"model\":\"m\"," HI "}"), 503, "",
                         "llm_unavailable");

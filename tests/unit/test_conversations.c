@@ -15,6 +15,8 @@
 #define HOUR  INT64_C(3600000)
 #define LEASE INT64_C(30000)
 
+static struct arena scratch; /* of the running test */
+
 static const struct conversation_key key = {"user:a", "user:a", "s1"};
 
 static struct conversation_claim claim_at(int64_t now, const char *token)
@@ -74,19 +76,16 @@ static void find(struct storage *storage, struct arena *arena, const struct conv
 static void a_session_is_made_on_first_use(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation found;
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW, &found),
                      STATUS_NOT_FOUND);
     take_turn(database->storage, &key, NOW, "hello", "hi");
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_string_equal(found.model, "demo/echo");
     assert_string_equal(found.title, "hello");
     assert_int_equal(found.message_count, 2);
     assert_int_equal(found.version, 1);
     assert_int_equal(found.expires_at, NOW + HOUR);
-    arena_destroy(&arena);
 }
 
 static void a_session_of_another_principal_is_another_session(void **state)
@@ -95,12 +94,10 @@ static void a_session_of_another_principal_is_another_session(void **state)
     static const struct conversation_key others[] = {
         {"user:a", "key:1", "s1"}, {"user:b", "user:a", "s1"}, {"user:b", "user:b", "s1"}};
     take_turn(database->storage, &key, NOW, "mine", "yes");
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     for (size_t i = 0; i < 3; i++) {
         struct conversation found;
         struct conversation_claim claim = claim_at(NOW, "x");
-        assert_int_equal(conversation_find(database->storage, &arena, &others[i], NOW, &found),
+        assert_int_equal(conversation_find(database->storage, &scratch, &others[i], NOW, &found),
                          STATUS_NOT_FOUND);
         assert_int_equal(conversation_clear(database->storage, &others[i], &claim),
                          STATUS_NOT_FOUND);
@@ -109,13 +106,12 @@ static void a_session_of_another_principal_is_another_session(void **state)
         struct conversation *list;
         size_t count;
         int64_t total;
-        assert_int_equal(conversation_list(database->storage, &arena, others[i].owner,
+        assert_int_equal(conversation_list(database->storage, &scratch, others[i].owner,
                                            others[i].principal, NOW, 10, 0, &list, &count, &total),
                          STATUS_OK);
         assert_int_equal(count, 0);
         assert_int_equal(total, 0);
     }
-    arena_destroy(&arena);
 }
 
 static void sessions_are_listed_most_recent_first(void **state)
@@ -127,19 +123,16 @@ static void sessions_are_listed_most_recent_first(void **state)
         snprintf(id, sizeof id, "s%d", i);
         take_turn(database->storage, &whose, NOW + i, "q", "a");
     }
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation *list;
     size_t count;
     int64_t total;
     assert_int_equal(
-        conversation_list(database->storage, &arena, "o", "p", NOW, 2, 1, &list, &count, &total),
+        conversation_list(database->storage, &scratch, "o", "p", NOW, 2, 1, &list, &count, &total),
         STATUS_OK);
     assert_int_equal(total, 5);
     assert_int_equal(count, 2);
     assert_string_equal(list[0].id, "s3");
     assert_string_equal(list[1].id, "s2");
-    arena_destroy(&arena);
 }
 
 static void messages_come_in_pages_backwards(void **state)
@@ -150,17 +143,15 @@ static void messages_come_in_pages_backwards(void **state)
         snprintf(question, sizeof question, "q%d", i);
         take_turn(database->storage, &key, NOW + i, question, "a");
     }
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation found;
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     int64_t before = INT64_MAX;
     int64_t expected = 10;
     bool has_more = true;
     while (has_more) {
         struct conversation_message *messages;
         size_t count;
-        assert_int_equal(conversation_messages(database->storage, &arena, found.number, before, 4,
+        assert_int_equal(conversation_messages(database->storage, &scratch, found.number, before, 4,
                                                &messages, &count, &has_more),
                          STATUS_OK);
         assert_int_equal(count, expected >= 4 ? 4 : expected);
@@ -172,7 +163,6 @@ static void messages_come_in_pages_backwards(void **state)
         before = messages[0].position;
     }
     assert_int_equal(expected, 0);
-    arena_destroy(&arena);
 }
 
 static void history_keeps_the_newest_whole_turns_that_fit(void **state)
@@ -183,10 +173,8 @@ static void history_keeps_the_newest_whole_turns_that_fit(void **state)
         snprintf(question, sizeof question, "%d...", i);
         take_turn(database->storage, &key, NOW + i, question, "answer");
     }
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation found;
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     static const struct {
         size_t maximum;
         size_t count;
@@ -195,7 +183,7 @@ static void history_keeps_the_newest_whole_turns_that_fit(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct conversation_message *messages;
         size_t count;
-        assert_int_equal(conversation_history(database->storage, &arena, found.number,
+        assert_int_equal(conversation_history(database->storage, &scratch, found.number,
                                               cases[i].maximum, &messages, &count),
                          STATUS_OK);
         assert_int_equal(count, cases[i].count);
@@ -204,7 +192,6 @@ static void history_keeps_the_newest_whole_turns_that_fit(void **state)
             assert_string_equal(messages[count - 1].content, "answer");
         }
     }
-    arena_destroy(&arena);
 }
 
 /* --- The lock -------------------------------------------------------------------------------- */
@@ -212,31 +199,27 @@ static void history_keeps_the_newest_whole_turns_that_fit(void **state)
 static void a_held_session_is_busy_until_it_is_saved(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held first;
     struct held second;
     struct conversation_claim claim = claim_at(NOW, "other");
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &first), STATUS_OK);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + 1, "two", &second),
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &first), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + 1, "two", &second),
                      STATUS_BUSY);
     assert_int_equal(conversation_clear(database->storage, &key, &claim), STATUS_BUSY);
     assert_int_equal(conversation_delete(database->storage, &key, &claim), STATUS_BUSY);
     assert_int_equal(save_text(database->storage, &first, NOW + 2, "q", "a"), STATUS_OK);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + 3, "two", &second), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + 3, "two", &second),
+                     STATUS_OK);
     assert_int_equal(second.conversation.message_count, 2);
-    arena_destroy(&arena);
 }
 
 static void a_holder_paused_past_its_lease_cannot_overwrite(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held paused;
     struct held next;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &paused), STATUS_OK);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + LEASE, "two", &next),
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &paused), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE, "two", &next),
                      STATUS_OK);
     assert_int_equal(conversation_renew(database->storage, &paused.lock, NOW + HOUR),
                      STATUS_CONFLICT);
@@ -247,40 +230,33 @@ static void a_holder_paused_past_its_lease_cannot_overwrite(void **state)
     assert_int_equal(save_text(database->storage, &paused, NOW + LEASE, "late", "late"),
                      STATUS_CONFLICT);
     struct conversation found;
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_int_equal(found.message_count, 2);
     assert_string_equal(found.title, "q");
-    arena_destroy(&arena);
 }
 
 static void the_same_token_of_an_earlier_turn_does_not_open_a_later_one(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held first;
     struct held second;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "same", &first), STATUS_OK);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + LEASE, "same", &second),
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "same", &first), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE, "same", &second),
                      STATUS_OK);
     assert_int_equal(save_text(database->storage, &first, NOW, "q", "a"), STATUS_CONFLICT);
-    arena_destroy(&arena);
 }
 
 static void renewing_keeps_others_out(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held first;
     struct held second;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &first), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &first), STATUS_OK);
     assert_int_equal(conversation_renew(database->storage, &first.lock, NOW + 2 * LEASE),
                      STATUS_OK);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + LEASE + 1, "two", &second),
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE + 1, "two", &second),
                      STATUS_BUSY);
     assert_int_equal(save_text(database->storage, &first, NOW, "q", "a"), STATUS_OK);
-    arena_destroy(&arena);
 }
 
 static bool is_dead(const char *token, void *context)
@@ -291,43 +267,37 @@ static bool is_dead(const char *token, void *context)
 static void a_dead_holder_need_not_be_waited_for(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held first;
     struct held second;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &first), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &first), STATUS_OK);
     struct conversation_claim claim = claim_at(NOW + 1, "two");
     claim.holder_is_dead = is_dead;
     claim.context = "somebody else";
-    assert_int_equal(conversation_acquire(database->storage, &arena, &key, &claim, &second.lock,
+    assert_int_equal(conversation_acquire(database->storage, &scratch, &key, &claim, &second.lock,
                                           &second.conversation),
                      STATUS_BUSY);
     claim.context = "one";
-    assert_int_equal(conversation_acquire(database->storage, &arena, &key, &claim, &second.lock,
+    assert_int_equal(conversation_acquire(database->storage, &scratch, &key, &claim, &second.lock,
                                           &second.conversation),
                      STATUS_OK);
     assert_int_equal(save_text(database->storage, &first, NOW, "q", "a"), STATUS_CONFLICT);
-    arena_destroy(&arena);
 }
 
 static void a_failed_first_turn_leaves_nothing_behind(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held held;
     struct conversation found;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &held), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &held), STATUS_OK);
     assert_int_equal(conversation_release(database->storage, &held.lock, NULL), STATUS_OK);
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW, &found),
                      STATUS_NOT_FOUND);
     take_turn(database->storage, &key, NOW, "q", "a");
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &held), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &held), STATUS_OK);
     assert_int_equal(conversation_release(database->storage, &held.lock, NULL), STATUS_OK);
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_int_equal(found.message_count, 2);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "two", &held), STATUS_OK);
-    arena_destroy(&arena);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "two", &held), STATUS_OK);
 }
 
 static void a_turn_and_its_ledger_entry_are_one(void **state)
@@ -345,13 +315,11 @@ static void a_turn_and_its_ledger_entry_are_one(void **state)
                                  .output_tokens = 5};
     struct conversation_turn turn = {
         .model = "m", .title = "t", .now = NOW, .expires_at = NOW + HOUR, .entry = &entry};
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct held lost;
     struct held held;
     struct ledger_sum sum;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW, "one", &lost), STATUS_OK);
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + LEASE, "two", &held),
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &lost), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE, "two", &held),
                      STATUS_OK);
     assert_int_equal(conversation_save(database->storage, &lost.lock, &turn), STATUS_CONFLICT);
     assert_int_equal(ledger_total(database->storage, "user:a", 0, &sum), STATUS_OK);
@@ -360,7 +328,6 @@ static void a_turn_and_its_ledger_entry_are_one(void **state)
     assert_int_equal(ledger_total(database->storage, "user:a", 0, &sum), STATUS_OK);
     assert_int_equal(sum.calls, 1);
     assert_int_equal(sum.input_tokens, 7);
-    arena_destroy(&arena);
 }
 
 /* --- Time to live ---------------------------------------------------------------------------- */
@@ -368,52 +335,44 @@ static void a_turn_and_its_ledger_entry_are_one(void **state)
 static void an_expired_session_is_gone_and_begins_anew(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     take_turn(database->storage, &key, NOW, "old", "old");
     struct conversation found;
     struct conversation_claim claim = claim_at(NOW + HOUR, "x");
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW + HOUR - 1, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW + HOUR - 1, &found),
                      STATUS_OK);
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW + HOUR, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW + HOUR, &found),
                      STATUS_EXPIRED);
     assert_int_equal(conversation_clear(database->storage, &key, &claim), STATUS_EXPIRED);
     struct held held;
-    assert_int_equal(acquire(database->storage, &arena, &key, NOW + HOUR, "t", &held), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + HOUR, "t", &held), STATUS_OK);
     assert_int_equal(held.conversation.message_count, 0);
     struct conversation_message *messages;
     size_t count;
-    assert_int_equal(conversation_history(database->storage, &arena, held.conversation.number, 1000,
-                                          &messages, &count),
+    assert_int_equal(conversation_history(database->storage, &scratch, held.conversation.number,
+                                          1000, &messages, &count),
                      STATUS_OK);
     assert_int_equal(count, 0);
     assert_int_equal(save_text(database->storage, &held, NOW + HOUR, "new", "new"), STATUS_OK);
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW + HOUR, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW + HOUR, &found),
                      STATUS_OK);
     assert_string_equal(found.title, "new");
     assert_int_equal(found.created_at, NOW + HOUR);
-    arena_destroy(&arena);
 }
 
 static void every_turn_moves_the_expiry(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     take_turn(database->storage, &key, NOW, "q", "a");
     take_turn(database->storage, &key, NOW + HOUR / 2, "q", "a");
     struct conversation found;
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW + HOUR, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW + HOUR, &found),
                      STATUS_OK);
     assert_int_equal(found.message_count, 4);
-    arena_destroy(&arena);
 }
 
 static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation_key held_key = {"user:a", "user:a", "held"};
     struct conversation_key young_key = {"user:a", "user:a", "young"};
     take_turn(database->storage, &key, NOW, "q", "a");
@@ -421,49 +380,45 @@ static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
     struct held held;
     struct conversation_claim claim = claim_at(NOW, "t");
     claim.lease_expires_at = NOW + 3 * HOUR;
-    assert_int_equal(conversation_acquire(database->storage, &arena, &held_key, &claim, &held.lock,
-                                          &held.conversation),
+    assert_int_equal(conversation_acquire(database->storage, &scratch, &held_key, &claim,
+                                          &held.lock, &held.conversation),
                      STATUS_OK);
     int64_t removed;
     assert_int_equal(conversation_sweep(database->storage, NOW + HOUR + 1, 100, &removed),
                      STATUS_OK);
     assert_int_equal(removed, 1);
     struct conversation found;
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW, &found),
                      STATUS_NOT_FOUND);
-    assert_int_equal(conversation_find(database->storage, &arena, &young_key, NOW, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &young_key, NOW, &found),
                      STATUS_OK);
     assert_int_equal(save_text(database->storage, &held, NOW, "q", "a"), STATUS_OK);
-    arena_destroy(&arena);
 }
 
 static void clearing_keeps_the_session_and_its_positions_grow_on(void **state)
 {
     struct database *database = *state;
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation found;
     struct conversation_claim claim = claim_at(NOW, "x");
     take_turn(database->storage, &key, NOW, "before", "a");
     assert_int_equal(conversation_clear(database->storage, &key, &claim), STATUS_OK);
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_int_equal(found.message_count, 0);
     assert_string_equal(found.title, "");
     take_turn(database->storage, &key, NOW, "after", "a");
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_string_equal(found.title, "after");
     struct conversation_message *messages;
     size_t count;
     bool has_more;
-    assert_int_equal(conversation_messages(database->storage, &arena, found.number, INT64_MAX, 10,
+    assert_int_equal(conversation_messages(database->storage, &scratch, found.number, INT64_MAX, 10,
                                            &messages, &count, &has_more),
                      STATUS_OK);
     assert_int_equal(count, 2);
     assert_int_equal(messages[0].position, 3);
     assert_int_equal(conversation_delete(database->storage, &key, &claim), STATUS_OK);
-    assert_int_equal(conversation_find(database->storage, &arena, &key, NOW, &found),
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW, &found),
                      STATUS_NOT_FOUND);
-    arena_destroy(&arena);
 }
 
 /* --- Many at once, and death ------------------------------------------------------------------ */
@@ -507,16 +462,14 @@ static void fifty_parallel_turns_are_fifty_turns_in_a_row(void **state)
         assert_int_equal(pthread_join(threads[i], &result), 0);
         assert_null(result);
     }
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation found;
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_int_equal(found.message_count, 2 * THREADS * TURNS_PER_THREAD);
     struct conversation_message *messages;
     size_t count;
     bool has_more;
-    assert_int_equal(conversation_messages(database->storage, &arena, found.number, INT64_MAX, 1000,
-                                           &messages, &count, &has_more),
+    assert_int_equal(conversation_messages(database->storage, &scratch, found.number, INT64_MAX,
+                                           1000, &messages, &count, &has_more),
                      STATUS_OK);
     assert_int_equal(count, 2 * THREADS * TURNS_PER_THREAD);
     /* Each saw all turns before its own: the n-th question is the number n. */
@@ -526,7 +479,6 @@ static void fifty_parallel_turns_are_fifty_turns_in_a_row(void **state)
         assert_string_equal(messages[i].content, expected);
         assert_string_equal(messages[i + 1].role, "assistant");
     }
-    arena_destroy(&arena);
 }
 
 struct writer {
@@ -573,15 +525,12 @@ static void an_acknowledged_turn_survives_kill(void **state)
     }
     close(ends[0]);
     struct storage *storage = database_open_with(&database, NULL, 0);
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     struct conversation found;
-    find(storage, &arena, &key, &found);
+    find(storage, &scratch, &key, &found);
     /* The last turn may have been saved without having been reported. */
     assert_true(found.message_count / 2 == acknowledged ||
                 found.message_count / 2 == acknowledged + 1);
     assert_int_equal(found.message_count % 2, 0);
-    arena_destroy(&arena);
     storage_close(storage);
     database_remove_directory(&database);
 }
@@ -590,19 +539,17 @@ static void running_out_of_memory_loses_no_turn_and_holds_no_lock(void **state)
 {
     struct database *database = *state;
     take_turn(database->storage, &key, NOW, "q", "a");
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
     bool succeeded = false;
     int64_t turns = 1;
     for (unsigned long n = 1; !succeeded; n++) {
         struct held held = {0};
         memory_fail_after(n);
-        enum status status = acquire(database->storage, &arena, &key, NOW, "one", &held);
+        enum status status = acquire(database->storage, &scratch, &key, NOW, "one", &held);
         struct conversation_message *messages;
         size_t count;
         if (status == STATUS_OK) {
-            status = conversation_history(database->storage, &arena, held.conversation.number, 1000,
-                                          &messages, &count);
+            status = conversation_history(database->storage, &scratch, held.conversation.number,
+                                          1000, &messages, &count);
         }
         memory_fail_after(0);
         assert_true(status == STATUS_OK || status == STATUS_NO_MEMORY ||
@@ -612,19 +559,29 @@ static void running_out_of_memory_loses_no_turn_and_holds_no_lock(void **state)
             assert_int_equal(save_text(database->storage, &held, NOW, "q", "a"), STATUS_OK);
             turns++;
         }
-        arena_destroy(&arena);
-        arena_init(&arena, 1 << 20);
+        arena_destroy(&scratch);
+        arena_init(&scratch, 1 << 20);
     }
     struct conversation found;
-    find(database->storage, &arena, &key, &found);
+    find(database->storage, &scratch, &key, &found);
     assert_int_equal(found.message_count, 2 * turns);
-    arena_destroy(&arena);
+}
+
+static int set_up(void **state)
+{
+    arena_init(&scratch, 1 << 20);
+    return database_set_up(state);
+}
+
+static int tear_down(void **state)
+{
+    arena_destroy(&scratch);
+    return database_tear_down(state);
 }
 
 int main(void)
 {
-#define DATABASE_TEST(name)                                                                        \
-    cmocka_unit_test_setup_teardown(name, database_set_up, database_tear_down)
+#define DATABASE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(a_session_is_made_on_first_use),
         DATABASE_TEST(a_session_of_another_principal_is_another_session),

@@ -16,20 +16,9 @@
 #include "fcgi-apps/health/routes.h"
 #include "stores/probes.h"
 
-static const struct app_options options = {
-    .program = "health",
-    .routes = health_routes,
-    .route_count = COUNT(health_routes),
-    .uses_storage = true,
-    .uses_charts = true,
-    .start = health_start,
-    .background = prober_tick,
-    .stop = health_stop,
-};
-
 static int set_up(void **state)
 {
-    return pipeline_set_up_with(state, &options);
+    return pipeline_set_up_with(state, &health_options);
 }
 
 #define GET(at)    CALL(.path = (at))
@@ -120,7 +109,7 @@ static void every_configured_dependency_is_checked_and_no_other(void **state)
     assert_checks(pipeline, "/health/ready", "database datafeed disk demo");
     assert_checks(pipeline, "/ready", "database datafeed disk demo");
     assert_checks(pipeline, "/health/all", "database datafeed disk demo redis consul");
-    pipeline_open(pipeline, &options,
+    pipeline_open(pipeline, &health_options,
                   SETTINGS("GROQ_API_KEY=k", "GROQ_BASE_URL=http://127.0.0.1:1",
                            "PROVIDER_MY-LLM_BASE_URL=http://127.0.0.1:1/v1", "DEMO_ENABLED=true",
                            "PROVIDER_OFF_BASE_URL=http://127.0.0.1:1/v1", "OFF_ENABLED=false",
@@ -155,7 +144,7 @@ static void a_provider_that_is_away_degrades(void **state)
 {
     struct pipeline *pipeline = *state;
     pipeline_open(
-        pipeline, &options,
+        pipeline, &health_options,
         SETTINGS("PROVIDER_AWAY_BASE_URL=http://127.0.0.1:1/v1", "PROVIDER_AWAY_API_KEY=sk-away"));
     assert_answers(pipeline, GET("/ready"), 200);
     assert_member(pipeline, "status", "degraded");
@@ -204,16 +193,16 @@ static void what_is_probed_no_more_leaves_the_metrics(void **state)
 #define SAMPLE(name) "service_health_status{service_name=\"" name "\"}"
     struct pipeline *pipeline = *state;
     static const char *const redis[] = {"HEALTH_SERVICES=redis=tcp://127.0.0.1:1", NULL};
-    pipeline_open(pipeline, &options, redis);
+    pipeline_open(pipeline, &health_options, redis);
     assert_answers(pipeline, GET("/ready"), 200);
     assert_true(is_scraped(pipeline, SAMPLE("redis") " 0\n"));
-    pipeline_open(pipeline, &options, NO_SETTINGS);
+    pipeline_open(pipeline, &health_options, NO_SETTINGS);
     assert_true(is_scraped(pipeline, SAMPLE("database") " 1\n"));
     assert_false(is_scraped(pipeline, SAMPLE("redis")));
     assert_int_equal(
         metrics_read(pipeline->app->metrics, METRIC_SERVICE_HEALTH_STATUS, METRIC_LABELS("redis")),
         0);
-    pipeline_open(pipeline, &options, redis);
+    pipeline_open(pipeline, &health_options, redis);
     const struct service *service = services_find(pipeline->app, "redis");
     struct probe_result result;
     assert_int_equal(prober_check(pipeline->app, &service, 1, true, &result), STATUS_OK);
@@ -238,7 +227,7 @@ static void assert_refuses(struct pipeline *pipeline, const char *const *setting
     buffer_init(&problem, 4096);
     assert_int_equal(config_load_from(&config, environment, NULL, &problem), STATUS_OK);
     assert_int_equal(config_settle(config, &problem), STATUS_OK);
-    assert_int_equal(app_open(&app, &options, config, &problem), STATUS_INVALID);
+    assert_int_equal(app_open(&app, &health_options, config, &problem), STATUS_INVALID);
     assert_null(app);
     assert_string_equal(buffer_text(&problem), expected);
     buffer_release(&problem);
@@ -290,7 +279,7 @@ static void a_tcp_service_has_a_port(void **state)
         assert_refuses(*state, SETTINGS(setting),
                        "HEALTH_SERVICES: entry 1 has no port from 1 to 65535");
     }
-    pipeline_open(*state, &options,
+    pipeline_open(*state, &health_options,
                   SETTINGS("HEALTH_SERVICES=a=tcp://h:1,b=tcp://[::1]:65535,c=tcp://h:1/x:y,"
                            "d=redis://h,e=postgresql://u:p@h/d"));
 }
@@ -300,7 +289,7 @@ static void long_names_are_kept_apart(void **state)
 {
     struct pipeline *pipeline = *state;
 #define LONG "N123456789N123456789N123456789N123456789N123456"
-    pipeline_open(pipeline, &options,
+    pipeline_open(pipeline, &health_options,
                   SETTINGS("PROVIDER_" LONG "A_BASE_URL=http://127.0.0.1:1/v1",
                            "PROVIDER_" LONG "B_BASE_URL=http://127.0.0.1:1/v1"));
     assert_answers(pipeline, GET("/ready"), 200);
@@ -317,7 +306,7 @@ static void there_may_be_as_many_services_as_there_is_room_for(void **state)
     for (size_t i = 0; i < SERVICE_MAXIMUM - 4; i++) {
         buffer_append_format(&text, "s%zu=tcp://127.0.0.1:1,", i);
     }
-    pipeline_open(pipeline, &options, SETTINGS(buffer_text(&text)));
+    pipeline_open(pipeline, &health_options, SETTINGS(buffer_text(&text)));
     assert_answers(pipeline, GET("/health/all"), 200);
     assert_int_equal(json_count(json_member(answer_json(pipeline), "checks")), SERVICE_MAXIMUM);
     assert_answers(pipeline, GET("/ready"), 200);
@@ -356,7 +345,7 @@ static void who_asks_meanwhile_waits_for_the_probe_under_way(void **state)
     struct mute_port mute;
     struct asker askers[16];
     mute_open(&mute);
-    pipeline_open(pipeline, &options, SETTINGS(mute.setting));
+    pipeline_open(pipeline, &health_options, SETTINGS(mute.setting));
     for (size_t i = 0; i < COUNT(askers); i++) {
         askers[i] = (struct asker){.pipeline = pipeline};
         assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_mute, &askers[i]), 0);
@@ -384,7 +373,7 @@ static void many_providers_that_hang_cost_one_second(void **state)
                  strchr(mute.setting, '='));
         settings[i] = texts[i];
     }
-    pipeline_open(pipeline, &options, settings);
+    pipeline_open(pipeline, &health_options, settings);
     uint64_t start = clock_monotonic_nanoseconds();
     assert_answers(pipeline, GET("/ready"), 200);
     assert_in_range((clock_monotonic_nanoseconds() - start) / 1000000, 900, 1900);
@@ -399,11 +388,11 @@ static void a_program_ends_while_probes_hang(void **state)
     struct mute_port mute;
     struct asker asker = {.pipeline = pipeline};
     mute_open(&mute);
-    pipeline_open(pipeline, &options, SETTINGS(mute.setting));
+    pipeline_open(pipeline, &health_options, SETTINGS(mute.setting));
     assert_int_equal(pthread_create(&asker.thread, NULL, ask_mute, &asker), 0);
     pthread_join(asker.thread, NULL);
     assert_answers(pipeline, CALL(.path = "/health/mute"), 200);
-    pipeline_open(pipeline, &options, NO_SETTINGS);
+    pipeline_open(pipeline, &health_options, NO_SETTINGS);
     assert_checks(pipeline, "/ready", "database datafeed disk demo");
     mute_close(&mute);
 }
@@ -425,7 +414,7 @@ static uint64_t milliseconds_of(struct pipeline *pipeline, const char *path)
 static void a_name_that_is_not_resolved_holds_up_nobody(void **state)
 {
     struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options,
+    pipeline_open(pipeline, &health_options,
                   SETTINGS("HEALTH_SERVICES=slow=tcp://" HANGING_HOST ":1",
                            "PROVIDER_LOST_BASE_URL=http://" HANGING_HOST "/v1"));
     assert_in_range(milliseconds_of(pipeline, "/ready"), 900, 1800);
@@ -435,7 +424,7 @@ static void a_name_that_is_not_resolved_holds_up_nobody(void **state)
     assert_member(pipeline, "status", "degraded");
     assert_true(atomic_load(&resolutions) <= 2);
     uint64_t start = clock_monotonic_nanoseconds();
-    pipeline_open(pipeline, &options, NO_SETTINGS);
+    pipeline_open(pipeline, &health_options, NO_SETTINGS);
     assert_in_range((clock_monotonic_nanoseconds() - start) / 1000000, 0,
                     HANGING_MILLISECONDS - 1000);
     assert_checks(pipeline, "/ready", "database datafeed disk demo");
@@ -449,7 +438,7 @@ static void a_name_that_is_not_resolved_holds_up_nobody(void **state)
 static void the_elected_process_keeps_history(void **state)
 {
     struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options,
+    pipeline_open(pipeline, &health_options,
                   SETTINGS("PROVIDER_AWAY_BASE_URL=http://127.0.0.1:1/v1", "DEMO_ENABLED=true"));
     prober_tick(pipeline->app);
     static const char *const healthy[] = {"database", "datafeed", "disk", "demo"};
@@ -506,7 +495,7 @@ static void starting_without_memory_leaves_nothing_behind(void **state)
 {
     static struct app_options bare;
     struct pipeline *pipeline = *state;
-    bare = options;
+    bare = health_options;
     bare.start = NULL;
     bare.stop = NULL;
     pipeline_open(pipeline, &bare,

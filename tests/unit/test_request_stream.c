@@ -99,9 +99,7 @@ static int set_up(void **state)
 {
     streams_ended = 0;
     streams_refused = 0;
-    int result = pipeline_set_up_with(state, &options);
-    pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    return result;
+    return pipeline_set_up_settings(state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
 
 /* --- Promises ------------------------------------------------------------------------------- */

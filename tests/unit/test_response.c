@@ -145,9 +145,7 @@ static const struct app_options options = {
 
 static int set_up(void **state)
 {
-    int result = pipeline_set_up_with(state, &options);
-    pipeline_open(*state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
-    return result;
+    return pipeline_set_up_settings(state, &options, SETTINGS("RATE_LIMIT_ENABLED=false"));
 }
 
 /* --- Ids ------------------------------------------------------------------------------------ */
