@@ -29,17 +29,22 @@ void account_make_password(char out[ACCOUNT_PASSWORD_SIZE])
 
 enum status account_read_password(struct arena *arena, const char **out)
 {
-    char line[PASSWORD_LENGTH_MAXIMUM + 3]; /* CR, LF, NUL */
-    size_t length;
+    char line[PASSWORD_LENGTH_MAXIMUM + 2]; /* one for CR, one to tell that it is too long */
+    size_t length = 0;
     enum status status = STATUS_INVALID;
 
-    if (fgets(line, (int)sizeof line, stdin) != NULL) {
-        length = strcspn(line, "\r\n");
-        if (length >= PASSWORD_LENGTH_MINIMUM && length <= PASSWORD_LENGTH_MAXIMUM &&
-            text_is_utf8(line, length)) {
-            *out = arena_copy(arena, line, length);
-            status = *out != NULL ? STATUS_OK : STATUS_NO_MEMORY;
-        }
+    for (int byte = getchar(); byte != EOF && byte != '\n' && length < sizeof line;
+         byte = getchar()) {
+        line[length++] = (char)byte;
+    }
+    if (length > 0 && line[length - 1] == '\r') {
+        length--;
+    }
+    /* A NUL would end the password early for everybody who reads it as text. */
+    if (length >= PASSWORD_LENGTH_MINIMUM && length <= PASSWORD_LENGTH_MAXIMUM &&
+        text_is_utf8(line, length) && memchr(line, '\0', length) == NULL) {
+        *out = arena_copy(arena, line, length);
+        status = *out != NULL ? STATUS_OK : STATUS_NO_MEMORY;
     }
     memory_wipe(line, sizeof line);
     return status;
@@ -59,6 +64,14 @@ bool account_is_email(const char *text)
         }
     }
     return true;
+}
+
+bool account_is_username(const char *text)
+{
+    size_t length = strlen(text);
+
+    return length >= ACCOUNT_USERNAME_MINIMUM && length <= ACCOUNT_USERNAME_MAXIMUM &&
+           text[strspn(text, ACCOUNT_USERNAME_CHARACTERS)] == '\0';
 }
 
 int account_find(struct command_session *session, const char *login, struct account *out)

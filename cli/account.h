@@ -17,11 +17,15 @@
 void account_make_password(char out[ACCOUNT_PASSWORD_SIZE]);
 
 /* One line of standard input, without its end, at most PASSWORD_LENGTH_MAXIMUM bytes, NUL-ended in
- * the arena. STATUS_INVALID: nothing there, too long, not UTF-8, or too short for a password. */
+ * the arena. STATUS_INVALID: nothing there, too long, not UTF-8, with a NUL in it, or too short for
+ * a password. */
 enum status account_read_password(struct arena *arena, const char **out) MUST_CHECK;
 
 /* Something before and after one '@', visible ASCII, at most 254 bytes. */
 bool account_is_email(const char *text);
+
+/* What the auth program accepts as one. */
+bool account_is_username(const char *text);
 
 /* The account of that e-mail address or username; 0 or the exit status. */
 int account_find(struct command_session *session, const char *login, struct account *out);

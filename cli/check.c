@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "storage/migrate.h"
 #include "json/write.h"
 
 #define PROBLEM_MAXIMUM ((size_t)64 * 1024)
@@ -79,7 +78,6 @@ static const char *problem_text(enum status status, const struct buffer *problem
 
 static void check_database(struct report *report, struct storage *storage)
 {
-    struct migrate_status schema;
     struct buffer problem;
     enum status status = storage_ping(storage);
 
@@ -87,16 +85,9 @@ static void check_database(struct report *report, struct storage *storage)
     if (status != STATUS_OK) {
         return;
     }
-    status = migrate_read_status(storage, &schema);
-    if (status != STATUS_OK) {
-        note(report, "migrations", status_text(status));
-        return;
-    }
     buffer_init(&problem, PROBLEM_MAXIMUM);
-    if (schema.version != schema.latest) {
-        command_append_schema_problem(&problem, &schema);
-    }
-    note(report, "migrations", buffer_text(&problem));
+    status = command_check_schema(storage, &problem);
+    note(report, "migrations", problem_text(status, &problem));
     buffer_release(&problem);
 }
 

@@ -73,7 +73,8 @@ int command_fail_storage(const char *what, enum status status)
     case STATUS_UNAVAILABLE:
     case STATUS_BUSY:
     case STATUS_TIMEOUT:
-        (void)command_fail("%s: the database does not answer; the log says why", what);
+        (void)command_fail("%s: the database does not answer or is locked; the log may say more",
+                           what);
         return EX_UNAVAILABLE;
     default:
         return command_fail("%s: %s", what, status_text(status));
@@ -147,6 +148,41 @@ bool command_parse_number(const char *what, const char *text, int64_t minimum, i
     return false;
 }
 
+/* The length of the character at the front of `text`, or 0 if a terminal must not see it: control
+ * characters (also those of ISO 6429 that UTF-8 spells C2 80 to C2 9F) and what is no UTF-8. */
+static size_t measure_printable(const char *text)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+    if (first < 0x20 || first == 0x7f || strnlen(text, length) < length ||
+        !text_is_utf8(text, length)) {
+        return 0;
+    }
+    return first == 0xc2 && (unsigned char)text[1] < 0xa0 ? 0 : length;
+}
+
+bool command_check_text(const char *what, const char *text, size_t maximum)
+{
+    size_t characters = 0;
+
+    while (*text != '\0') {
+        size_t length = measure_printable(text);
+
+        if (length == 0) {
+            (void)command_fail("%s holds a control character or is not valid UTF-8", what);
+            return false;
+        }
+        text += length;
+        characters++;
+    }
+    if (characters > maximum) {
+        (void)command_fail("%s has more than %zu characters", what, maximum);
+        return false;
+    }
+    return true;
+}
+
 /* --- The suite ------------------------------------------------------------------------------ */
 
 static int exit_status_of(enum status status)
@@ -197,30 +233,37 @@ static int open_suite(struct app **out)
     return exit_status;
 }
 
-void command_append_schema_problem(struct buffer *out, const struct migrate_status *schema)
+enum status command_check_schema(struct storage *storage, struct buffer *problem)
 {
-    buffer_append_format(out, "the database has schema %d, this program needs %d%s",
-                         schema->version, schema->latest,
-                         schema->version < schema->latest ? " (quintet migrate up)" : "");
+    struct migrate_status schema;
+    enum status status = migrate_verify(storage, problem);
+
+    if (status == STATUS_OK) {
+        status = migrate_read_status(storage, &schema);
+    }
+    if (status == STATUS_OK && schema.version < schema.latest) {
+        buffer_append_format(
+            problem, "the database has schema %d, this program needs %d (quintet migrate up)",
+            schema.version, schema.latest);
+        status = STATUS_CONFLICT;
+    }
+    return status;
 }
 
 static int check_schema(struct app *app)
 {
-    struct migrate_status schema;
     struct buffer problem;
-    enum status status = migrate_read_status(app->storage, &schema);
+    enum status status;
+    int exit_status = 0;
 
-    if (status != STATUS_OK) {
-        return command_fail_storage("schema", status);
-    }
-    if (schema.version == schema.latest) {
-        return 0;
-    }
     buffer_init(&problem, MESSAGE_MAXIMUM);
-    command_append_schema_problem(&problem, &schema);
-    (void)command_fail("%s", buffer_text(&problem));
+    status = command_check_schema(app->storage, &problem);
+    if (status != STATUS_OK) {
+        exit_status = problem.length > 0 ? command_fail("%s", buffer_text(&problem))
+                                         : command_fail_storage("schema", status);
+    }
     buffer_release(&problem);
-    return COMMAND_FAILED;
+    return exit_status;
 }
 
 int command_begin(struct command_session *session, bool needs_schema)
@@ -285,7 +328,13 @@ void command_table_start(struct command_table *table, size_t columns)
 
 void command_table_add(struct command_table *table, const char *cell)
 {
-    buffer_append(&table->cells, cell, strlen(cell) + 1);
+    while (*cell != '\0') {
+        size_t length = measure_printable(cell);
+
+        buffer_append(&table->cells, length > 0 ? cell : "?", length > 0 ? length : 1);
+        cell += length > 0 ? length : 1;
+    }
+    buffer_append_char(&table->cells, '\0');
 }
 
 void command_table_finish(struct command_table *table, struct buffer *out)

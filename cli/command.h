@@ -8,6 +8,7 @@
  *   69  database does not answer (EX_UNAVAILABLE)
  *   74  standard output cannot be written (EX_IOERR)
  *   78  wrong configuration    (EX_CONFIG)
+ *   71  no memory              (EX_OSERR)
  * Messages go to standard error, one line each, "quintet: " before them.
  */
 #ifndef CLI_COMMAND_H
@@ -90,6 +91,10 @@ bool command_parse_options(int *argc, char **argv, const struct command_option *
 bool command_parse_number(const char *what, const char *text, int64_t minimum, int64_t maximum,
                           int64_t *number);
 
+/* Whether a text that is to be stored has no control characters, is UTF-8 and has at most
+ * `maximum` characters; prints the message otherwise. */
+bool command_check_text(const char *what, const char *text, size_t maximum);
+
 /* --- The suite ------------------------------------------------------------------------------ */
 
 /* Loads (and settles, if asked) the configuration; 0 or the exit status. */
@@ -106,8 +111,9 @@ struct command_session {
  * program; 0 or the exit status. command_end is needed in any case. */
 int command_begin(struct command_session *session, bool needs_schema);
 
-/* Appends what is wrong with a database whose schema is not this program's. */
-void command_append_schema_problem(struct buffer *out, const struct migrate_status *schema);
+/* STATUS_OK if the database has exactly the schema of this program; STATUS_CONFLICT if not, with
+ * what is wrong in `problem`. */
+enum status command_check_schema(struct storage *storage, struct buffer *problem) MUST_CHECK;
 
 /* Prints `out` if `exit_status` is 0, closes everything, returns the exit status. */
 int command_end(struct command_session *session, int exit_status);
@@ -121,7 +127,9 @@ int command_print(struct buffer *text);
 /* Appends a UTC time, or `otherwise` for 0. */
 void command_append_time(struct buffer *out, int64_t wall_seconds, const char *otherwise);
 
-/* A table whose columns are as wide as their widest cell. Cells are copied. */
+/* A table whose columns are as wide as their widest cell. Cells are copied; what would steer a
+ * terminal (control characters, bytes that are no UTF-8) becomes '?', for cells may come from
+ * anybody who may call the API. */
 struct command_table {
     size_t columns;
     struct buffer cells; /* each ended by NUL */

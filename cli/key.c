@@ -77,6 +77,11 @@ static int create_key(int argc, char **argv)
         }
         given.expires_at = clock_wall_seconds() + days * SECONDS_PER_DAY;
     }
+    if (!command_check_text("--name", given.name, API_KEY_NAME_MAXIMUM) ||
+        !command_check_text("--scopes", given.scopes, API_KEY_SCOPES_MAXIMUM) ||
+        !command_check_text("--tier", given.tier, API_KEY_TIER_MAXIMUM)) {
+        return COMMAND_FAILED;
+    }
     exit_status = command_begin(&session, true);
     if (exit_status == 0) {
         exit_status = create_for(&session, argv[1], &given, json);

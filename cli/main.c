@@ -4,8 +4,11 @@
  */
 #include "command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/file.h"
 
 static int help_command(int argc, char **argv);
 static int version_command(int argc, char **argv);
@@ -66,6 +69,9 @@ static int help_command(int argc, char **argv)
 {
     const struct command *command;
 
+    if (argc > 2) {
+        return command_misused("help");
+    }
     if (argc < 2) {
         print_commands(stdout);
         return 0;
@@ -90,7 +96,23 @@ static int version_command(int argc, char **argv)
     return 0;
 }
 
-int main(int argc, char **argv)
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* Whether a word asks for help, wherever it stands before "--". */
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (is_help(argv[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run(int argc, char **argv)
 {
     const struct command *command;
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -99,7 +121,7 @@ int main(int argc, char **argv)
         print_commands(stderr);
         return EX_USAGE;
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+    if (is_help(name)) {
         name = "help";
     } else if (strcmp(name, "--version") == 0) {
         name = "version";
@@ -109,9 +131,22 @@ int main(int argc, char **argv)
         (void)command_fail("no such command: %s (quintet help lists them)", name);
         return EX_USAGE;
     }
-    if (argc > 2 && command->run != help_command && strcmp(argv[2], "--help") == 0) {
+    if (asks_for_help(argc - 2, argv + 2)) {
         command_print_usage(command->usage, stdout);
         return 0;
     }
     return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    int exit_status;
+
+    file_hold_standard_descriptors();
+    exit_status = run(argc, argv);
+    if (exit_status == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        (void)command_fail("cannot write: %s", strerror(errno));
+        exit_status = EX_IOERR;
+    }
+    return exit_status;
 }

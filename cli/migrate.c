@@ -81,6 +81,7 @@ static void show_migration(int version, const char *name, int64_t applied_at, vo
         json_write_object_begin(&listing->json);
         json_write_member_integer(&listing->json, "version", version);
         json_write_member_text(&listing->json, "name", name);
+        json_write_member_boolean(&listing->json, "known", name != NULL);
         json_write_member_text(&listing->json, "applied_at",
                                applied_at != 0 ? buffer_text(&text) : NULL);
         json_write_object_end(&listing->json);
@@ -89,7 +90,7 @@ static void show_migration(int version, const char *name, int64_t applied_at, vo
         command_table_add(&listing->table, buffer_text(&text));
         buffer_reset(&text);
         command_append_time(&text, applied_at, "pending");
-        command_table_add(&listing->table, name);
+        command_table_add(&listing->table, name != NULL ? name : "(unknown to this program)");
         command_table_add(&listing->table, buffer_text(&text));
     }
     buffer_release(&text);

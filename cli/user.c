@@ -29,7 +29,7 @@ static int choose_password(struct command_session *session, bool from_stdin, con
     if (from_stdin) {
         return account_read_password(&session->arena, password) == STATUS_OK
                    ? 0
-                   : command_fail("a password is one line of 8 to 1024 bytes of UTF-8");
+                   : command_fail("a password is one line of 8 to 1024 bytes of UTF-8 without NUL");
     }
     account_make_password(made);
     *password = arena_copy(&session->arena, made, strlen(made));
@@ -118,6 +118,13 @@ static int create_user(int argc, char **argv)
     }
     if (!account_is_email(argv[1])) {
         return command_fail("not an e-mail address: %s", argv[1]);
+    }
+    if (given.username != NULL && !account_is_username(given.username)) {
+        return command_fail(
+            "a username has 3 to 64 letters, digits, dots, underscores and hyphens");
+    }
+    if (given.name != NULL && !command_check_text("--name", given.name, ACCOUNT_NAME_MAXIMUM)) {
+        return COMMAND_FAILED;
     }
     given.email = argv[1];
     exit_status = command_begin(&session, true);

@@ -26,7 +26,7 @@ void auth_show_me(struct request *request)
 void auth_update_me(struct request *request)
 {
     struct account account;
-    const char *name = field_text(request, "name", FIELD_OPTIONAL, 1, 128);
+    const char *name = field_text(request, "name", FIELD_OPTIONAL, 1, ACCOUNT_NAME_MAXIMUM);
     const char *username = auth_username_field(request);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);

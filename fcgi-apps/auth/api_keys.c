@@ -55,8 +55,8 @@ void auth_create_api_key(struct request *request)
     if (!tokens_require_user(request)) {
         return;
     }
-    const char *name = field_text(request, "name", FIELD_REQUIRED, 1, 128);
-    const char *scopes = field_text(request, "scopes", FIELD_OPTIONAL, 0, 512);
+    const char *name = field_text(request, "name", FIELD_REQUIRED, 1, API_KEY_NAME_MAXIMUM);
+    const char *scopes = field_text(request, "scopes", FIELD_OPTIONAL, 0, API_KEY_SCOPES_MAXIMUM);
     int64_t days = field_integer(request, "expires_in_days", FIELD_OPTIONAL, 1, 3650, 0);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);

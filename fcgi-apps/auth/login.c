@@ -10,8 +10,6 @@
 #include "http/pipeline.h"
 #include "log/log.h"
 
-#define NAME_MAXIMUM 128
-
 /* argon2id limits bytes, not characters. */
 const char *auth_password_field(struct request *request, const char *name)
 {
@@ -29,13 +27,12 @@ const char *auth_password_field(struct request *request, const char *name)
 /* Usernames are what login tells from e-mail addresses by the missing '@'. */
 const char *auth_username_field(struct request *request)
 {
-    const char *text = field_text(request, "username", FIELD_OPTIONAL, 3, 64);
+    const char *text = field_text(request, "username", FIELD_OPTIONAL, ACCOUNT_USERNAME_MINIMUM,
+                                  ACCOUNT_USERNAME_MAXIMUM);
     if (text == NULL) {
         return NULL;
     }
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    if (text[strspn(text, allowed)] != '\0') {
+    if (text[strspn(text, ACCOUNT_USERNAME_CHARACTERS)] != '\0') {
         problem_add_field(request, "body", "username",
                           "Username may hold letters, digits, dot, underscore and hyphen",
                           "value_error");
@@ -49,7 +46,7 @@ void auth_register(struct request *request)
     struct account_new given = {
         .email = field_email(request, "email", FIELD_REQUIRED),
         .username = auth_username_field(request),
-        .name = field_text(request, "name", FIELD_OPTIONAL, 1, NAME_MAXIMUM),
+        .name = field_text(request, "name", FIELD_OPTIONAL, 1, ACCOUNT_NAME_MAXIMUM),
     };
     const char *password = auth_password_field(request, "password");
     if (problem_has_fields(request)) {

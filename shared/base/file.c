@@ -227,3 +227,14 @@ enum status file_make_directory(const char *path, mode_t mode)
     }
     return make_one_directory(part, mode);
 }
+
+void file_hold_standard_descriptors(void)
+{
+    /* open(2) takes the lowest free number: the one just found free. */
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) < 0 && errno == EBADF) {
+            /* The wrong direction: a read or write is answered EBADF. */
+            (void)open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}

@@ -21,6 +21,11 @@ enum status file_write(const char *path, const void *bytes, size_t length, mode_
  * processes racing: exactly one wins, and nobody reads a half-written file. */
 enum status file_create(const char *path, const void *bytes, size_t length, mode_t mode) MUST_CHECK;
 
+/* Takes the places of standard input, output and error that whoever started us has left empty, so
+ * that no other file comes to stand there and receives what is printed. Reading and writing there
+ * fail as before. To be called before anything is opened. */
+void file_hold_standard_descriptors(void);
+
 /* mkdir -p; an existing directory is fine. */
 enum status file_make_directory(const char *path, mode_t mode) MUST_CHECK;
 

@@ -143,7 +143,11 @@ static enum status make_directory(const struct config *config, const char *name,
     if (status == STATUS_OK || status == STATUS_NO_MEMORY) {
         return status;
     }
-    (void)refuse(config, name, "names a directory that cannot be made", problem);
+    (void)refuse(config, name,
+                 status == STATUS_DENIED
+                     ? "names a directory that cannot be made or used: permission denied"
+                     : "names a directory that cannot be made",
+                 problem);
     return status;
 }
 

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "http/live.h"
 #include "http/pipeline.h"
@@ -370,6 +371,7 @@ int app_run(const struct app_options *options, int argc, char **argv)
     if (early >= 0) {
         return early;
     }
+    file_hold_standard_descriptors();
     struct buffer problem;
     buffer_init(&problem, 4096);
     struct config *config = NULL;

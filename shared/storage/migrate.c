@@ -100,8 +100,9 @@ static enum status read_history(struct storage_connection *connection, struct hi
             }
         }
         history->version = version;
-        if (history->visit != NULL && version >= 1 && version <= (int)dialect->migration_count) {
-            history->visit(version, dialect->migrations[version - 1].name,
+        if (history->visit != NULL) {
+            bool is_known = version >= 1 && version <= (int)dialect->migration_count;
+            history->visit(version, is_known ? dialect->migrations[version - 1].name : NULL,
                            storage_integer(statement, 1), history->context);
         }
     }
@@ -125,6 +126,12 @@ enum status migrate_read_status(struct storage *storage, struct migrate_status *
     out->version = history.version;
     out->latest = (int)storage->dialect->migration_count;
     return status;
+}
+
+enum status migrate_verify(struct storage *storage, struct buffer *problem)
+{
+    struct history history = {.problem = problem};
+    return read_committed_history(storage, &history);
 }
 
 enum status migrate_list(struct storage *storage, visit_migration *visit, void *context)

@@ -24,7 +24,12 @@ enum status migrate_up(struct storage *storage, struct buffer *problem) MUST_CHE
 /* Takes back the newest `steps` migrations. */
 enum status migrate_down(struct storage *storage, int steps, struct buffer *problem) MUST_CHECK;
 
-/* Calls `visit` for every known migration in order; applied_at is 0 for pending ones. */
+/* Whether what the database has applied are the first migrations of this program, unchanged.
+ * STATUS_CONFLICT if not; `problem` (initialised) tells in one line. Changes nothing. */
+enum status migrate_verify(struct storage *storage, struct buffer *problem) MUST_CHECK;
+
+/* Calls `visit` for every known migration in order; applied_at is 0 for pending ones. Those that a
+ * newer program has applied come last, with `name` NULL. */
 enum status migrate_list(struct storage *storage,
                          void (*visit)(int version, const char *name, int64_t applied_at,
                                        void *context),

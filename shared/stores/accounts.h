@@ -15,6 +15,13 @@
 #include "base/status.h"
 #include "storage/storage.h"
 
+/* What may be a username, and how long it and a name may be (in characters). */
+#define ACCOUNT_USERNAME_CHARACTERS                                                                \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define ACCOUNT_USERNAME_MINIMUM 3
+#define ACCOUNT_USERNAME_MAXIMUM 64
+#define ACCOUNT_NAME_MAXIMUM     128
+
 struct account {
     const char *id;
     const char *email;

@@ -17,6 +17,11 @@
 
 #define API_KEY_HASH_SIZE 32
 
+/* In characters. */
+#define API_KEY_NAME_MAXIMUM   128
+#define API_KEY_SCOPES_MAXIMUM 512
+#define API_KEY_TIER_MAXIMUM   64
+
 struct api_key {
     const char *id; /* 16 lower-case hex digits */
     const char *user_id;

@@ -362,6 +362,39 @@ static void a_file_in_the_way_of_a_directory_is_a_conflict(void **state)
     assert_int_equal(file_make_directory(path_of("file/a"), 0700), STATUS_CONFLICT);
 }
 
+/* In a child: descriptors 0 to 2 are the test program's own. Its exit status is the first promise
+ * that does not hold, or 0. */
+static void hold_and_look(void)
+{
+    char byte = 'x';
+    close(STDIN_FILENO);
+    close(STDERR_FILENO);
+    file_hold_standard_descriptors();
+    int opened = open(path_of("file"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (opened <= STDERR_FILENO) {
+        _exit(1);
+    }
+    if (read(STDIN_FILENO, &byte, 1) != -1 || write(STDERR_FILENO, &byte, 1) != -1) {
+        _exit(2);
+    }
+    /* what was there is left alone */
+    _exit(fcntl(STDOUT_FILENO, F_GETFL) < 0 ? 3 : 0);
+}
+
+static void nothing_is_opened_in_the_place_of_a_lost_standard_descriptor(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        hold_and_look();
+    }
+    int exit_status;
+    assert_int_equal(waitpid(child, &exit_status, 0), child);
+    assert_true(WIFEXITED(exit_status));
+    assert_int_equal(WEXITSTATUS(exit_status), 0);
+}
+
 static void no_descriptor_stays_open(void **state)
 {
     (void)state;
@@ -403,6 +436,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(directories_are_made_with_their_parents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_in_the_way_of_a_directory_is_a_conflict, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            nothing_is_opened_in_the_place_of_a_lost_standard_descriptor, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_descriptor_stays_open, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,16 @@ static enum status run_script(struct storage_connection *connection, void *conte
     return storage_run_script(connection, ((struct script *)context)->text);
 }
 
+/* Verifying must come to the same end as migrating, with the same words. */
+static void assert_verified(struct storage *storage, enum status expected, const char *problem)
+{
+    struct buffer text;
+    buffer_init(&text, 1024);
+    assert_int_equal(migrate_verify(storage, &text), expected);
+    assert_string_equal(buffer_text(&text), problem);
+    buffer_release(&text);
+}
+
 /* Whether this SQL runs; a way to look at a schema without a statement for it. */
 static bool runs(struct storage *storage, const char *text)
 {
@@ -117,6 +127,7 @@ static void an_empty_database_is_version_0_and_stays_untouched_by_looking(void *
 {
     struct storage *storage = open_migrations(*state, two, 2);
     assert_version(storage, 0, 2);
+    assert_verified(storage, STATUS_OK, "");
     assert_false(runs(storage, "SELECT 1 FROM schema_migrations"));
     storage_close(storage);
 }
@@ -172,6 +183,7 @@ static void a_newer_database_is_refused_and_left_alone(void **state)
     assert_int_equal(up(storage, problem, sizeof(problem)), STATUS_CONFLICT);
     assert_non_null(strstr(problem, "migration 2"));
     assert_non_null(strstr(problem, "newer release"));
+    assert_verified(storage, STATUS_CONFLICT, problem);
     assert_int_equal(down(storage, 1), STATUS_CONFLICT);
     assert_version(storage, 2, 1);
     assert_value_of_a(storage, 2);
@@ -188,6 +200,7 @@ static void an_edited_migration_is_refused(void **state)
     storage = open_migrations(*state, edited, 2);
     assert_int_equal(up(storage, problem, sizeof(problem)), STATUS_CONFLICT);
     assert_non_null(strstr(problem, "migration 1 (first) was changed"));
+    assert_verified(storage, STATUS_CONFLICT, problem);
     assert_version(storage, 1, 2);
     storage_close(storage);
 }
@@ -200,6 +213,7 @@ static void a_gap_in_the_record_is_refused(void **state)
     assert_true(runs(storage, "DELETE FROM schema_migrations WHERE version = 1"));
     assert_int_equal(up(storage, problem, sizeof(problem)), STATUS_CONFLICT);
     assert_non_null(strstr(problem, "migration 2 is recorded but 1 is not"));
+    assert_verified(storage, STATUS_CONFLICT, problem);
     storage_close(storage);
 }
 
@@ -212,8 +226,8 @@ static void list_entry(int version, const char *name, int64_t applied_at, void *
 {
     struct listing *listing = context;
     size_t length = strlen(listing->text);
-    snprintf(listing->text + length, sizeof(listing->text) - length, "%d %s %s;", version, name,
-             applied_at == 0 ? "pending" : "applied");
+    snprintf(listing->text + length, sizeof(listing->text) - length, "%d %s %s;", version,
+             name != NULL ? name : "(unknown)", applied_at == 0 ? "pending" : "applied");
     listing->newest = applied_at > listing->newest ? applied_at : listing->newest;
 }
 
@@ -229,6 +243,19 @@ static void the_list_tells_applied_and_pending(void **state)
     assert_int_equal(migrate_list(storage, list_entry, &listing), STATUS_OK);
     assert_string_equal(listing.text, "1 first applied;2 second pending;3 broken pending;");
     assert_in_range(listing.newest, before, clock_wall_seconds());
+    storage_close(storage);
+}
+
+static void the_list_tells_what_a_newer_program_has_applied(void **state)
+{
+    struct storage *storage = open_migrations(*state, two, 2);
+    char problem[200];
+    assert_int_equal(up(storage, problem, sizeof(problem)), STATUS_OK);
+    storage_close(storage);
+    storage = open_migrations(*state, two, 1);
+    struct listing listing = {.text = ""};
+    assert_int_equal(migrate_list(storage, list_entry, &listing), STATUS_OK);
+    assert_string_equal(listing.text, "1 first applied;2 (unknown) applied;");
     storage_close(storage);
 }
 
@@ -394,6 +421,7 @@ int main(void)
         TEST(an_edited_migration_is_refused),
         TEST(a_gap_in_the_record_is_refused),
         TEST(the_list_tells_applied_and_pending),
+        TEST(the_list_tells_what_a_newer_program_has_applied),
         TEST(racing_processes_do_each_step_once),
         TEST(a_killed_migration_leaves_the_old_or_the_new_schema),
         TEST(each_failing_allocation_is_survived),
