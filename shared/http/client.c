@@ -131,9 +131,15 @@ bool client_check_https(struct request *request)
         problem_answer(request, PROBLEM_INVALID_REQUEST, "HTTPS is required");
         return false;
     }
+    /* No port of its own, or one that is HTTP's: the one of HTTPS. */
+    struct slice name = host_without_port(host);
+    bool is_plain =
+        slice_equals((struct slice){host.data + name.length, host.length - name.length}, ":80");
     response_empty(request, 308);
     response_add_header(request, "Location",
-                        arena_format(request->arena, "https://%s%s", host.data, target.data));
+                        arena_format(request->arena, "https://%.*s%s",
+                                     (int)(is_plain ? name.length : host.length), host.data,
+                                     target.data));
     if (request->response.headers.length == 0 &&
         buffer_status(&request->response.headers) == STATUS_OK) {
         /* Too long for a head, or no text for a header. */

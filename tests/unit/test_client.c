@@ -70,7 +70,17 @@ static void a_redirect_repeats_only_what_fits_a_header(void **state)
     assert_answers(pipeline,
                    CALL(.path = "/open", .cgi = {"HTTP_HOST=[::1]:80", "REQUEST_URI=/open?a=%20"}),
                    308);
-    assert_header(pipeline, "Location", "https://[::1]:80/open?a=%20");
+    assert_header(pipeline, "Location", "https://[::1]/open?a=%20");
+    static const char *const ports[][2] = {
+        {"HTTP_HOST=api.example:80", "https://api.example/"},
+        {"HTTP_HOST=api.example", "https://api.example/"},
+        {"HTTP_HOST=api.example:8080", "https://api.example:8080/"},
+        {"HTTP_HOST=[::1]:800", "https://[::1]:800/"},
+    };
+    for (size_t i = 0; i < COUNT(ports); i++) {
+        assert_answers(pipeline, CALL(.path = "/", .cgi = {ports[i][0], "REQUEST_URI=/"}), 308);
+        assert_header(pipeline, "Location", ports[i][1]);
+    }
     assert_int_equal(pipeline->body.length, 0);
     char target[4000] = "REQUEST_URI=/";
     memset(target + strlen(target), 'a', sizeof target - strlen(target) - 1);
