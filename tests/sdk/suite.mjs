@@ -66,6 +66,12 @@ export async function startProvider() {
   const server = createHttpServer(async (request, response) => {
     let body = "";
     for await (const data of request) body += data;
+    if (request.method === "GET") {
+      // The health program asks for the list of models.
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end('{"object":"list","data":[]}');
+      return;
+    }
     const asked = JSON.parse(body);
     const record = { body: asked, headers: request.headers, closed: false };
     requests.push(record);
