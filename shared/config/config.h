@@ -171,6 +171,13 @@ void config_each_remark(const struct config *config,
                         void (*visit)(const struct config_remark *remark, void *context),
                         void *context);
 
+/* Calls `visit` with "setting_needs_restart" for each setting that a reload finds changed but
+ * cannot change in a running program: `running` is what it started with, `loaded` what the reload
+ * has found. Best effort: what memory does not suffice for is passed over. */
+void config_each_stale(const struct config *running, const struct config *loaded,
+                       void (*visit)(const struct config_remark *remark, void *context),
+                       void *context);
+
 /* Appends where the value of that name (a setting, an alias, or any name that was given) comes
  * from: "environment", "FILE:12" or "default". */
 void config_append_place(const struct config *config, const char *name, struct buffer *out);

@@ -1,5 +1,5 @@
 /*
- * config/remarks: what is set and does nothing. Somebody who sets a thing expects something of it;
+ * config/remarks: what is set and does nothing, or nothing yet. Somebody who sets a thing expects something of it;
  * what this version cannot do for them is said, at every start and by `quintet check`.
  */
 #include "config/internal.h"
@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_SIZE 128
+#define TEXT_SIZE       128
+#define PRINTED_MAXIMUM ((size_t)16 * 1024 * 1024)
 
 static const char no_effect[] = "has no effect in this version";
+static const char needs_restart[] = "has changed, which counts after a restart only";
 
 /* Prefixes that nobody but us gives a meaning to. */
 static bool is_in_our_name_space(const char *name)
@@ -76,4 +78,71 @@ void config_each_remark(const struct config *config,
             visit(&(struct config_remark){"setting_unknown", entry->name, text}, context);
         }
     }
+}
+
+/* --- Reloads -------------------------------------------------------------------------------- */
+
+static bool is_same_value(const struct config *a, const struct config *b, size_t index)
+{
+    const struct config *const configs[] = {a, b};
+    struct buffer printed[2];
+    size_t count;
+    const struct config_setting *setting = &config_settings(&count)[index];
+    bool is_same = true;
+
+    for (size_t i = 0; i < 2; i++) {
+        union config_value value =
+            config_fetch_value(setting, config_read_field(configs[i], index));
+
+        buffer_init(&printed[i], PRINTED_MAXIMUM);
+        if (config_print_value(setting, &value, &printed[i]) != STATUS_OK) {
+            goto out;
+        }
+    }
+    is_same = strcmp(buffer_text(&printed[0]), buffer_text(&printed[1])) == 0;
+out:
+    config_release_secret(&printed[0]);
+    config_release_secret(&printed[1]);
+    return is_same;
+}
+
+/* Names of `from` that are made from a pattern and have another value, or none, in `to`; those that
+ * both have are visited once, from the side of `is_new`. */
+static void compare_patterns(const struct config *from, const struct config *to, bool is_new,
+                             void (*visit)(const struct config_remark *remark, void *context),
+                             void *context)
+{
+    for (size_t i = 0; i < from->values->count; i++) {
+        const struct config_entry *entry = &from->values->entries[i];
+        const char *other;
+
+        if (entry->value[0] == '\0' || config_find_setting(entry->name) >= 0 ||
+            !config_has_effect(from, entry->known_as) ||
+            config_find_entry(from->values, entry->known_as) != entry) {
+            continue;
+        }
+        other = config_lookup(to, entry->known_as);
+        if (other == NULL || (is_new && strcmp(other, entry->value) != 0)) {
+            visit(&(struct config_remark){"setting_needs_restart", entry->name, needs_restart},
+                  context);
+        }
+    }
+}
+
+void config_each_stale(const struct config *running, const struct config *loaded,
+                       void (*visit)(const struct config_remark *remark, void *context),
+                       void *context)
+{
+    size_t count;
+    const struct config_setting *settings = config_settings(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        if ((settings[i].flags & (CONFIG_LIVE | CONFIG_WITHOUT_EFFECT)) == 0 &&
+            !is_same_value(running, loaded, i)) {
+            visit(&(struct config_remark){"setting_needs_restart", settings[i].name, needs_restart},
+                  context);
+        }
+    }
+    compare_patterns(loaded, running, true, visit, context);
+    compare_patterns(running, loaded, false, visit, context);
 }

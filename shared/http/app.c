@@ -270,6 +270,7 @@ static void reload(void *context)
         atomic_store(&app->live, live);
         log_write(LOG_INFO, "configuration_reloaded", LOG_TEXT("program", app->options->program));
         log_remarks(config);
+        config_each_stale(app->config, config, log_remark, config);
     } else {
         config_release(config);
         log_write(LOG_ERROR, "configuration_refused", LOG_TEXT("detail", buffer_text(&problem)));

@@ -67,6 +67,18 @@ def test_a_reload_warns_of_what_it_finds(place):
     assert [line["setting"] for line in warnings(place)] == ["SMTP_HOST"]
 
 
+def test_a_reload_warns_of_what_only_a_restart_changes(place):
+    (place.path / "quintet.conf").write_text("WORKERS=2\nLOG_LEVEL=info\nMETRICS_TOKEN=hunter2\n")
+    with place.serve("health") as served:
+        (place.path / "quintet.conf").write_text("# more\nWORKERS=3\nLOG_LEVEL=debug\nMETRICS_TOKEN=hunter3\n"
+                                                 "OPENAI_API_KEY=hunter4\n")
+        served.reload()
+        place.wait_for_log("setting_needs_restart")
+    assert [(line["level"], line["setting"], line["source"]) for line in warnings(place, "setting_needs_restart")] == [
+        ("WARNING", "WORKERS", "quintet.conf:2"), ("WARNING", "OPENAI_API_KEY", "quintet.conf:5")]
+    assert "hunter" not in (place.path / "log").read_text()
+
+
 def test_cgi_does_not_warn_with_every_request(place):
     request = {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/health",
                "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"}

@@ -28,6 +28,8 @@ static void assert_remarks(const struct config *config, const char *expected)
     assert_string_equal(remarks.text, expected);
 }
 
+#define STALE(name)                                                                                \
+    "setting_needs_restart " name " has changed, which counts after a restart only\n"
 #define NO_EFFECT(name) "setting_without_effect " name " has no effect in this version\n"
 
 static void nothing_is_remarked_of_defaults(void **state)
@@ -435,6 +437,35 @@ static void no_setting_can_be_set_by_a_request_header(void **state)
     }
 }
 
+/* --- Reloads -------------------------------------------------------------------------------- */
+
+static void what_a_reload_cannot_change_is_remarked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct remarks remarks = {""};
+    struct config *running = NULL;
+
+    assert_int_equal(
+        config_load_from(&running, ENVIRONMENT("ENVIRONMENT=development"),
+                         write_text(fixture, ".env",
+                                    "WORKERS=2\nSESSION_TTL=9\nGROQ_API_KEY=a\nOPENAI_API_KEY=a\n"
+                                    "LOG_LEVEL=info\nAPI_KEYS=hunter2\nMISTRAL_API_KEY=a\n"),
+                         &fixture->problem),
+        STATUS_OK);
+    assert_loads(fixture, NO_ENVIRONMENT,
+                 write_text(fixture, ".env",
+                            "WORKERS=3\nCONSOUL_SESSION_TTL=9\nPROVIDER_GROQ_API_KEY=a\n"
+                            "OPENAI_API_KEY=b\nLOG_LEVEL=debug\nAPI_KEYS=[\"hunter3\"]\n"
+                            "SMTP_HOST=h\nDEEPSEEK_API_KEY=a\nVITE_MOCK=2\n"));
+    config_each_stale(running, fixture->config, note_remark, &remarks);
+    assert_string_equal(remarks.text, STALE("API_KEYS") STALE("WORKERS") STALE("OPENAI_API_KEY")
+                                          STALE("DEEPSEEK_API_KEY") STALE("MISTRAL_API_KEY"));
+    remarks.text[0] = '\0';
+    config_each_stale(running, running, note_remark, &remarks);
+    assert_string_equal(remarks.text, "");
+    config_release(running);
+}
+
 /* --- Several files -------------------------------------------------------------------------- */
 
 static void environment_beats_quintet_conf_beats_dot_env_beats_default(void **state)
@@ -589,6 +620,7 @@ int main(void)
         CONFIG_TEST(settings_without_effect_are_checked_like_any_other),
         CONFIG_TEST(aliases_without_effect_must_agree_too),
         CONFIG_TEST(no_setting_can_be_set_by_a_request_header),
+        CONFIG_TEST(what_a_reload_cannot_change_is_remarked),
         CONFIG_TEST(environment_beats_quintet_conf_beats_dot_env_beats_default),
         CONFIG_TEST(each_file_keeps_its_own_rules),
         CONFIG_TEST(every_name_of_a_providers_setting_gives_its_value),
