@@ -249,7 +249,7 @@ static void silent_stream_sends_its_heartbeat(void **state)
     assert_int_equal(recv(client.theirs, text, 8, MSG_WAITALL), 8);
     uint64_t took = clock_monotonic_nanoseconds() - before;
     assert_string_equal(text, ": ping\n\n");
-    assert_in_range(took / 1000000, 990, 1500);
+    assert_in_range(took / 1000000, 990, 3000);
     shutdown(client.theirs, SHUT_RDWR);
     wait_for(&client.over);
     close_client(&client);
