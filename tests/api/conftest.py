@@ -1,5 +1,6 @@
 """Fixtures of the API tests. `suite` is shared by all tests of a run; `suite.start(...)` gives a
 private one that ends with the test that asked for it."""
+import os
 import pathlib
 import shutil
 import sys
