@@ -6,7 +6,6 @@
 #include "auth.h"
 #include "base/clock.h"
 #include "http/fields.h"
-#include "http/pipeline.h"
 
 static void answer_user(struct request *request, const struct account *account)
 {

@@ -7,7 +7,6 @@
 #include "auth.h"
 #include "base/clock.h"
 #include "http/fields.h"
-#include "http/pipeline.h"
 #include "log/log.h"
 
 /* argon2id limits bytes, not characters. */

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "http/fields.h"
-#include "http/pipeline.h"
 #include "log/log.h"
 
 #define SWEEP_SECONDS         3600

@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "http/fields.h"
-#include "http/pipeline.h"
 
 #define SECONDS_PER_DAY 86400
 

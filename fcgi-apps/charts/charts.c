@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "http/fields.h"
-#include "http/pipeline.h"
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAXIMUM 100

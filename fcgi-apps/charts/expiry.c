@@ -7,7 +7,6 @@
  */
 #include "base/clock.h"
 #include "charts.h"
-#include "http/pipeline.h"
 #include "log/log.h"
 #include "segment/marks.h"
 
@@ -20,7 +19,7 @@
 
 void charts_note_use(struct request *request, int64_t number)
 {
-    if (pipeline_config(request)->chart_ttl_hours > 0) {
+    if (request_config(request)->chart_ttl_hours > 0) {
         marks_add(request->app->segment, (uint64_t)number);
     }
 }

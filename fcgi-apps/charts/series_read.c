@@ -4,13 +4,12 @@
 #include <string.h>
 
 #include "charts.h"
-#include "http/pipeline.h"
 
 struct series_window charts_series_window(const struct request *request)
 {
     return (struct series_window){.from = SERIES_FROM_START,
                                   .before = SERIES_TO_END,
-                                  .limit = pipeline_config(request)->chunk_size_threshold};
+                                  .limit = request_config(request)->chunk_size_threshold};
 }
 
 void charts_write_points(struct json_writer *json, const struct series_range *range)
@@ -47,7 +46,7 @@ void charts_write_place(struct json_writer *json, const struct series_range *ran
 void charts_write_series(struct request *request, struct json_writer *json,
                          const struct series_range *range)
 {
-    bool is_chunked = range->series.point_count >= pipeline_config(request)->chunk_size_threshold;
+    bool is_chunked = range->series.point_count >= request_config(request)->chunk_size_threshold;
     json_write_object_begin(json);
     json_write_member_text(json, "seriesId", range->series.id);
     json_write_member_text(json, "seriesType", range->series.type);
@@ -66,7 +65,7 @@ static const char *version_tag(struct request *request, const struct series *ser
 {
     return arena_format(request->arena, "\"%lld.%lld.%lld\"", (long long)series->number,
                         (long long)series->version,
-                        (long long)pipeline_config(request)->chunk_size_threshold);
+                        (long long)request_config(request)->chunk_size_threshold);
 }
 
 /* RFC 9110 section 13.1.2: a list of tags, or "*"; compared weakly. */

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "charts.h"
 #include "http/fields.h"
-#include "http/pipeline.h"
 
 #define TYPE_LENGTH_MAXIMUM 64
 #define WRITE_ATTEMPTS      3
@@ -143,7 +142,7 @@ static enum status cut_out(struct request *request, const struct located *locate
     size_t before = (size_t)(data.data - request->body.data);
     size_t after = request->body.length - before - data.length;
     size_t length = before + sizeof stand_in - 1 + after;
-    if (length > (size_t)pipeline_config(request)->max_body_size) {
+    if (length > (size_t)request_config(request)->max_body_size) {
         return STATUS_TOO_LARGE;
     }
     char *text = arena_allocate(request->arena, length);

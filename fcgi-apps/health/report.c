@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "health.h"
-#include "http/pipeline.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "http/compress.h"
-#include "http/pipeline.h"
 
 static bool token_is_right(const struct request *request, const char *wanted)
 {
@@ -32,7 +31,7 @@ static bool wants_consoul_names(const struct config *config)
 
 void exposition_answer(struct request *request)
 {
-    const struct config *config = pipeline_config(request);
+    const struct config *config = request_config(request);
     if (request->app->metrics == NULL) {
         problem_answer(request, PROBLEM_NOT_FOUND, NULL);
         return;

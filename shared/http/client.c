@@ -105,7 +105,7 @@ static bool host_matches(struct slice host, const char *pattern)
 
 bool client_check_host(struct request *request)
 {
-    const struct config_list *allowed = &pipeline_config(request)->allowed_hosts;
+    const struct config_list *allowed = &request_config(request)->allowed_hosts;
     struct slice given = request_header(request, "Host");
     struct slice host = host_without_port(given);
     struct slice port = {given.data + host.length, given.length - host.length};

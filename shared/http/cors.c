@@ -29,7 +29,7 @@ static bool list_contains_ignoring_case(const struct config_list *list, struct s
 
 void cors_identify(struct request *request)
 {
-    const struct config *config = pipeline_config(request);
+    const struct config *config = request_config(request);
     struct slice origin = request_header(request, "Origin");
     if (origin.length == 0) {
         return;
@@ -71,7 +71,7 @@ bool cors_check_preflight(struct request *request)
         request_header(request, "Origin").length == 0) {
         return true;
     }
-    const struct config *config = pipeline_config(request);
+    const struct config *config = request_config(request);
     if (request->cors_origin == NULL) {
         problem_answer(request, PROBLEM_PERMISSION_DENIED, "Origin not allowed");
         return false;

@@ -21,7 +21,7 @@ struct credentials {
 static void find_credentials(const struct request *request, struct credentials *out)
 {
     *out = (struct credentials){0};
-    const struct config *config = pipeline_config(request);
+    const struct config *config = request_config(request);
     out->api_key = slice_trim(request_header(request, config->api_key_header));
     if (out->api_key.length == 0 && config->api_key_query[0] != '\0') {
         (void)request_query(request, config->api_key_query, &out->api_key);
@@ -45,7 +45,7 @@ static bool is_bypassed(const struct request *request)
         (request->match.route->flags & ROUTE_GUARDED) != 0) {
         return false;
     }
-    const struct config_list *paths = &pipeline_config(request)->auth_bypass_paths;
+    const struct config_list *paths = &request_config(request)->auth_bypass_paths;
     for (size_t i = 0; i < paths->count; i++) {
         if (text_matches_glob(paths->items[i], request->path)) {
             return true;
@@ -139,14 +139,14 @@ bool credentials_check(struct request *request)
             answer_refusal(request, status, is_api_key);
             return false;
         }
-    } else if (!pipeline_config(request)->enable_auth || is_bypassed(request)) {
+    } else if (!request_config(request)->enable_auth || is_bypassed(request)) {
         become_anonymous(request);
     } else if (access != ACCESS_OPTIONAL) {
         problem_answer(request, PROBLEM_AUTH_REQUIRED, NULL);
         return false;
     }
     bool is_administrator =
-        request->principal.is_superuser || !pipeline_config(request)->enable_auth;
+        request->principal.is_superuser || !request_config(request)->enable_auth;
     if ((access == ACCESS_ADMIN && !is_administrator) ||
         (access != ACCESS_OPTIONAL && !is_in_scope(request))) {
         problem_answer(request, PROBLEM_PERMISSION_DENIED, NULL);

@@ -16,7 +16,7 @@ static const char *const family_names[FAMILY_COUNT] = {
 
 static bool is_exempt(const struct request *request)
 {
-    return !pipeline_config(request)->rate_limit_enabled ||
+    return !request_config(request)->rate_limit_enabled ||
            (request->match.route->flags & ROUTE_RATE_EXEMPT) != 0 ||
            network_list_contains(&request->live->trusted_clients, request->client_address);
 }

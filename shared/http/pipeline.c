@@ -17,11 +17,6 @@ static const char unmatched_endpoint[] = "unmatched";
 /* Of bytes, which take up to six each in a line of 8 KB: what stands behind it must find room. */
 #define LOGGED_PATH_MAXIMUM 1024
 
-const struct config *pipeline_config(const struct request *request)
-{
-    return request->live->config;
-}
-
 static const char *endpoint_of(const struct request *request)
 {
     return request->match.route ? request->match.route->template : unmatched_endpoint;
@@ -66,7 +61,7 @@ static bool match_route(struct request *request, struct slice path)
         return true;
     }
     router_match(options->routes, options->route_count, request->method, path, &request->match);
-    const struct config_list *prefixes = &pipeline_config(request)->api_prefixes;
+    const struct config_list *prefixes = &request_config(request)->api_prefixes;
     for (size_t i = 0; i < prefixes->count && !request->match.path_exists; i++) {
         size_t length = strlen(prefixes->items[i]);
         if (length == 0 || !slice_starts_with(path, prefixes->items[i]) || path.length == length ||

@@ -22,9 +22,6 @@ void pipeline_overloaded(struct exchange *exchange, void *context);
 /* Counts, logs and frees what does not live in the arena; after the answer is complete. */
 void pipeline_finish(struct request *request);
 
-/* The live configuration this request began with. */
-const struct config *pipeline_config(const struct request *request);
-
 /* --- The checks, each in a file of its own ------------------------------------------------------ */
 
 /* client.c: client_address, is_https, trusted host, HTTPS redirect. */

@@ -10,6 +10,11 @@
 
 #define QUERY_PARAMETER_MAXIMUM 256
 
+const struct config *request_config(const struct request *request)
+{
+    return request->live->config;
+}
+
 const char *request_path_value(const struct request *request, const char *name)
 {
     size_t length = strlen(name);

@@ -83,6 +83,9 @@ struct request {
     bool *handed_over; /* on the worker's stack: set once the pump owns the request */
 };
 
+/* The configuration this request began with; another may be live by now. */
+const struct config *request_config(const struct request *request);
+
 /* A {name} of the template; never NULL for names that are in it. NUL-terminated in the arena. */
 const char *request_path_value(const struct request *request, const char *name);
 

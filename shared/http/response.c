@@ -154,7 +154,7 @@ static void append_cors_headers(struct buffer *head, const struct request *reque
         return;
     }
     append_header(head, "Access-Control-Allow-Origin", request->cors_origin);
-    if (pipeline_config(request)->cors_allow_credentials) {
+    if (request_config(request)->cors_allow_credentials) {
         buffer_append_text(head, "Access-Control-Allow-Credentials: true\r\n");
     }
     buffer_append_text(head, "Access-Control-Expose-Headers: X-Correlation-ID, X-Request-ID, "
