@@ -20,7 +20,7 @@ def embed(tree):
 
 
 class Statement(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("text", ctypes.c_char_p)]
+    _fields_ = [("name", ctypes.c_char_p), ("subject", ctypes.c_char_p), ("text", ctypes.c_char_p)]
 
 
 class Migration(ctypes.Structure):
@@ -54,6 +54,14 @@ def test_statements_are_sorted_by_their_bytes(sql):
     sql.write("sql/queries/b.sql", "-- name: item_b\nSELECT 1;\n-- name: itema\nSELECT 2;\n")
     sql.write("sql/queries/a.sql", "-- name: item\nSELECT 3;\n")
     assert [name for name, _ in statements(compiled(sql))] == [b"item", b"item_b", b"itema"]
+
+
+def test_a_statement_tells_which_file_it_is_from(sql):
+    sql.write("sql/queries/things.sql", "-- name: thing\nSELECT 1;\n")
+    sql.write("sql/queries/other_things.sql", "-- name: other\nSELECT 2;\n")
+    dialect = compiled(sql)
+    assert [(dialect.statements[i].name, dialect.statements[i].subject) for i in range(2)] == [
+        (b"other", b"other_things"), (b"thing", b"things")]
 
 
 def test_comment_lines_blank_lines_and_the_semicolon_are_left_out(sql):
