@@ -219,6 +219,27 @@ static void changes_of_other_subjects_do_not_count(void **state)
     assert_int_not_equal(storage_version(fixture->storage, "sessions"), sessions);
 }
 
+/* Else a busy ledger would make every request read its session again. */
+static void no_two_subjects_share_a_version(void **state)
+{
+    struct fixture *fixture = *state;
+    struct storage_connection *connection;
+    assert_int_equal(storage_connect(fixture->storage, &connection), STATUS_OK);
+    for (size_t i = 0; i < sql_sqlite.statement_count; i++) {
+        struct storage_statement changed = {.sql = &sql_sqlite.statements[i]};
+        const char *subject = sql_sqlite.statements[i].subject;
+        for (size_t j = 0; j < sql_sqlite.statement_count; j++) {
+            const char *other = sql_sqlite.statements[j].subject;
+            uint64_t before = storage_version(fixture->storage, other);
+            connection->changed = 0;
+            storage_note_change(connection, &changed);
+            storage_announce_changes(connection);
+            uint64_t raised = storage_version(fixture->storage, other) - before;
+            assert_int_equal(raised, strcmp(subject, other) == 0);
+        }
+    }
+}
+
 struct crowd {
     struct fixture *fixture;
     atomic_bool is_over;
@@ -295,6 +316,7 @@ int main(void)
         TEST(without_shared_memory_each_look_reads),
         TEST(a_session_that_is_not_there_is_not_found),
         TEST(changes_of_other_subjects_do_not_count),
+        TEST(no_two_subjects_share_a_version),
         TEST(a_change_is_seen_at_once_however_many_are_looking),
         TEST(lack_of_memory_costs_a_read_and_nothing_else),
     };
