@@ -14,7 +14,7 @@
 
 #define MASK_WORD_LENGTH   16 /* of the shortest id; see mask_is_random */
 #define MASK_LONG_LENGTH   36
-#define MASK_NUMBER_LENGTH 10 /* seconds since 1970 */
+#define MASK_NUMBER_LENGTH 10 /* seconds since 1970; an id may be of digits only */
 
 static inline size_t mask_span(struct slice text, const char *more)
 {
@@ -69,10 +69,10 @@ static inline void mask_text(struct buffer *out, struct slice text)
         } else if (mask_is_date(text)) {
             length = mask_span(text, "-:.+");
             buffer_append_text(out, "<time>");
-        } else if (digits >= MASK_NUMBER_LENGTH && digits == length) {
-            buffer_append_text(out, "<number>");
         } else if (mask_is_random((struct slice){text.data, length})) {
             buffer_append_text(out, "<word>");
+        } else if (digits >= MASK_NUMBER_LENGTH && digits == length) {
+            buffer_append_text(out, "<number>");
         } else {
             buffer_append(out, text.data, length);
         }

@@ -96,8 +96,8 @@ static inline void state_add_value(struct buffer *out, sqlite3_stmt *row, int co
 static inline void state_mask_value(const struct torture_state *state, struct slice value,
                                     struct buffer *out)
 {
-    bool is_number =
-        mask_digits((struct slice){value.data + 1, value.length - 2}) + 2 == value.length;
+    size_t digits = mask_digits((struct slice){value.data + 1, value.length - 2});
+    bool is_number = digits + 2 == value.length && digits < MASK_WORD_LENGTH;
     bool was_there = state->before.length > 0 && memmem(state->before.data, state->before.length,
                                                         value.data, value.length) != NULL;
     if (was_there && !is_number) {

@@ -525,12 +525,15 @@ static void an_acknowledged_turn_survives_kill(void **state)
     }
     close(ends[0]);
     struct storage *storage = database_open_with(&database, NULL, 0);
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
     struct conversation found;
-    find(storage, &scratch, &key, &found);
+    find(storage, &arena, &key, &found);
     /* The last turn may have been saved without having been reported. */
     assert_true(found.message_count / 2 == acknowledged ||
                 found.message_count / 2 == acknowledged + 1);
     assert_int_equal(found.message_count % 2, 0);
+    arena_destroy(&arena);
     storage_close(storage);
     database_remove_directory(&database);
 }
