@@ -38,6 +38,7 @@ enum status chat_start(struct app *app, struct buffer *problem)
         memory_release(chat);
         return status;
     }
+    ledger_queue_init(&chat->ledger, app->storage);
     app->state = chat;
     return STATUS_OK;
 }
@@ -71,6 +72,7 @@ void chat_stop(struct app *app)
     if (chat == NULL) {
         return;
     }
+    ledger_queue_destroy(&chat->ledger);
     catalogue_release(chat->catalogue);
     buffer_release(&chat->frame);
     buffer_release(&chat->chunk);

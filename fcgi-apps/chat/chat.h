@@ -1,7 +1,7 @@
 /*
  * chat: what the requests of this program share.
  *
- * The catalogue is constant. What stands under "pump thread" belongs to that thread alone, which
+ * The catalogue is constant, the ledger locks by itself. What stands under "pump thread" belongs to that thread alone, which
  * is why one set of scratch memory serves all streams.
  */
 #ifndef CHAT_CHAT_H
@@ -12,11 +12,13 @@
 #include "http/app.h"
 #include "http/request.h"
 #include "session_gate.h"
+#include "stores/ledger_queue.h"
 #include "upstream/providers.h"
 
 struct chat {
     struct app *app;
     struct catalogue *catalogue;
+    struct ledger_queue ledger;
     /* --- Pump thread --- */
     struct session_queue sessions;
     struct buffer frame; /* the frame being made */

@@ -3,7 +3,9 @@
  */
 #include "database_help.h"
 
-#include "stores/ledger.h"
+#include <pthread.h>
+
+#include "stores/ledger_queue.h"
 
 static struct ledger_entry entry_of(const char *owner, int64_t created_at, int64_t cost)
 {
@@ -54,9 +56,51 @@ static void the_beginning_of_the_period_counts(void **state)
     assert_int_equal(sum.cost_nanodollars, 17);
 }
 
+#define WRITERS 8
+#define ENTRIES 100
+
+struct writer {
+    struct ledger_queue *queue;
+    pthread_t thread;
+    const char *owner; /* NULL: the database refuses it */
+    size_t written;
+};
+
+static void *write_entries(void *context)
+{
+    struct writer *writer = context;
+    for (int64_t i = 0; i < ENTRIES; i++) {
+        struct ledger_entry entry = entry_of(writer->owner, i, 1);
+        writer->written += ledger_queue_insert(writer->queue, &entry) == STATUS_OK;
+    }
+    return NULL;
+}
+
+static void entries_of_many_threads_are_all_there_but_those_refused(void **state)
+{
+    struct database *database = *state;
+    struct ledger_queue queue;
+    struct writer writers[WRITERS];
+    ledger_queue_init(&queue, database->storage);
+    for (size_t i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){.queue = &queue, .owner = i == 0 ? NULL : "company:x"};
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_entries, &writers[i]), 0);
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+        assert_int_equal(writers[i].written, i == 0 ? 0 : ENTRIES);
+    }
+    ledger_queue_destroy(&queue);
+    struct ledger_sum sum;
+    assert_int_equal(ledger_total(database->storage, "company:x", 0, &sum), STATUS_OK);
+    assert_int_equal(sum.calls, (WRITERS - 1) * ENTRIES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(entries_of_many_threads_are_all_there_but_those_refused,
+                                        database_set_up, database_tear_down),
         cmocka_unit_test_setup_teardown(sums_are_exact_and_of_one_owner, database_set_up,
                                         database_tear_down),
         cmocka_unit_test_setup_teardown(the_beginning_of_the_period_counts, database_set_up,
