@@ -1,6 +1,6 @@
 /*
- * auth/routes: the auth program, but for its main(): its routes and how it starts. In a header so that
- * tests of the handlers run the same.
+ * auth/routes: the auth program, but for its main(): its routes and how it starts. In a header so
+ * that tests of the handlers run the same.
  */
 #ifndef AUTH_ROUTES_H
 #define AUTH_ROUTES_H

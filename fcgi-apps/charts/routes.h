@@ -1,6 +1,6 @@
 /*
- * charts/routes: the charts program, but for its main(): its routes and how it starts. In a header so that
- * tests of the handlers run the same.
+ * charts/routes: the charts program, but for its main(): its routes and how it starts. In a header
+ * so that tests of the handlers run the same.
  */
 #ifndef CHARTS_ROUTES_H
 #define CHARTS_ROUTES_H

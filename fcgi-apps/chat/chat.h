@@ -1,8 +1,8 @@
 /*
  * chat: what the requests of this program share.
  *
- * The catalogue is constant, the ledger locks by itself. What stands under "pump thread" belongs to that thread alone, which
- * is why one set of scratch memory serves all streams.
+ * The catalogue is constant, the ledger locks by itself. What stands under "pump thread" belongs to
+ * that thread alone, which is why one set of scratch memory serves all streams.
  */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H

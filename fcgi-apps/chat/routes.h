@@ -1,6 +1,6 @@
 /*
- * chat/routes: the chat program, but for its main(): its routes and how it starts. In a header so that
- * tests of the handlers run the same.
+ * chat/routes: the chat program, but for its main(): its routes and how it starts. In a header so
+ * that tests of the handlers run the same.
  */
 #ifndef CHAT_ROUTES_H
 #define CHAT_ROUTES_H

@@ -1,6 +1,6 @@
 /*
- * health/routes: the health program, but for its main(): its routes and how it starts. In a header so that
- * tests of the handlers run the same.
+ * health/routes: the health program, but for its main(): its routes and how it starts. In a header
+ * so that tests of the handlers run the same.
  */
 #ifndef HEALTH_ROUTES_H
 #define HEALTH_ROUTES_H

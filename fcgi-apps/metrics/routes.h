@@ -1,6 +1,6 @@
 /*
- * metrics/routes: the metrics program, but for its main(): its routes and how it starts. In a header so that
- * tests of the handlers run the same.
+ * metrics/routes: the metrics program, but for its main(): its routes and how it starts. In a
+ * header so that tests of the handlers run the same.
  */
 #ifndef METRICS_ROUTES_H
 #define METRICS_ROUTES_H

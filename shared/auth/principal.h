@@ -1,10 +1,11 @@
 /*
  * auth/principal: who is asking, found from credentials.
  *
- * Knows nothing of HTTP: gets the texts of the credentials, answers with a principal. Access
- * tokens are verified, then their session and user are looked up (a deleted, inactive or logged-out
- * user's tokens die at once; session_cache.h says how that costs no read each time). API keys come from API_KEYS (configuration) or the database; all
- * comparisons are of SHA-256 digests in constant time.
+ * Knows nothing of HTTP: gets the texts of the credentials, answers with a principal. Access tokens
+ * are verified, then their session and user are looked up (a deleted, inactive or logged-out user's
+ * tokens die at once; session_cache.h says how that costs no read each time). API keys come from
+ * API_KEYS (configuration) or the database; all comparisons are of SHA-256 digests in constant
+ * time.
  */
 #ifndef AUTH_PRINCIPAL_H
 #define AUTH_PRINCIPAL_H

@@ -1,6 +1,7 @@
 /*
- * config/remarks: what is set and does nothing, or nothing yet. Somebody who sets a thing expects something of it;
- * what this version cannot do for them is said, at every start and by `quintet check`.
+ * config/remarks: what is set and does nothing, or nothing yet. Somebody who sets a thing expects
+ * something of it; what this version cannot do for them is said, at every start and by `quintet
+ * check`.
  */
 #include "config/internal.h"
 

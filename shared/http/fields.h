@@ -2,8 +2,8 @@
  * http/fields: members of a JSON body and parameters of a query, with their errors collected for
  * one 422; and the one way a time is written.
  *
- * Each reads one member of request->json or one parameter, adds a field error when it does not fit, and returns
- * what a handler can use. Read all fields, then ask problem_has_fields once.
+ * Each reads one member of request->json or one parameter, adds a field error when it does not fit,
+ * and returns what a handler can use. Read all fields, then ask problem_has_fields once.
  */
 #ifndef HTTP_FIELDS_H
 #define HTTP_FIELDS_H

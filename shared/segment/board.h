@@ -1,10 +1,10 @@
 /*
  * segment/board: last known values that any program writes and any other reads, by name.
  *
- * A fixed table of BOARD_ENTRY_MAXIMUM entries: name, state, latency, times, a short text. One writer at a time
- * per entry; readers never block and never see a half-written entry (sequence lock; an entry
- * whose writer died while writing reads as absent until it is written again). Used for probe
- * results of services and the like; not for anything that must not be lost.
+ * A fixed table of BOARD_ENTRY_MAXIMUM entries: name, state, latency, times, a short text. One
+ * writer at a time per entry; readers never block and never see a half-written entry (sequence
+ * lock; an entry whose writer died while writing reads as absent until it is written again). Used
+ * for probe results of services and the like; not for anything that must not be lost.
  */
 #ifndef SEGMENT_BOARD_H
 #define SEGMENT_BOARD_H

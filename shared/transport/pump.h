@@ -1,12 +1,13 @@
 /*
  * transport/pump: the one thread that holds long answers (SSE, proxied completions).
  *
- * A handler that cannot answer at once gives its exchange to the pump (pump_adopt) and returns;
- * its worker is free again. From then on the stream's callbacks run on the pump thread, one at a
- * time, and must not block: blocking work (database) is sent to the workers with stream_offload.
- * Output is bounded: while a client lags behind STREAM_LAG_BYTES the stream is told to pause its
- * source; a client that is STREAM_BACKLOG_MAXIMUM behind (not counting the largest write, for one
- * event may be larger), or makes no progress for 30 s, is dropped. Under CGI and mod_fcgid the same code runs in the foreground.
+ * A handler that cannot answer at once gives its exchange to the pump (pump_adopt) and returns; its
+ * worker is free again. From then on the stream's callbacks run on the pump thread, one at a time,
+ * and must not block: blocking work (database) is sent to the workers with stream_offload. Output
+ * is bounded: while a client lags behind STREAM_LAG_BYTES the stream is told to pause its source; a
+ * client that is STREAM_BACKLOG_MAXIMUM behind (not counting the largest write, for one event may
+ * be larger), or makes no progress for 30 s, is dropped. Under CGI and mod_fcgid the same code runs
+ * in the foreground.
  *
  * The pump also offers descriptors and timers to upstream/, which brings libcurl's sockets here;
  * the pump itself knows nothing of libcurl.

@@ -8,8 +8,9 @@
  *   DEFAULT_PROVIDER, MODEL_PRICES
  *
  * A known provider is there when it has a key or is enabled by name; a declared one unless it is
- * disabled. Names are lower-case letters, digits, '_', '-' and '.', PROVIDER_NAME_MAXIMUM at most. With none, the built-in demo provider answers. <NAME>_MODELS is a comma list or a JSON
- * array; its first entry is the model of requests that name none. MODEL_PRICES is a JSON object
+ * disabled. Names are lower-case letters, digits, '_', '-' and '.', PROVIDER_NAME_MAXIMUM at most.
+ * With none, the built-in demo provider answers. <NAME>_MODELS is a comma list or a JSON array; its
+ * first entry is the model of requests that name none. MODEL_PRICES is a JSON object
  * {"provider/model":"IN/OUT"} in US dollars per million tokens; what has no price costs 0.
  *
  * Immutable afterwards; may be shared by threads.
