@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+from place import Place  # noqa: E402
 from suite import Suite, sanitizer_reports  # noqa: E402
 
 MEMORY = "/dev/shm"
@@ -51,3 +52,15 @@ def suite(shared_suite):
     yield shared_suite
     for started in private:
         started.stop()
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Where the command and the programs are run by hand: nothing is there yet."""
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def migrated(place):
+    place.ok("migrate", "up")
+    return place

@@ -7,19 +7,8 @@ import subprocess
 
 import pytest
 
-from place import CONFIG, GOOD_SECRET, QUINTET, UNAVAILABLE, USAGE, Place, fields
+from place import CONFIG, GOOD_SECRET, QUINTET, UNAVAILABLE, USAGE, fields
 from suite import BUILD, ROOT
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def migrated(place):
-    place.ok("migrate", "up")
-    return place
 
 
 # --- Words and usage ------------------------------------------------------------------------------

@@ -12,22 +12,11 @@ import time
 
 import pytest
 
-from place import CONFIG, QUINTET, UNAVAILABLE, USAGE, Place
+from place import CONFIG, QUINTET, UNAVAILABLE, USAGE
 from suite import ROOT
 from test_cli import ask_auth
 
 OUTPUT_FAILED = 74
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def migrated(place):
-    place.ok("migrate", "up")
-    return place
 
 
 def database(place):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from place import CONFIG, Place
+from place import CONFIG
 from suite import PROGRAMS
 
 WITHOUT_EFFECT = {
@@ -12,11 +12,6 @@ WITHOUT_EFFECT = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318", "OIDC_LAB_CLIENT_SECRET": "hunter2",
 }
 AT_DEFAULT = {"SMTP_PORT": "587", "TOOL_APPROVAL": "safe_only", "CACHE_ENABLED": "no", "SMTP_HOST": ""}
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path)
 
 
 def warnings(place, message="setting_without_effect"):
