@@ -62,13 +62,6 @@ static enum status list_claimed(struct request *request, int64_t limit, int64_t 
     return STATUS_OK;
 }
 
-static void write_time(struct json_writer *json, const char *name, int64_t milliseconds)
-{
-    char text[CLOCK_TIMESTAMP_SIZE];
-    clock_format_timestamp(milliseconds, text);
-    json_write_member_text(json, name, text);
-}
-
 void charts_list(struct request *request)
 {
     int64_t limit =
@@ -98,8 +91,8 @@ void charts_list(struct request *request)
         json_write_object_begin(json);
         json_write_member_text(json, "chartId", charts[i].id);
         json_write_member_integer(json, "seriesCount", charts[i].series_count);
-        write_time(json, "createdAt", charts[i].created_at);
-        write_time(json, "updatedAt", charts[i].updated_at);
+        field_write_time(json, "createdAt", charts[i].created_at);
+        field_write_time(json, "updatedAt", charts[i].updated_at);
         json_write_object_end(json);
     }
     json_write_array_end(json);
