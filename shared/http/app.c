@@ -5,7 +5,6 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -233,7 +232,7 @@ static void log_remark(const struct config_remark *remark, void *context)
     buffer_init(&place, 4096);
     config_append_place(config, remark->name, &place);
     /* A CGI program starts for each request: said every time it would drown the log. */
-    log_write(getenv("GATEWAY_INTERFACE") == NULL ? LOG_WARNING : LOG_DEBUG, remark->event,
+    log_write(transport_is_cgi() ? LOG_DEBUG : LOG_WARNING, remark->event,
               LOG_TEXT("setting", remark->name), LOG_TEXT("detail", remark->text),
               LOG_TEXT("source", buffer_text(&place)));
     buffer_release(&place);

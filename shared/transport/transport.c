@@ -258,6 +258,11 @@ static enum starter find_starter(void)
     return getenv("GATEWAY_INTERFACE") != NULL ? STARTER_CGI : STARTER_PERSON;
 }
 
+bool transport_is_cgi(void)
+{
+    return find_starter() == STARTER_CGI;
+}
+
 static void print_usage(const char *program, FILE *out)
 {
     fprintf(out,

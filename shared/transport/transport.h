@@ -43,6 +43,9 @@ struct transport_options {
  * count only when no socket was given and GATEWAY_INTERFACE is not set. */
 int transport_check_start(const char *program, int argc, char **argv) MUST_CHECK;
 
+/* True when a web server has started this program for one request. */
+bool transport_is_cgi(void);
+
 /* Runs until the end of the program; returns the exit status. */
 int transport_run(const struct transport_options *options, int argc, char **argv);
 
