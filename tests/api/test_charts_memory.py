@@ -140,7 +140,7 @@ def test_check_looks_at_the_memory(memory_suite):
 
 def test_full_memory_is_an_outage_of_writing_only(suite, tmp_path):
     if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
+        pytest.skip("needs root to mount a small file system")
     folder = tmp_path / "small"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False,

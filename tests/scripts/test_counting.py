@@ -1,4 +1,6 @@
 """script/test: the last line tells the truth, whatever a test program does."""
+import os
+
 import pytest
 
 GOOD = "printf '1..2\\nok 1 - a\\nok 2 - b\\n'"
@@ -34,7 +36,7 @@ def test_programs_are_summed(runner):
 
 @pytest.mark.parametrize("body, expected", [
     ("printf '1..2\\nok 1 - a\\nnot ok 2 - b\\n'; exit 1", "1 passed, 1 failed"),
-    ("printf '1..2\\nok 1 - a\\nnot ok 2 # SKIP b\\n'", "1 passed, 0 failed"),
+    ("printf '1..2\\nok 1 - a\\nnot ok 2 # SKIP b\\n'", "1 passed, 1 failed"),
     ("printf '1..3\\nok 1 - a\\n'; kill -SEGV $$", "1 passed, 2 failed"),
     ("printf '1..3\\nok 1 - a\\n'", "1 passed, 2 failed"),
     ("printf '1..1\\nok 1 - a\\n1..1\\nnot ok 1 - b\\n'", "1 passed, 1 failed"),
@@ -54,16 +56,16 @@ def test_a_program_counts_as_what_it_did(runner, body, expected):
     assert (code == 0) == expected.endswith(" 0 failed")
 
 
-def test_a_part_without_tests_is_absent_and_not_passed(runner):
+def test_a_part_without_tests_has_failed(runner):
     last, code, output = runner.test("unit")
-    assert last == "0 passed, 0 failed" and code != 0
-    assert "unit: absent" in output and "nothing was tested" in output
+    assert last == "0 passed, 1 failed" and code != 0
+    assert "unit (there are no tests)" in output
 
 
 def test_an_absent_part_does_not_hide_another(runner):
     runner.add("test_a", GOOD)
     last, code, output = runner.test("unit", "sdk")
-    assert (last, code) == ("2 passed, 0 failed", 0) and "sdk: absent" in output
+    assert last == "2 passed, 1 failed" and code != 0 and "sdk (there are no tests)" in output
 
 
 def test_pytest_outcomes_are_counted(runner):
@@ -71,7 +73,18 @@ def test_pytest_outcomes_are_counted(runner):
                  "def test_b(): assert False\n@pytest.mark.skip(reason='why')\ndef test_c(): pass\n"
                  "@pytest.fixture\ndef broken(): raise OSError\ndef test_d(broken): pass\n")
     last, code, output = runner.test("api")
-    assert last == "1 passed, 2 failed" and code != 0 and "1 skipped" in output
+    assert last == "1 passed, 3 failed" and code != 0 and "[1] tests/api/test_all.py" in output
+
+
+def test_only_what_needs_root_may_be_skipped_and_only_without_it(runner, monkeypatch):
+    runner.write("tests/api/test_all.py", "import pytest\ndef test_a(): pass\n"
+                 "def test_b(): pytest.skip('needs root to mount')\n")
+    runner.write("bin/id", "#!/bin/sh\necho $USER_ID\n", executable=True)
+    monkeypatch.setenv("PATH", f"{runner.root / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("USER_ID", "1000")
+    assert runner.test("api")[:2] == ("1 passed, 0 failed", 0)
+    monkeypatch.setenv("USER_ID", "0")
+    assert runner.test("api")[0] == "1 passed, 1 failed"
 
 
 def test_pytest_that_cannot_collect_has_failed(runner):
