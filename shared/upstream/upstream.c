@@ -60,7 +60,8 @@ struct upstream_call {
     struct upstream_head head;
     uint64_t started;
     uint64_t last_activity;
-    uint64_t first_byte_timeout; /* nanoseconds, as the next two */
+    uint64_t connect_timeout; /* nanoseconds, as the next three */
+    uint64_t first_byte_timeout;
     uint64_t idle_timeout;
     uint64_t total_timeout;
     size_t received;
@@ -72,6 +73,8 @@ struct upstream_call {
     bool is_broken; /* it cannot go on: its socket cannot be watched */
     bool is_waiting;
     bool is_connecting;
+    bool has_sent;
+    bool is_repeated; /* libcurl has tried to send it once more */
     uint8_t bucket;
     struct upstream_call *next_waiting;
     struct upstream_call *next;
@@ -263,6 +266,7 @@ static void settle(struct upstream *upstream)
         }
         struct upstream_call *call = call_of(message->easy_handle);
         enum upstream_result result = upstream_easy_result(call->easy, message->data.result);
+        result = call->is_repeated ? UPSTREAM_BROKEN : result;
         finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
     }
     attach_waiting_calls(upstream);
@@ -285,7 +289,9 @@ static uint64_t deadline_of(const struct upstream_call *call)
     uint64_t deadline = call->started + call->total_timeout;
     uint64_t other = deadline;
     if (call->head.status_code == 0) {
-        other = call->started + call->first_byte_timeout;
+        uint64_t timeout = call->first_byte_timeout;
+        bool connects = !call->has_sent && call->connect_timeout < timeout;
+        other = call->started + (connects ? call->connect_timeout : timeout);
     } else if (!call->is_paused) {
         other = call->last_activity + call->idle_timeout;
     }
@@ -358,15 +364,30 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *context)
     return call->is_cancelled ? 0 : length;
 }
 
-/* Connected, or a connection was found; the request goes out now. */
+/* Connected, or a connection was found; the request goes out now. libcurl would send it up to six
+ * times: each time when a kept connection ends without an answer, although the request may have been
+ * read and charged. Whether a request is repeated is our owner's decision. */
 static int on_connected(void *context, char *address, char *local_address, int port, int local_port)
 {
+    struct upstream_call *call = context;
     (void)address;
     (void)local_address;
     (void)port;
     (void)local_port;
-    stop_connecting(context);
-    return CURL_PREREQFUNC_OK;
+    stop_connecting(call);
+    call->is_repeated = call->has_sent;
+    call->has_sent = true;
+    return call->is_repeated ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* A new connection is being made. */
+static int on_new_socket(void *context, curl_socket_t descriptor, curlsocktype purpose)
+{
+    struct upstream_call *call = context;
+    (void)descriptor;
+    (void)purpose;
+    call->is_repeated = call->has_sent;
+    return call->is_repeated ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
 }
 
 static void run_libcurl(struct upstream *upstream, curl_socket_t descriptor, int events)
@@ -431,6 +452,8 @@ static enum status set_callbacks(struct upstream_call *call)
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_SHARE, call->upstream->share) != CURLE_OK;
     return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
@@ -486,6 +509,8 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
     call->maximum = request->response_maximum;
     call->started = clock_monotonic_nanoseconds();
     call->last_activity = call->started;
+    call->connect_timeout =
+        timeout(request->connect_timeout_milliseconds, UPSTREAM_CONNECT_TIMEOUT);
     call->first_byte_timeout =
         timeout(request->first_byte_timeout_milliseconds, UPSTREAM_FIRST_BYTE_TIMEOUT);
     call->idle_timeout = timeout(request->idle_timeout_milliseconds, UPSTREAM_IDLE_TIMEOUT);
@@ -588,6 +613,11 @@ void upstream_pause(struct upstream_call *call, bool paused)
 int upstream_status_code(const struct upstream_call *call)
 {
     return call->head.status_code;
+}
+
+bool upstream_has_sent(const struct upstream_call *call)
+{
+    return call->has_sent;
 }
 
 const char *upstream_header(struct upstream_call *call, const char *name)

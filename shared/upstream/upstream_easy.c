@@ -122,6 +122,9 @@ enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *req
     } numbers[] = {
         {CURLOPT_NOSIGNAL, 1},
         {CURLOPT_NOPROGRESS, 1},
+        /* Else libcurl waits for the thread that looks the name up when a call ends before it: as
+         * long as the name server says nothing, and that in the loop. */
+        {CURLOPT_QUICK_EXIT, 1},
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_TCP_NODELAY, 1},
         {CURLOPT_TCP_KEEPALIVE, 1},

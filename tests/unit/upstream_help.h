@@ -29,6 +29,7 @@ struct call {
     atomic_int ends;
     int status_code;
     enum upstream_result result;
+    bool has_sent;
     struct buffer body;
     char content_type[100];
     uint64_t started;
@@ -67,6 +68,7 @@ static inline void on_done(struct upstream_call *upstream_call, enum upstream_re
     assert_false(call->is_starting);
     assert_ptr_equal(upstream_call, call->call);
     call->result = result;
+    call->has_sent = upstream_has_sent(upstream_call);
     call->took = (clock_monotonic_nanoseconds() - call->started) / 1000000;
     atomic_fetch_add(&call->ends, 1);
     sem_post(&call->over);

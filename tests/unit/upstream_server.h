@@ -24,6 +24,7 @@ struct upstream_server {
     pthread_t thread;
     atomic_int connections;
     atomic_int open;
+    atomic_int hang_ups; /* requests read and left without an answer */
     atomic_bool ends;
 };
 
@@ -184,9 +185,6 @@ static inline bool server_answer(struct upstream_peer *peer)
     } else if (PATH_IS("/truncated-head")) {
         server_say(out, "HTTP/1.1 200 OK\r\nContent-Le");
         return false;
-    } else if (PATH_IS("/truncated-head")) {
-        server_say(out, "HTTP/1.1 200 OK\r\nContent-Le");
-        return false;
     } else if (PATH_IS("/truncated-chunk")) {
         server_say(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata");
         return false;
@@ -194,6 +192,7 @@ static inline bool server_answer(struct upstream_peer *peer)
         server_say(out, "\1\2\3 this is not HTTP at all\r\n\r\n");
         return false;
     } else if (PATH_IS("/hangs-up")) {
+        atomic_fetch_add(&peer->server->hang_ups, 1);
         return false;
     } else if (PATH_IS("/redirect")) {
         server_say(out, "HTTP/1.1 302 Found\r\nLocation: /echo\r\nContent-Length: 0\r\n\r\n");
