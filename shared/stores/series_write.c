@@ -78,10 +78,12 @@ static enum status put_blocks(struct writer *writer, int64_t number, const struc
     return status;
 }
 
-/* Blocks between the last touched one and `until`. */
+/* Blocks from the last shifted one up to `until`, which are not written otherwise. */
 static enum status shift_blocks(struct writer *writer, double until)
 {
-    if (writer->added == 0 || writer->unshifted >= until) {
+    double from = writer->unshifted;
+    writer->unshifted = until;
+    if (writer->added == 0 || from >= until) {
         return STATUS_OK;
     }
     struct storage_statement *statement;
@@ -91,7 +93,7 @@ static enum status shift_blocks(struct writer *writer, double until)
     }
     storage_bind_integer(statement, 1, writer->series);
     storage_bind_integer(statement, 2, writer->added);
-    storage_bind_double(statement, 3, writer->unshifted);
+    storage_bind_double(statement, 3, from);
     storage_bind_double(statement, 4, until);
     return storage_execute(statement);
 }
@@ -156,10 +158,14 @@ static enum status write_merged(struct writer *writer, int64_t number,
     int64_t first_index = block->first_index + writer->added;
     double last_time = series_block_time(block, block->count - 1);
     if (block->count == SERIES_BLOCK_POINTS && writer->points[0].time > last_time) {
-        /* Behind a full block: that one stays as it is. */
+        /* Behind a full block: that one keeps its points, but not its place. */
+        enum status status = shift_blocks(writer, writer->after_block);
+        if (status == STATUS_OK) {
+            status = put_blocks(writer, 0, writer->points, taken,
+                                first_index + (int64_t)block->count, SERIES_BLOCK_POINTS);
+        }
         writer->added += (int64_t)taken;
-        return put_blocks(writer, 0, writer->points, taken, first_index + (int64_t)block->count,
-                          SERIES_BLOCK_POINTS);
+        return status;
     }
     struct point *points = memory_allocate((block->count + taken) * sizeof(*points));
     if (points == NULL) {
