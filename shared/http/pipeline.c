@@ -42,41 +42,26 @@ static bool full_path(struct exchange *exchange, struct slice *path)
     return true;
 }
 
-/* What handlers get as text: nothing of ours is named by anything else. */
-static bool is_text(struct slice path)
-{
-    return text_is_utf8(path.data, path.length) &&
-           (path.length == 0 || memchr(path.data, '\0', path.length) == NULL);
-}
-
 /* False when memory is out. */
 static bool match_route(struct request *request, struct slice path)
 {
     const struct app_options *options = request->app->options;
+    request->path = path;
+    if (!target_identify(request)) {
+        return true;
+    }
     if (path.length > 1 && path.data[path.length - 1] == '/') {
         path.length--;
     }
     request->path = path;
-    if (!is_text(path)) {
-        return true;
-    }
     router_match(options->routes, options->route_count, request->method, path, &request->match);
-    const struct config_list *prefixes = &request_config(request)->api_prefixes;
-    for (size_t i = 0; i < prefixes->count && !request->match.path_exists; i++) {
-        size_t length = strlen(prefixes->items[i]);
-        if (length == 0 || !slice_starts_with(path, prefixes->items[i]) || path.length == length ||
-            path.data[length] != '/') {
-            continue;
-        }
-        struct slice shorter = {path.data + length, path.length - length};
+    struct slice shorter;
+    for (size_t i = 0;
+         !request->match.path_exists && target_strip_prefix(request, &i, path, &shorter);) {
         router_match(options->routes, options->route_count, request->method, shorter,
                      &request->match);
-        if (request->match.path_exists || slice_starts_with(shorter, "/v1/")) {
-            request->path = shorter;
-        }
+        request->path = request->match.path_exists ? shorter : path;
     }
-    request->is_openai = slice_starts_with(request->path, "/v1/") ||
-                         (request->match.route && request->match.route->flags & ROUTE_OPENAI);
     for (size_t i = 0; i < request->match.value_count; i++) {
         struct slice *value = &request->match.values[i];
         value->data = arena_copy(request->arena, value->data, value->length);
@@ -198,43 +183,6 @@ static void identify_trace(struct request *request)
     request->traceparent = copy;
 }
 
-static enum problem problem_of_refusal(int64_t status)
-{
-    switch (status) {
-    case 403:
-        return PROBLEM_PERMISSION_DENIED;
-    case 404:
-        return PROBLEM_NOT_FOUND;
-    case 413:
-        return PROBLEM_REQUEST_TOO_LARGE;
-    case 431:
-        return PROBLEM_REQUEST_HEADER_TOO_LARGE;
-    case 500:
-    case 502:
-    case 503:
-    case 504:
-        return PROBLEM_OVERLOADED;
-    default:
-        return PROBLEM_INVALID_REQUEST;
-    }
-}
-
-/* What the web server refuses by itself it may hand to us as a redirect of its own (lighttpd's
- * error-handler, Apache's ErrorDocument), so that it is answered like everything else. Clients
- * cannot set this variable: their headers begin with HTTP_. */
-static bool check_web_server(struct request *request)
-{
-    int64_t status = 0;
-    if (text_parse_integer(exchange_parameter(request->exchange, "REDIRECT_STATUS"), &status) !=
-            STATUS_OK ||
-        status < 400 || status > 599) {
-        return true;
-    }
-    request->match = (struct route_match){0};
-    problem_answer(request, problem_of_refusal(status), NULL);
-    return false;
-}
-
 static bool check_route(struct request *request)
 {
     if (request->match.route != NULL) {
@@ -344,10 +292,10 @@ static void run(struct request *request)
             LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
             LOG_TEXT("path", path_for_log(request)), LOG_TEXT("client", request->client_address));
     }
-    if (check_web_server(request) && client_check_host(request) && client_check_https(request) &&
-        cors_check_preflight(request) && check_route(request) && check_body_size(request) &&
-        limits_check_address(request) && check_query(request) && credentials_check(request) &&
-        limits_check_principal(request) && check_body(request)) {
+    if (target_check(request) && client_check_host(request) && client_check_https(request) &&
+        cors_check_preflight(request) && target_check_everything(request) && check_route(request) &&
+        check_body_size(request) && limits_check_address(request) && check_query(request) &&
+        credentials_check(request) && limits_check_principal(request) && check_body(request)) {
         request->match.route->handle(request);
     }
 }

@@ -24,6 +24,19 @@ void pipeline_finish(struct request *request);
 
 /* --- The checks, each in a file of its own ------------------------------------------------------ */
 
+/* target.c. The first runs before a route is looked for, with the decoded path in request->path: sets
+ * is_openai and refusal, and method and path where the web server has put others in their place;
+ * true when a route may be looked for. The second answers that refusal, the third "OPTIONS *". */
+bool target_identify(struct request *request);
+bool target_check(struct request *request);
+bool target_check_everything(struct request *request);
+/* The request target as sent, without scheme and host; followed by a NUL. */
+struct slice target_of(const struct request *request);
+/* Goes through API_PREFIXES from *index on to the next that `path` begins with, moves *index behind
+ * it and gives the rest of the path; false when there is none. */
+bool target_strip_prefix(const struct request *request, size_t *index, struct slice path,
+                         struct slice *rest);
+
 /* client.c: client_address, is_https, trusted host, HTTPS redirect. */
 void client_identify(struct request *request);
 bool client_check_host(struct request *request);

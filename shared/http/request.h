@@ -67,6 +67,7 @@ struct request {
     const char *cors_origin; /* value of Access-Control-Allow-Origin; NULL = no CORS headers */
     bool is_https;
     bool is_openai;                  /* errors in OpenAI's shape */
+    enum problem refusal;            /* of target_check; PROBLEM_COUNT when none */
     const char *traceparent;         /* valid inbound header, or NULL */
     struct ratelimit_decision limit; /* of the last check; limit.limit NULL when none applied */
     struct ratelimit_decision address_limit; /* what the address was charged */

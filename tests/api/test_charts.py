@@ -137,7 +137,7 @@ def test_panes_as_list_and_as_map(chart):
 
 @pytest.mark.parametrize("name,status", [
     ("x" * 128, 200), ("x" * 129, 422), ("A_z-0.9", 200), ("a..b", 400), ("a%20b", 400), ("abc%0A", 400),
-    ("%C3%A9", 400), ("a%00b", 400), ("a%2Fb", 404), ("a$b", 400)])
+    ("%C3%A9", 400), ("a%00b", 400), ("a%2Fb", 400), ("a$b", 400)])
 def test_chart_ids(suite, token, name, status):
     assert suite.post(f"/api/charts/{name}", {}, token=token).status == status
 

@@ -266,9 +266,10 @@ def test_each_outcome_is_one_log_line_with_its_id(suite):
 def test_no_path_hides_who_sent_it_from_the_log(suite, byte):
     marker = f"long-path-{ord(byte)}"
     path = urllib.parse.quote("/" + byte * (1200 if byte == "é" else 5000), safe='/"\\')
-    assert suite.get(path, headers={"X-Correlation-ID": marker}).status == 404
+    status = 400 if byte == "\\" else 404
+    assert suite.get(path, headers={"X-Correlation-ID": marker}).status == status
     line = next(line for line in suite.log_lines() if line.get("correlation_id") == marker)
-    assert line["status_code"] == 404 and line["client"] == "127.0.0.1" and line["duration_ms"] >= 0
+    assert line["status_code"] == status and line["client"] == "127.0.0.1" and line["duration_ms"] >= 0
     assert line["path"].startswith("/" + byte * 500)
 
 

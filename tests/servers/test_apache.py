@@ -13,5 +13,4 @@ def server(started):
 
 class TestApache(Promises):
     leave_seconds = 5  # the second event after the client has left
-    encoded_slash_status = 404
     nul_status = 404

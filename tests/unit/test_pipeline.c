@@ -292,8 +292,8 @@ static void one_trailing_slash_is_accepted_without_redirect(void **state)
     assert_answers(pipeline, CALL(.path = "/api/v1/open/"), 200);
     assert_answers(pipeline, CALL(.path = "/things/a/parts/b/"), 200);
     assert_member(pipeline, "part", "b");
-    assert_refused(pipeline, CALL(.path = "/open//"), 404, "not_found");
-    assert_refused(pipeline, CALL(.path = "//open"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/open//"), 400, "invalid_request");
+    assert_refused(pipeline, CALL(.path = "//open"), 400, "invalid_request");
     assert_refused(pipeline, CALL(.path = "/"), 404, "not_found");
     assert_refused(pipeline, CALL(.path = ""), 404, "not_found");
 }
@@ -307,13 +307,13 @@ static void the_path_may_be_split_into_two_variables_anywhere(void **state)
     assert_member(pipeline, "id", "a");
 }
 
-static void a_path_that_is_not_utf8_names_nothing(void **state)
+static void a_path_that_is_not_utf8_is_refused(void **state)
 {
     struct pipeline *pipeline = *state;
     assert_answers(pipeline, CALL(.path = "/things/\xc3\xa9/parts/b"), 200);
     assert_member(pipeline, "id", "\xc3\xa9");
-    assert_refused(pipeline, CALL(.path = "/things/\xff/parts/b"), 404, "not_found");
-    assert_refused(pipeline, CALL(.path = "/things/\xed\xa0\x80/parts/b"), 404, "not_found");
+    assert_refused(pipeline, CALL(.path = "/things/\xff/parts/b"), 400, "invalid_request");
+    assert_refused(pipeline, CALL(.path = "/things/\xed\xa0\x80/parts/b"), 400, "invalid_request");
     assert_int_equal(handled, 1);
 }
 
@@ -630,7 +630,7 @@ int main(void)
         TEST(every_route_answers_under_the_prefixes_too),
         TEST(one_trailing_slash_is_accepted_without_redirect),
         TEST(the_path_may_be_split_into_two_variables_anywhere),
-        TEST(a_path_that_is_not_utf8_names_nothing),
+        TEST(a_path_that_is_not_utf8_is_refused),
         TEST(head_answers_like_get_without_a_body),
         TEST(wrong_methods_are_told_the_right_ones),
         TEST(exactly_the_limit_is_accepted),
