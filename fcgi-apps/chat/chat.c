@@ -46,11 +46,13 @@ enum status chat_start(struct app *app, struct buffer *problem)
 /* Expired sessions go in small batches, so that nobody waits long for the database. */
 static void sweep(struct app *app)
 {
-    int64_t removed = SWEEP_BATCH;
+    bool has_more = true;
     int64_t total = 0;
     enum status status = STATUS_OK;
-    while (status == STATUS_OK && removed == SWEEP_BATCH) {
-        status = conversation_sweep(app->storage, clock_wall_milliseconds(), SWEEP_BATCH, &removed);
+    while (status == STATUS_OK && has_more) {
+        int64_t removed = 0;
+        status = conversation_sweep(app->storage, clock_wall_milliseconds(), SWEEP_BATCH, &removed,
+                                    &has_more);
         total += status == STATUS_OK ? removed : 0;
     }
     if (total > 0) {

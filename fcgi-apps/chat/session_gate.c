@@ -21,8 +21,7 @@
 
 static bool is_same_session(const struct session_gate *a, const struct session_gate *b)
 {
-    return strcmp(a->key.id, b->key.id) == 0 && strcmp(a->key.principal, b->key.principal) == 0 &&
-           strcmp(a->key.owner, b->key.owner) == 0;
+    return strcmp(a->key.id, b->key.id) == 0 && strcmp(a->key.owner, b->key.owner) == 0;
 }
 
 static struct session_gate *find_same(struct session_gate *from, const struct session_gate *gate)
@@ -176,6 +175,7 @@ void session_claim_make(const struct chat *chat, char *token, struct conversatio
     *claim = (struct conversation_claim){
         .now = now,
         .expires_at = now + chat->app->config->session_ttl * 1000,
+        .count_maximum = chat->app->config->sessions_per_owner,
         .token = token,
         .lease_expires_at = now + SESSION_LEASE_MILLISECONDS,
         .holder_is_dead = is_dead,

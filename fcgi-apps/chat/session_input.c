@@ -76,6 +76,5 @@ bool session_input_path(struct request *request, struct conversation_key *out)
 
 struct conversation_key session_key_of(const struct request *request, const char *id)
 {
-    return (struct conversation_key){
-        .owner = request->principal.owner, .principal = request->principal.id, .id = id};
+    return (struct conversation_key){.owner = request->principal.owner, .id = id};
 }

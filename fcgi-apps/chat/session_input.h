@@ -24,7 +24,7 @@ bool session_input_read(struct request *request, struct session_input *out);
 /* The {id} of the path. False: 422 has been answered. */
 bool session_input_path(struct request *request, struct conversation_key *out);
 
-/* The caller's session of that id. */
+/* The session of that id of the caller's owner. */
 struct conversation_key session_key_of(const struct request *request, const char *id);
 
 #endif

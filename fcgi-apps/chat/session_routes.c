@@ -34,9 +34,8 @@ static void answer_status(struct request *request, enum status status)
     }
 }
 
-static void write_conversation(struct json_writer *json, const struct conversation *conversation)
+static void write_members(struct json_writer *json, const struct conversation *conversation)
 {
-    json_write_object_begin(json);
     json_write_member_text(json, "session_id", conversation->id);
     json_write_member_text(json, "title",
                            conversation->title[0] != '\0' ? conversation->title : NULL);
@@ -47,23 +46,56 @@ static void write_conversation(struct json_writer *json, const struct conversati
     field_write_time(json, "created_at", conversation->created_at);
     field_write_time(json, "updated_at", conversation->updated_at);
     field_write_time(json, "expires_at", conversation->expires_at);
-    json_write_object_end(json);
+}
+
+/* Where a page of the list ends, as text for the next request: "<updated_at>-<number>". */
+static bool parse_place(struct slice text, struct conversation_place *out)
+{
+    struct slice rest = text;
+    struct slice time;
+    return slice_split(&rest, '-', &time) &&
+           text_parse_integer(time, &out->updated_at) == STATUS_OK &&
+           text_parse_integer(rest, &out->number) == STATUS_OK && out->updated_at >= 0 &&
+           out->number >= 0;
+}
+
+static struct conversation_place read_place(struct request *request)
+{
+    struct conversation_place place = CONVERSATION_FIRST_PLACE;
+    struct slice text;
+    if (request_query(request, "before", &text) && !parse_place(text, &place)) {
+        problem_add_field(request, "query", "before", "Should be a next_before of this list",
+                          "string_pattern_mismatch");
+    }
+    return place;
+}
+
+static void write_next_place(struct request *request, struct json_writer *json,
+                             const struct conversation *last)
+{
+    const char *text = NULL;
+    if (last != NULL) {
+        text = arena_format(request->arena, "%lld-%lld", (long long)last->updated_at,
+                            (long long)last->number);
+    }
+    json_write_member_boolean(json, "has_more", last != NULL);
+    json_write_member_text(json, "next_before", text);
 }
 
 void sessions_list(struct request *request)
 {
     int64_t limit = field_query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
-    int64_t offset = field_query_integer(request, "offset", 0, INT32_MAX, 0);
+    struct conversation_place place = read_place(request);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
     struct conversation *list;
     size_t count;
-    int64_t total;
-    enum status status = conversation_list(
-        request->app->storage, request->arena, request->principal.owner, request->principal.id,
-        clock_wall_milliseconds(), limit, offset, &list, &count, &total);
+    bool has_more;
+    enum status status =
+        conversation_list(request->app->storage, request->arena, request->principal.owner,
+                          clock_wall_milliseconds(), &place, limit, &list, &count, &has_more);
     if (status != STATUS_OK) {
         answer_status(request, status);
         return;
@@ -73,10 +105,12 @@ void sessions_list(struct request *request)
     json_write_name(json, "sessions");
     json_write_array_begin(json);
     for (size_t i = 0; i < count; i++) {
-        write_conversation(json, &list[i]);
+        json_write_object_begin(json);
+        write_members(json, &list[i]);
+        json_write_object_end(json);
     }
     json_write_array_end(json);
-    json_write_member_integer(json, "total_count", total);
+    write_next_place(request, json, has_more ? &list[count - 1] : NULL);
     json_write_object_end(json);
 }
 
@@ -93,14 +127,6 @@ static bool find(struct request *request, struct conversation *out)
         answer_status(request, status);
     }
     return status == STATUS_OK;
-}
-
-void sessions_show(struct request *request)
-{
-    struct conversation conversation;
-    if (find(request, &conversation)) {
-        write_conversation(response_json(request, 200), &conversation);
-    }
 }
 
 static void write_message(struct json_writer *json, const struct conversation_message *message)
@@ -121,6 +147,45 @@ static void write_message(struct json_writer *json, const struct conversation_me
     json_write_object_end(json);
 }
 
+static void write_messages(struct json_writer *json, const struct conversation_message *messages,
+                           size_t count)
+{
+    json_write_name(json, "messages");
+    json_write_array_begin(json);
+    for (size_t i = 0; i < count; i++) {
+        write_message(json, &messages[i]);
+    }
+    json_write_array_end(json);
+}
+
+/* The session with its newest messages; older ones are asked for in pages. */
+void sessions_show(struct request *request)
+{
+    struct conversation conversation;
+    struct conversation_message *messages;
+    size_t count;
+    bool has_more;
+    if (!find(request, &conversation)) {
+        return;
+    }
+    struct conversation_key key = session_key_of(request, conversation.id);
+    enum status status =
+        conversation_messages(request->app->storage, request->arena, &key, INT64_MAX, LIST_MAXIMUM,
+                              &messages, &count, &has_more);
+    if (status != STATUS_OK) {
+        answer_status(request, status);
+        return;
+    }
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    write_members(json, &conversation);
+    json_write_member_text(json, "owner", key.owner);
+    /* Requests of a session cannot set it; the provider's own counts. */
+    json_write_member_null(json, "temperature");
+    write_messages(json, messages, count);
+    json_write_object_end(json);
+}
+
 void sessions_messages(struct request *request)
 {
     struct conversation conversation;
@@ -136,9 +201,9 @@ void sessions_messages(struct request *request)
     struct conversation_message *messages;
     size_t count;
     bool has_more;
-    enum status status =
-        conversation_messages(request->app->storage, request->arena, conversation.number, before,
-                              limit, &messages, &count, &has_more);
+    struct conversation_key key = session_key_of(request, conversation.id);
+    enum status status = conversation_messages(request->app->storage, request->arena, &key, before,
+                                               limit, &messages, &count, &has_more);
     if (status != STATUS_OK) {
         answer_status(request, status);
         return;
@@ -146,12 +211,7 @@ void sessions_messages(struct request *request)
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
     json_write_member_text(json, "session_id", conversation.id);
-    json_write_name(json, "messages");
-    json_write_array_begin(json);
-    for (size_t i = 0; i < count; i++) {
-        write_message(json, &messages[i]);
-    }
-    json_write_array_end(json);
+    write_messages(json, messages, count);
     json_write_member_boolean(json, "has_more", has_more);
     if (has_more) {
         json_write_member_integer(json, "next_before", messages[0].position);

@@ -138,6 +138,7 @@ static void on_opened(void *context, enum status status)
         enum status status;
         enum problem problem;
     } refusals[] = {{STATUS_BUSY, PROBLEM_SESSION_LOCKED},
+                    {STATUS_TOO_LARGE, PROBLEM_SESSION_QUOTA_REACHED},
                     {STATUS_UNAVAILABLE, PROBLEM_STORAGE_UNAVAILABLE},
                     {STATUS_TIMEOUT, PROBLEM_STORAGE_UNAVAILABLE},
                     {STATUS_NO_MEMORY, PROBLEM_OVERLOADED}};

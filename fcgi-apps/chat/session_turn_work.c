@@ -89,7 +89,7 @@ static enum status prepare_call(struct turn *turn)
     size_t count;
     enum status status = choose_model(turn);
     if (status == STATUS_OK) {
-        status = conversation_history(turn->request->app->storage, &turn->arena, turn->lock.number,
+        status = conversation_history(turn->request->app->storage, &turn->arena, &turn->gate.key,
                                       HISTORY_BYTES_MAXIMUM, &history, &count);
     }
     if (status == STATUS_OK) {

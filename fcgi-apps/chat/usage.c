@@ -39,5 +39,5 @@ int64_t usage_cost(const struct model_price *price, const struct token_usage *us
     }
     double cost = NANODOLLARS_PER_TOKEN * (price->input * (double)usage->input_tokens +
                                            price->output * (double)usage->output_tokens);
-    return cost >= 0 && cost < 9e18 ? (int64_t)(cost + 0.5) : INT64_MAX;
+    return cost < (double)USAGE_COST_MAXIMUM ? (int64_t)(cost + 0.5) : USAGE_COST_MAXIMUM;
 }

@@ -25,7 +25,10 @@ int64_t usage_count_characters(struct slice string_text);
 /* At least 1 for anything at all. */
 int64_t usage_estimate_tokens(int64_t characters);
 
-/* Billionths of a US dollar; 0 without a price. */
+/* No call costs more: a million dollars, so that sums of nonsense have room for years. */
+#define USAGE_COST_MAXIMUM INT64_C(1000000000000000)
+
+/* Billionths of a US dollar, rounded to the nearest; 0 without a price. */
 int64_t usage_cost(const struct model_price *price, const struct token_usage *usage);
 
 #endif

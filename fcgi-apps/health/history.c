@@ -89,51 +89,45 @@ void history_errors(struct request *request)
     json_write_array_end(json);
 }
 
-#define NANODOLLARS 1e9
+#define NANODOLLARS   1e9
+#define SECONDS_A_DAY INT64_C(86400)
 
-/* Beginning of today or of this month, in UTC, in wall milliseconds. */
-static int64_t beginning_of(bool month)
+/* The first day of this month, as days since 1970 in UTC. */
+static int64_t month_of(int64_t today)
 {
-    time_t now = (time_t)clock_wall_seconds();
+    time_t now = (time_t)(today * SECONDS_A_DAY);
     struct tm date;
     gmtime_r(&now, &date);
-    return clock_seconds_of_date(date.tm_year + 1900, date.tm_mon + 1, month ? 1 : date.tm_mday) *
-           1000;
+    return today - date.tm_mday + 1;
 }
 
+static void write_cost(struct json_writer *json, const char *name, int64_t nanodollars)
+{
+    json_write_member_double(json, name, (double)nanodollars / NANODOLLARS);
+}
+
+/* One's own costs; an administrator is told those of the whole installation. */
 void history_cost(struct request *request)
 {
-    struct storage *storage = request->app->storage;
-    const char *owner = request->principal.owner;
-    struct ledger_sum total;
-    struct ledger_sum today;
-    struct ledger_sum month;
-    struct ledger_provider *providers = NULL;
-    size_t count = 0;
-    enum status status = ledger_total(storage, owner, 0, &total);
-    if (status == STATUS_OK) {
-        status = ledger_total(storage, owner, beginning_of(false), &today);
-    }
-    if (status == STATUS_OK) {
-        status = ledger_total(storage, owner, beginning_of(true), &month);
-    }
-    if (status == STATUS_OK) {
-        status = ledger_by_provider(storage, request->arena, owner, &providers, &count);
-    }
+    const struct principal *principal = &request->principal;
+    int64_t today = clock_wall_seconds() / SECONDS_A_DAY;
+    struct ledger_report report;
+    enum status status = ledger_read(request->app->storage, request->arena,
+                                     principal->is_superuser ? NULL : principal->owner, today,
+                                     month_of(today), &report);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
     }
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
-    json_write_member_double(json, "total_cost", (double)total.cost_nanodollars / NANODOLLARS);
-    json_write_member_double(json, "cost_today", (double)today.cost_nanodollars / NANODOLLARS);
-    json_write_member_double(json, "cost_this_month", (double)month.cost_nanodollars / NANODOLLARS);
+    write_cost(json, "total_cost", report.total.cost_nanodollars);
+    write_cost(json, "cost_today", report.today.cost_nanodollars);
+    write_cost(json, "cost_this_month", report.month.cost_nanodollars);
     json_write_name(json, "by_provider");
     json_write_object_begin(json);
-    for (size_t i = 0; i < count; i++) {
-        json_write_member_double(json, providers[i].provider,
-                                 (double)providers[i].cost_nanodollars / NANODOLLARS);
+    for (size_t i = 0; i < report.provider_count; i++) {
+        write_cost(json, report.providers[i].provider, report.providers[i].cost_nanodollars);
     }
     json_write_object_end(json);
     json_write_object_end(json);

@@ -72,6 +72,8 @@ struct request;
     PROBLEM(MODEL_NOT_AVAILABLE, "E210", "model_not_available", 503, false,                        \
             "The model is not available")                                                          \
     PROBLEM(CONFLICT, "E400", "conflict", 409, false, "The resource already exists")               \
+    PROBLEM(SESSION_QUOTA_REACHED, "E400", "session_quota_reached", 409, false,                    \
+            "There are as many chat sessions as an owner may have; delete one first")              \
     PROBLEM(OVERLOADED, "E110", "service_overloaded", 503, true, "The service is busy; try again") \
     PROBLEM(INTERNAL_ERROR, "E900", "internal_error", 500, true, "Internal error")
 

@@ -45,8 +45,8 @@ enum status conversation_find(struct storage *storage, struct arena *arena,
                               struct conversation *out)
 {
     struct storage_statement *row;
-    enum status status = rows_find(storage, "conversation_find", &row, ROW_TEXT(key->owner),
-                                   ROW_TEXT(key->principal), ROW_TEXT(key->id));
+    enum status status =
+        rows_find(storage, "conversation_find", &row, ROW_TEXT(key->owner), ROW_TEXT(key->id));
     if (status == STATUS_OK) {
         status = find_row(row, arena, key, out);
     }
@@ -61,26 +61,30 @@ static enum status read_listed(struct storage_statement *row, struct arena *aren
 {
     struct conversation *out = item;
     out->id = storage_copy_text(row, 0, arena);
+    out->number = storage_integer(row, 8);
     return read_conversation(row, 1, arena, out);
 }
 
-enum status conversation_list(struct storage *storage, struct arena *arena, const char *owner,
-                              const char *principal, int64_t now, int64_t limit, int64_t offset,
-                              struct conversation **out, size_t *count, int64_t *total)
+/* One more than asked for is read, only to know that it is there. */
+static bool drop_beyond(size_t *count, int64_t limit)
 {
-    struct storage_statement *row;
-    enum status status = rows_find(storage, "conversation_count", &row, ROW_TEXT(owner),
-                                   ROW_TEXT(principal), ROW_INTEGER(now));
-    *total = status == STATUS_OK ? storage_integer(row, 0) : 0;
-    storage_finish(row);
-    if (status != STATUS_OK) {
-        return status;
+    bool has_more = *count > (size_t)limit;
+    if (has_more) {
+        *count = (size_t)limit;
     }
+    return has_more;
+}
+
+enum status conversation_list(struct storage *storage, struct arena *arena, const char *owner,
+                              int64_t now, const struct conversation_place *place, int64_t limit,
+                              struct conversation **out, size_t *count, bool *has_more)
+{
     void *items = NULL;
-    status =
-        rows_list(storage, "conversation_list", arena, read_listed, sizeof(struct conversation),
-                  &items, count, ROW_TEXT(owner), ROW_TEXT(principal), ROW_INTEGER(now),
-                  ROW_INTEGER(limit), ROW_INTEGER(offset));
+    enum status status = rows_list(storage, "conversation_list_before", arena, read_listed,
+                                   sizeof(struct conversation), &items, count, ROW_TEXT(owner),
+                                   ROW_INTEGER(now), ROW_INTEGER(place->updated_at),
+                                   ROW_INTEGER(place->number), ROW_INTEGER(limit + 1));
+    *has_more = drop_beyond(count, limit);
     *out = items;
     return status;
 }
@@ -111,7 +115,7 @@ static enum status find_free(struct storage_connection *connection, const struct
     const struct conversation_key *key = given->key;
     struct storage_statement *row;
     enum status status = rows_prepare(connection, "conversation_find", &row, ROW_TEXT(key->owner),
-                                      ROW_TEXT(key->principal), ROW_TEXT(key->id));
+                                      ROW_TEXT(key->id));
     if (status == STATUS_OK) {
         status = storage_step(row);
     }
@@ -127,16 +131,39 @@ static enum status find_free(struct storage_connection *connection, const struct
     return status;
 }
 
+/* Whether the owner may have one more. */
+static enum status check_count(struct storage_connection *connection,
+                               const struct acquisition *given)
+{
+    int64_t maximum = given->claim->count_maximum;
+    struct storage_statement *row;
+    if (maximum == 0) {
+        return STATUS_OK;
+    }
+    enum status status = rows_prepare(connection, "conversation_count_up_to", &row,
+                                      ROW_TEXT(given->key->owner), ROW_INTEGER(maximum));
+    if (status == STATUS_OK) {
+        status = storage_step(row);
+    }
+    if (status == STATUS_OK && storage_integer(row, 0) >= maximum) {
+        status = STATUS_TOO_LARGE;
+    }
+    storage_finish(row);
+    return status;
+}
+
 static enum status insert_locked(struct storage_connection *connection,
                                  const struct acquisition *given)
 {
     const struct conversation_claim *claim = given->claim;
-    struct storage_statement *row;
-    enum status status =
-        rows_prepare(connection, "conversation_insert", &row, ROW_TEXT(given->key->owner),
-                     ROW_TEXT(given->key->principal), ROW_TEXT(given->key->id),
-                     ROW_INTEGER(claim->now), ROW_INTEGER(claim->expires_at),
-                     ROW_TEXT(claim->token), ROW_INTEGER(claim->lease_expires_at));
+    struct storage_statement *row = NULL;
+    enum status status = check_count(connection, given);
+    if (status == STATUS_OK) {
+        status = rows_prepare(connection, "conversation_insert", &row, ROW_TEXT(given->key->owner),
+                              ROW_TEXT(given->key->id), ROW_INTEGER(claim->now),
+                              ROW_INTEGER(claim->expires_at), ROW_TEXT(claim->token),
+                              ROW_INTEGER(claim->lease_expires_at));
+    }
     if (status == STATUS_OK) {
         status = storage_step(row);
     }
@@ -364,11 +391,35 @@ enum status conversation_delete(struct storage *storage, const struct conversati
     return change_free(storage, key, claim, work_delete);
 }
 
-enum status conversation_sweep(struct storage *storage, int64_t before, int64_t limit,
-                               int64_t *removed)
+struct sweeping {
+    int64_t before;
+    int64_t limit;
+    int64_t messages;
+    int64_t conversations;
+};
+
+static enum status work_sweep(struct storage_connection *connection, void *context)
 {
-    return rows_change(storage, "conversation_sweep", removed, ROW_INTEGER(before),
-                       ROW_INTEGER(limit));
+    struct sweeping *sweeping = context;
+    enum status status = rows_execute(connection, "message_sweep", &sweeping->messages,
+                                      ROW_INTEGER(sweeping->before), ROW_INTEGER(sweeping->limit));
+    sweeping->conversations = 0;
+    if (status == STATUS_OK && sweeping->messages < sweeping->limit) {
+        status = rows_execute(connection, "conversation_sweep", &sweeping->conversations,
+                              ROW_INTEGER(sweeping->before),
+                              ROW_INTEGER(sweeping->limit - sweeping->messages));
+    }
+    return status;
+}
+
+enum status conversation_sweep(struct storage *storage, int64_t before, int64_t limit,
+                               int64_t *removed, bool *has_more)
+{
+    struct sweeping sweeping = {.before = before, .limit = limit};
+    enum status status = rows_transaction(storage, work_sweep, &sweeping);
+    *removed = sweeping.conversations;
+    *has_more = sweeping.messages + sweeping.conversations >= limit;
+    return status;
 }
 
 /* --- Messages ------------------------------------------------------------------------------- */
@@ -396,34 +447,29 @@ static void reverse(struct conversation_message *messages, size_t count)
     }
 }
 
-enum status conversation_messages(struct storage *storage, struct arena *arena, int64_t number,
-                                  int64_t before, int64_t limit, struct conversation_message **out,
-                                  size_t *count, bool *has_more)
+enum status conversation_messages(struct storage *storage, struct arena *arena,
+                                  const struct conversation_key *key, int64_t before, int64_t limit,
+                                  struct conversation_message **out, size_t *count, bool *has_more)
 {
     void *items = NULL;
-    enum status status = rows_list(
-        storage, "message_list_before", arena, read_message, sizeof(struct conversation_message),
-        &items, count, ROW_INTEGER(number), ROW_INTEGER(before), ROW_INTEGER(limit + 1));
-    if (status != STATUS_OK) {
-        return status;
-    }
-    /* One more than asked for was read, only to know that it is there. */
-    *has_more = *count > (size_t)limit;
-    if (*has_more) {
-        *count = (size_t)limit;
-    }
+    enum status status =
+        rows_list(storage, "message_list_before", arena, read_message,
+                  sizeof(struct conversation_message), &items, count, ROW_TEXT(key->owner),
+                  ROW_TEXT(key->id), ROW_INTEGER(before), ROW_INTEGER(limit + 1));
     *out = items;
+    *has_more = drop_beyond(count, limit);
     reverse(*out, *count);
-    return STATUS_OK;
+    return status;
 }
 
-enum status conversation_history(struct storage *storage, struct arena *arena, int64_t number,
-                                 size_t bytes_maximum, struct conversation_message **out,
-                                 size_t *count)
+enum status conversation_history(struct storage *storage, struct arena *arena,
+                                 const struct conversation_key *key, size_t bytes_maximum,
+                                 struct conversation_message **out, size_t *count)
 {
     struct storage_statement *row;
-    enum status status = rows_find(storage, "message_list_before", &row, ROW_INTEGER(number),
-                                   ROW_INTEGER(INT64_MAX), ROW_INTEGER(HISTORY_MESSAGES_MAXIMUM));
+    enum status status =
+        rows_find(storage, "message_list_before", &row, ROW_TEXT(key->owner), ROW_TEXT(key->id),
+                  ROW_INTEGER(INT64_MAX), ROW_INTEGER(HISTORY_MESSAGES_MAXIMUM));
     struct conversation_message *messages = NULL;
     size_t capacity = 0;
     size_t bytes = 0;

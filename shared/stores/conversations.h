@@ -1,8 +1,9 @@
 /*
  * stores/conversations: chat sessions, their messages, and the lock that makes a turn one unit.
  *
- * A conversation belongs to a principal of an owner; the same id under another principal is
- * another conversation. Positions of messages grow for ever, also over conversation_clear, so a
+ * A conversation belongs to an owner, whichever of the owner's credentials made it; the same id
+ * under another owner is another conversation. Whatever is read of one is asked for by owner and
+ * id in the same statement; numbers are given once. Positions of messages grow for ever, also over conversation_clear, so a
  * position is a stable cursor. Times are wall milliseconds.
  *
  * The lock: a turn is acquire (which makes the conversation if there is none), read the history,
@@ -27,12 +28,11 @@
 
 struct conversation_key {
     const char *owner;
-    const char *principal;
     const char *id;
 };
 
 struct conversation {
-    int64_t number; /* for the functions below */
+    int64_t number; /* never given twice */
     const char *id;
     const char *model; /* "provider/model" of the last turn; "" before the first */
     const char *title; /* "" before the first turn */
@@ -59,6 +59,7 @@ struct conversation_claim {
     int64_t now;
     int64_t expires_at; /* of the conversation, if this use keeps it alive */
     /* Only for conversation_acquire: */
+    int64_t count_maximum; /* conversations an owner may have, also expired ones; 0: any number */
     const char *token;
     int64_t lease_expires_at;
     /* Tells that the holder of a lock has died, so that its lease need not be waited for; NULL:
@@ -74,7 +75,8 @@ struct conversation_lock {
 };
 
 /* Locks the conversation, making it if there is none; one that has expired begins anew, empty.
- * STATUS_BUSY: somebody else holds it. */
+ * STATUS_BUSY: somebody else holds it. STATUS_TOO_LARGE: it would be one more than the owner may
+ * have. */
 enum status conversation_acquire(struct storage *storage, struct arena *arena,
                                  const struct conversation_key *key,
                                  const struct conversation_claim *claim,
@@ -107,25 +109,34 @@ enum status conversation_release(struct storage *storage, const struct conversat
 
 /* The newest messages, oldest first, as many whole ones as fit into `bytes_maximum` of content;
  * it begins with a message of the user (a model refuses an answer to nothing). */
-enum status conversation_history(struct storage *storage, struct arena *arena, int64_t number,
-                                 size_t bytes_maximum, struct conversation_message **out,
-                                 size_t *count) MUST_CHECK;
+enum status conversation_history(struct storage *storage, struct arena *arena,
+                                 const struct conversation_key *key, size_t bytes_maximum,
+                                 struct conversation_message **out, size_t *count) MUST_CHECK;
 
 /* STATUS_NOT_FOUND; STATUS_EXPIRED: it was there, and is not swept yet. */
 enum status conversation_find(struct storage *storage, struct arena *arena,
                               const struct conversation_key *key, int64_t now,
                               struct conversation *out) MUST_CHECK;
 
-/* Most recently used first. *total counts all of the principal's. */
+/* Where a list goes on: behind the conversation that was last used then, and has that number. */
+struct conversation_place {
+    int64_t updated_at;
+    int64_t number;
+};
+#define CONVERSATION_FIRST_PLACE ((struct conversation_place){INT64_MAX, INT64_MAX})
+
+/* A page of at most `limit` of the owner's, the most recently used first. *has_more: there are
+ * others behind it. */
 enum status conversation_list(struct storage *storage, struct arena *arena, const char *owner,
-                              const char *principal, int64_t now, int64_t limit, int64_t offset,
-                              struct conversation **out, size_t *count, int64_t *total) MUST_CHECK;
+                              int64_t now, const struct conversation_place *place, int64_t limit,
+                              struct conversation **out, size_t *count, bool *has_more) MUST_CHECK;
 
 /* A page of at most `limit` messages before a position (INT64_MAX: the newest), oldest first.
  * *has_more: there are older ones. */
-enum status conversation_messages(struct storage *storage, struct arena *arena, int64_t number,
-                                  int64_t before, int64_t limit, struct conversation_message **out,
-                                  size_t *count, bool *has_more) MUST_CHECK;
+enum status conversation_messages(struct storage *storage, struct arena *arena,
+                                  const struct conversation_key *key, int64_t before, int64_t limit,
+                                  struct conversation_message **out, size_t *count,
+                                  bool *has_more) MUST_CHECK;
 
 /* STATUS_NOT_FOUND, STATUS_EXPIRED as conversation_find; STATUS_BUSY as conversation_acquire. */
 enum status conversation_clear(struct storage *storage, const struct conversation_key *key,
@@ -133,8 +144,10 @@ enum status conversation_clear(struct storage *storage, const struct conversatio
 enum status conversation_delete(struct storage *storage, const struct conversation_key *key,
                                 const struct conversation_claim *claim) MUST_CHECK;
 
-/* Removes at most `limit` conversations that expired before `before`. */
+/* Removes at most `limit` rows of conversations that expired before `before`: messages first, then
+ * the conversations that have none (left). *removed counts conversations, *has_more: there may be
+ * more to do. */
 enum status conversation_sweep(struct storage *storage, int64_t before, int64_t limit,
-                               int64_t *removed) MUST_CHECK;
+                               int64_t *removed, bool *has_more) MUST_CHECK;
 
 #endif

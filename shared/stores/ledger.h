@@ -2,7 +2,8 @@
  * stores/ledger: what every call to a language model has used and cost.
  *
  * Rows are only ever added. Costs are whole billionths of a US dollar (a price of 0.15 dollars per
- * million tokens is 150 of them per token), so that sums are exact.
+ * million tokens is 150 of them per token), so that sums are exact; they stop at the largest
+ * integer. The sums of each day are kept with each row, so that nobody adds up the rows.
  */
 #ifndef STORES_LEDGER_H
 #define STORES_LEDGER_H
@@ -31,13 +32,6 @@ struct ledger_entry {
     int64_t cost_nanodollars;
 };
 
-struct ledger_sum {
-    int64_t calls;
-    int64_t input_tokens;
-    int64_t output_tokens;
-    int64_t cost_nanodollars;
-};
-
 /* In a transaction of its own. */
 enum status ledger_insert(struct storage *storage, const struct ledger_entry *entry) MUST_CHECK;
 
@@ -45,17 +39,32 @@ enum status ledger_insert(struct storage *storage, const struct ledger_entry *en
 enum status ledger_insert_within(struct storage_connection *connection,
                                  const struct ledger_entry *entry) MUST_CHECK;
 
-/* All calls of the owner since then (wall milliseconds, inclusive). */
-enum status ledger_total(struct storage *storage, const char *owner, int64_t since,
-                         struct ledger_sum *out) MUST_CHECK;
+#define LEDGER_DAY_MILLISECONDS INT64_C(86400000)
 
 struct ledger_provider {
     const char *provider;
     int64_t cost_nanodollars;
 };
 
-/* All calls of the owner ever, by provider; *items lives in the arena. */
-enum status ledger_by_provider(struct storage *storage, struct arena *arena, const char *owner,
-                               struct ledger_provider **items, size_t *count) MUST_CHECK;
+/* What was used from a day on. */
+struct ledger_sum {
+    int64_t calls;
+    int64_t input_tokens;
+    int64_t output_tokens;
+    int64_t cost_nanodollars;
+};
+
+struct ledger_report {
+    struct ledger_sum total;
+    struct ledger_sum month;
+    struct ledger_sum today;
+    struct ledger_provider *providers; /* of the total, by name; in the arena */
+    size_t provider_count;
+};
+
+/* All calls of the owner ever; NULL: of the whole installation. `today` and `month` (its first day)
+ * are days since 1970 in UTC. */
+enum status ledger_read(struct storage *storage, struct arena *arena, const char *owner,
+                        int64_t today, int64_t month, struct ledger_report *out) MUST_CHECK;
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "stores/rows.h"
 
+#define PRUNE_BATCH 1000
+
 struct save {
     const struct probe_record *records;
     size_t count;
@@ -76,5 +78,11 @@ enum status probe_errors(struct storage *storage, struct arena *arena, const cha
 
 enum status probe_prune(struct storage *storage, int64_t before)
 {
-    return rows_change(storage, "probe_delete_before", NULL, ROW_INTEGER(before));
+    int64_t removed = PRUNE_BATCH;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && removed == PRUNE_BATCH) {
+        status = rows_change(storage, "probe_delete_before", &removed, ROW_INTEGER(before),
+                             ROW_INTEGER(PRUNE_BATCH));
+    }
+    return status;
 }

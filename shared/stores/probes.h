@@ -37,6 +37,7 @@ enum status probe_history(struct storage *storage, struct arena *arena, const ch
 enum status probe_errors(struct storage *storage, struct arena *arena, const char *service,
                          size_t maximum, struct probe_record **out, size_t *count) MUST_CHECK;
 
+/* Removes what is older, in batches, so that nobody waits long for the database. */
 enum status probe_prune(struct storage *storage, int64_t before) MUST_CHECK;
 
 #endif

@@ -1,12 +1,12 @@
 -- Conversations with a language model, and what every call to one has cost.
 -- Times are milliseconds since 1970 (a turn may take less than a second); 0 stands for "never".
--- A conversation belongs to a principal of an owner; its id is chosen by the client and means
--- nothing to anybody else. `number` is what messages refer to.
+-- A conversation belongs to an owner, whichever of the owner's credentials made it; its id is
+-- chosen by the client and means nothing to anybody else. `number` is what messages refer to and
+-- is never given twice.
 
 CREATE TABLE conversations (
-    number INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     owner TEXT NOT NULL,
-    principal TEXT NOT NULL,
     id TEXT NOT NULL,
     model TEXT NOT NULL,
     title TEXT NOT NULL,
@@ -19,10 +19,10 @@ CREATE TABLE conversations (
     lock_token TEXT NOT NULL DEFAULT '',
     lock_fence INTEGER NOT NULL DEFAULT 0,
     lock_expires_at INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (owner, principal, id)
+    UNIQUE (owner, id)
 ) STRICT;
 
-CREATE INDEX conversations_recent ON conversations (owner, principal, updated_at);
+CREATE INDEX conversations_recent ON conversations (owner, updated_at, number);
 CREATE INDEX conversations_expiry ON conversations (expires_at);
 
 CREATE TABLE messages (
@@ -56,5 +56,16 @@ CREATE TABLE ledger (
     cost_nanodollars INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX ledger_owner ON ledger (owner, created_at);
-CREATE INDEX ledger_time ON ledger (created_at);
+-- What the ledger says of each day (days since 1970, UTC), so that nobody has to add up its rows.
+-- Kept in the transactions that write the ledger. The owner '' is the whole installation. Sums stop
+-- at the largest integer.
+CREATE TABLE ledger_days (
+    owner TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost_nanodollars INTEGER NOT NULL,
+    PRIMARY KEY (owner, day, provider)
+) STRICT, WITHOUT ROWID;

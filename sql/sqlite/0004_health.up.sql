@@ -8,3 +8,4 @@ CREATE TABLE probe_results (
     PRIMARY KEY (service, probed_at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX probe_results_by_time ON probe_results (probed_at);
+CREATE INDEX probe_results_errors ON probe_results (service, probed_at) WHERE is_healthy = 0;

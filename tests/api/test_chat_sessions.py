@@ -436,18 +436,24 @@ def test_stopping_the_program_ends_turns_with_an_event(suite, stub):
 
 def test_sessions_are_listed_shown_cleared_and_deleted(suite, stub):
     private = suite.start(environment_for(stub))
-    assert get(private, "/chat/sessions").json == {"sessions": [], "total_count": 0}
+    nothing = {"sessions": [], "has_more": False, "next_before": None}
+    assert get(private, "/chat/sessions").json == nothing
     for name in ("first", "second", "third"):
         say(private, name, f"hello {name}\nsecond line", model="stub/ok")
         time.sleep(0.005)
     listed = get(private, "/chat/sessions").json
     assert [session["session_id"] for session in listed["sessions"]] == ["third", "second", "first"]
-    assert listed["total_count"] == 3
-    page = get(private, "/chat/sessions?limit=1&offset=1").json
-    assert [session["session_id"] for session in page["sessions"]] == ["second"]
-    assert page["total_count"] == 3
+    page = get(private, "/chat/sessions?limit=2").json
+    assert [session["session_id"] for session in page["sessions"]] == ["third", "second"]
+    assert page["has_more"]
+    page = get(private, f"/chat/sessions?limit=2&before={page['next_before']}").json
+    assert [session["session_id"] for session in page["sessions"]] == ["first"]
+    assert not page["has_more"] and page["next_before"] is None
     shown = get(private, "/chat/sessions/second").json
-    assert shown == listed["sessions"][1]
+    assert shown["messages"] == messages_of(private, "second")
+    assert shown["owner"] and shown["temperature"] is None
+    assert {name: shown[name] for name in listed["sessions"][1]} == listed["sessions"][1]
+    assert set(shown) - set(listed["sessions"][1]) == {"owner", "temperature", "messages"}
     assert shown["title"] == "hello second" and shown["message_count"] == 2
     assert shown["model"] == "stub/ok"
     assert shown["created_at"] <= shown["updated_at"] < shown["expires_at"]
@@ -487,7 +493,8 @@ def test_messages_come_in_pages(chat):
 
 
 @pytest.mark.parametrize("path", ["/chat/sessions?limit=0", "/chat/sessions?limit=201",
-                                  "/chat/sessions?limit=x", "/chat/sessions?offset=-1",
+                                  "/chat/sessions?limit=x", "/chat/sessions?before=-1",
+                                  "/chat/sessions?before=12", "/chat/sessions?before=1-x",
                                   "/chat/sessions/s/messages?before=0",
                                   "/chat/sessions/s/messages?limit=1.5"])
 def test_bad_query_parameters_are_refused(chat, path):
@@ -529,7 +536,7 @@ def test_a_session_expires_when_it_is_not_used(suite, stub):
     time.sleep(1.5)
     answer = get(private, f"/chat/sessions/{session}")
     assert answer.status == 410 and answer.json["code"] == "E101"
-    assert get(private, "/chat/sessions").json["total_count"] == 0
+    assert get(private, "/chat/sessions").json["sessions"] == []
     assert "first message" in say(private, session, "y", model="demo/echo").json["response"]
     assert len(messages_of(private, session)) == 2
 

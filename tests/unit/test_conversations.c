@@ -17,7 +17,7 @@
 
 static struct arena scratch; /* of the running test */
 
-static const struct conversation_key key = {"user:a", "user:a", "s1"};
+static const struct conversation_key key = {"user:a", "s1"};
 
 static struct conversation_claim claim_at(int64_t now, const char *token)
 {
@@ -88,14 +88,18 @@ static void a_session_is_made_on_first_use(void **state)
     assert_int_equal(found.expires_at, NOW + HOUR);
 }
 
-static void a_session_of_another_principal_is_another_session(void **state)
+/* Every statement that reads or changes one, asked by another owner, and for another id. */
+static void a_session_of_another_owner_is_another_session(void **state)
 {
     struct database *database = *state;
     static const struct conversation_key others[] = {
-        {"user:a", "key:1", "s1"}, {"user:b", "user:a", "s1"}, {"user:b", "user:b", "s1"}};
+        {"user:b", "s1"}, {"user:a", "s2"}, {"", "s1"}, {"user:", "s1"}};
     take_turn(database->storage, &key, NOW, "mine", "yes");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         struct conversation found;
+        struct conversation_message *messages;
+        size_t count;
+        bool has_more;
         struct conversation_claim claim = claim_at(NOW, "x");
         assert_int_equal(conversation_find(database->storage, &scratch, &others[i], NOW, &found),
                          STATUS_NOT_FOUND);
@@ -103,36 +107,90 @@ static void a_session_of_another_principal_is_another_session(void **state)
                          STATUS_NOT_FOUND);
         assert_int_equal(conversation_delete(database->storage, &others[i], &claim),
                          STATUS_NOT_FOUND);
-        struct conversation *list;
-        size_t count;
-        int64_t total;
-        assert_int_equal(conversation_list(database->storage, &scratch, others[i].owner,
-                                           others[i].principal, NOW, 10, 0, &list, &count, &total),
+        assert_int_equal(conversation_messages(database->storage, &scratch, &others[i], INT64_MAX,
+                                               10, &messages, &count, &has_more),
                          STATUS_OK);
         assert_int_equal(count, 0);
-        assert_int_equal(total, 0);
+        assert_int_equal(
+            conversation_history(database->storage, &scratch, &others[i], 1000, &messages, &count),
+            STATUS_OK);
+        assert_int_equal(count, 0);
+    }
+    struct conversation_place place = CONVERSATION_FIRST_PLACE;
+    struct conversation *list;
+    size_t count;
+    bool has_more;
+    assert_int_equal(conversation_list(database->storage, &scratch, "user:b", NOW, &place, 10,
+                                       &list, &count, &has_more),
+                     STATUS_OK);
+    assert_int_equal(count, 0);
+    find(database->storage, &scratch, &key, &(struct conversation){0});
+}
+
+static void the_number_of_a_deleted_session_is_not_given_again(void **state)
+{
+    struct database *database = *state;
+    struct conversation_key other = {"user:b", "s1"};
+    struct conversation_claim claim = claim_at(NOW, "x");
+    struct conversation first;
+    struct conversation second;
+    take_turn(database->storage, &key, NOW, "mine", "yes");
+    find(database->storage, &scratch, &key, &first);
+    assert_int_equal(conversation_delete(database->storage, &key, &claim), STATUS_OK);
+    take_turn(database->storage, &other, NOW, "theirs", "yes");
+    find(database->storage, &scratch, &other, &second);
+    assert_true(second.number > first.number);
+}
+
+static void an_owner_has_no_more_sessions_than_allowed(void **state)
+{
+    struct database *database = *state;
+    static const struct {
+        struct conversation_key key;
+        enum status status;
+    } cases[] = {{{"user:a", "s1"}, STATUS_OK},
+                 {{"user:a", "s2"}, STATUS_OK},
+                 {{"user:a", "s3"}, STATUS_TOO_LARGE},
+                 {{"user:a", "s2"}, STATUS_BUSY}, /* is there */
+                 {{"user:b", "s3"}, STATUS_OK}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct held held;
+        struct conversation_claim claim = claim_at(NOW, "t");
+        claim.count_maximum = 2;
+        assert_int_equal(conversation_acquire(database->storage, &scratch, &cases[i].key, &claim,
+                                              &held.lock, &held.conversation),
+                         cases[i].status);
     }
 }
 
-static void sessions_are_listed_most_recent_first(void **state)
+/* Also those that were used at the same time. */
+static void sessions_are_listed_in_pages_the_most_recent_first(void **state)
 {
     struct database *database = *state;
     char id[8];
-    struct conversation_key whose = {"o", "p", id};
-    for (int i = 0; i < 5; i++) {
+    struct conversation_key whose = {"o", id};
+    static const int64_t ages[] = {0, 1, 1, 1, 2, HOUR + 5};
+    for (int i = 0; i < 6; i++) {
         snprintf(id, sizeof id, "s%d", i);
-        take_turn(database->storage, &whose, NOW + i, "q", "a");
+        take_turn(database->storage, &whose, NOW - ages[i], "q", "a");
     }
-    struct conversation *list;
-    size_t count;
-    int64_t total;
-    assert_int_equal(
-        conversation_list(database->storage, &scratch, "o", "p", NOW, 2, 1, &list, &count, &total),
-        STATUS_OK);
-    assert_int_equal(total, 5);
-    assert_int_equal(count, 2);
-    assert_string_equal(list[0].id, "s3");
-    assert_string_equal(list[1].id, "s2");
+    static const char *const expected[] = {"s0", "s3", "s2", "s1", "s4"};
+    struct conversation_place place = CONVERSATION_FIRST_PLACE;
+    bool has_more = true;
+    size_t at = 0;
+    while (has_more) {
+        struct conversation *list;
+        size_t count;
+        assert_int_equal(conversation_list(database->storage, &scratch, "o", NOW, &place, 2, &list,
+                                           &count, &has_more),
+                         STATUS_OK);
+        assert_int_equal(count, at < 4 ? 2 : 1);
+        for (size_t i = 0; i < count; i++) {
+            assert_string_equal(list[i].id, expected[at++]);
+        }
+        place = (struct conversation_place){list[count - 1].updated_at, list[count - 1].number};
+    }
+    assert_int_equal(at, 5);
 }
 
 static void messages_come_in_pages_backwards(void **state)
@@ -151,7 +209,7 @@ static void messages_come_in_pages_backwards(void **state)
     while (has_more) {
         struct conversation_message *messages;
         size_t count;
-        assert_int_equal(conversation_messages(database->storage, &scratch, found.number, before, 4,
+        assert_int_equal(conversation_messages(database->storage, &scratch, &key, before, 4,
                                                &messages, &count, &has_more),
                          STATUS_OK);
         assert_int_equal(count, expected >= 4 ? 4 : expected);
@@ -183,8 +241,8 @@ static void history_keeps_the_newest_whole_turns_that_fit(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct conversation_message *messages;
         size_t count;
-        assert_int_equal(conversation_history(database->storage, &scratch, found.number,
-                                              cases[i].maximum, &messages, &count),
+        assert_int_equal(conversation_history(database->storage, &scratch, &key, cases[i].maximum,
+                                              &messages, &count),
                          STATUS_OK);
         assert_int_equal(count, cases[i].count);
         if (count > 0) {
@@ -317,17 +375,17 @@ static void a_turn_and_its_ledger_entry_are_one(void **state)
         .model = "m", .title = "t", .now = NOW, .expires_at = NOW + HOUR, .entry = &entry};
     struct held lost;
     struct held held;
-    struct ledger_sum sum;
+    struct ledger_report report;
     assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "one", &lost), STATUS_OK);
     assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE, "two", &held),
                      STATUS_OK);
     assert_int_equal(conversation_save(database->storage, &lost.lock, &turn), STATUS_CONFLICT);
-    assert_int_equal(ledger_total(database->storage, "user:a", 0, &sum), STATUS_OK);
-    assert_int_equal(sum.calls, 0);
+    assert_int_equal(ledger_read(database->storage, &scratch, "user:a", 0, 0, &report), STATUS_OK);
+    assert_int_equal(report.total.calls, 0);
     assert_int_equal(conversation_save(database->storage, &held.lock, &turn), STATUS_OK);
-    assert_int_equal(ledger_total(database->storage, "user:a", 0, &sum), STATUS_OK);
-    assert_int_equal(sum.calls, 1);
-    assert_int_equal(sum.input_tokens, 7);
+    assert_int_equal(ledger_read(database->storage, &scratch, "user:a", 0, 0, &report), STATUS_OK);
+    assert_int_equal(report.total.calls, 1);
+    assert_int_equal(report.total.input_tokens, 7);
 }
 
 /* --- Time to live ---------------------------------------------------------------------------- */
@@ -348,9 +406,9 @@ static void an_expired_session_is_gone_and_begins_anew(void **state)
     assert_int_equal(held.conversation.message_count, 0);
     struct conversation_message *messages;
     size_t count;
-    assert_int_equal(conversation_history(database->storage, &scratch, held.conversation.number,
-                                          1000, &messages, &count),
-                     STATUS_OK);
+    assert_int_equal(
+        conversation_history(database->storage, &scratch, &key, 1000, &messages, &count),
+        STATUS_OK);
     assert_int_equal(count, 0);
     assert_int_equal(save_text(database->storage, &held, NOW + HOUR, "new", "new"), STATUS_OK);
     assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW + HOUR, &found),
@@ -373,8 +431,8 @@ static void every_turn_moves_the_expiry(void **state)
 static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
 {
     struct database *database = *state;
-    struct conversation_key held_key = {"user:a", "user:a", "held"};
-    struct conversation_key young_key = {"user:a", "user:a", "young"};
+    struct conversation_key held_key = {"user:a", "held"};
+    struct conversation_key young_key = {"user:a", "young"};
     take_turn(database->storage, &key, NOW, "q", "a");
     take_turn(database->storage, &young_key, NOW + HOUR, "q", "a");
     struct held held;
@@ -384,15 +442,39 @@ static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
                                           &held.lock, &held.conversation),
                      STATUS_OK);
     int64_t removed;
-    assert_int_equal(conversation_sweep(database->storage, NOW + HOUR + 1, 100, &removed),
-                     STATUS_OK);
+    bool has_more;
+    assert_int_equal(
+        conversation_sweep(database->storage, NOW + HOUR + 1, 100, &removed, &has_more), STATUS_OK);
     assert_int_equal(removed, 1);
+    assert_false(has_more);
     struct conversation found;
     assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW, &found),
                      STATUS_NOT_FOUND);
     assert_int_equal(conversation_find(database->storage, &scratch, &young_key, NOW, &found),
                      STATUS_OK);
     assert_int_equal(save_text(database->storage, &held, NOW, "q", "a"), STATUS_OK);
+}
+
+static void the_sweep_removes_no_more_rows_at_a_time_than_asked(void **state)
+{
+    struct database *database = *state;
+    for (int i = 0; i < 5; i++) {
+        take_turn(database->storage, &key, NOW, "q", "a");
+    }
+    int64_t removed = 0;
+    bool has_more = true;
+    int batches = 0;
+    for (; has_more; batches++) {
+        assert_int_equal(removed, 0);
+        assert_int_equal(
+            conversation_sweep(database->storage, NOW + HOUR + 1, 4, &removed, &has_more),
+            STATUS_OK);
+    }
+    assert_int_equal(batches, 3); /* 4 + 4 messages, 2 messages and their conversation */
+    assert_int_equal(removed, 1);
+    struct conversation found;
+    assert_int_equal(conversation_find(database->storage, &scratch, &key, NOW, &found),
+                     STATUS_NOT_FOUND);
 }
 
 static void clearing_keeps_the_session_and_its_positions_grow_on(void **state)
@@ -411,7 +493,7 @@ static void clearing_keeps_the_session_and_its_positions_grow_on(void **state)
     struct conversation_message *messages;
     size_t count;
     bool has_more;
-    assert_int_equal(conversation_messages(database->storage, &scratch, found.number, INT64_MAX, 10,
+    assert_int_equal(conversation_messages(database->storage, &scratch, &key, INT64_MAX, 10,
                                            &messages, &count, &has_more),
                      STATUS_OK);
     assert_int_equal(count, 2);
@@ -468,8 +550,8 @@ static void fifty_parallel_turns_are_fifty_turns_in_a_row(void **state)
     struct conversation_message *messages;
     size_t count;
     bool has_more;
-    assert_int_equal(conversation_messages(database->storage, &scratch, found.number, INT64_MAX,
-                                           1000, &messages, &count, &has_more),
+    assert_int_equal(conversation_messages(database->storage, &scratch, &key, INT64_MAX, 1000,
+                                           &messages, &count, &has_more),
                      STATUS_OK);
     assert_int_equal(count, 2 * THREADS * TURNS_PER_THREAD);
     /* Each saw all turns before its own: the n-th question is the number n. */
@@ -551,8 +633,8 @@ static void running_out_of_memory_loses_no_turn_and_holds_no_lock(void **state)
         struct conversation_message *messages;
         size_t count;
         if (status == STATUS_OK) {
-            status = conversation_history(database->storage, &scratch, held.conversation.number,
-                                          1000, &messages, &count);
+            status =
+                conversation_history(database->storage, &scratch, &key, 1000, &messages, &count);
         }
         memory_fail_after(0);
         assert_true(status == STATUS_OK || status == STATUS_NO_MEMORY ||
@@ -587,8 +669,10 @@ int main(void)
 #define DATABASE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(a_session_is_made_on_first_use),
-        DATABASE_TEST(a_session_of_another_principal_is_another_session),
-        DATABASE_TEST(sessions_are_listed_most_recent_first),
+        DATABASE_TEST(a_session_of_another_owner_is_another_session),
+        DATABASE_TEST(the_number_of_a_deleted_session_is_not_given_again),
+        DATABASE_TEST(an_owner_has_no_more_sessions_than_allowed),
+        DATABASE_TEST(sessions_are_listed_in_pages_the_most_recent_first),
         DATABASE_TEST(messages_come_in_pages_backwards),
         DATABASE_TEST(history_keeps_the_newest_whole_turns_that_fit),
         DATABASE_TEST(a_held_session_is_busy_until_it_is_saved),
@@ -601,6 +685,7 @@ int main(void)
         DATABASE_TEST(an_expired_session_is_gone_and_begins_anew),
         DATABASE_TEST(every_turn_moves_the_expiry),
         DATABASE_TEST(the_sweep_takes_expired_sessions_that_nobody_holds),
+        DATABASE_TEST(the_sweep_removes_no_more_rows_at_a_time_than_asked),
         DATABASE_TEST(clearing_keeps_the_session_and_its_positions_grow_on),
         DATABASE_TEST(fifty_parallel_turns_are_fifty_turns_in_a_row),
         cmocka_unit_test(an_acknowledged_turn_survives_kill),

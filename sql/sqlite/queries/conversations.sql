@@ -3,20 +3,22 @@
 -- name: conversation_find
 SELECT number, model, title, message_count, version, created_at, updated_at, expires_at,
     lock_token, lock_fence, lock_expires_at
-FROM conversations WHERE owner = ?1 AND principal = ?2 AND id = ?3;
+FROM conversations WHERE owner = ?1 AND id = ?2;
 
--- name: conversation_list
-SELECT id, model, title, message_count, version, created_at, updated_at, expires_at
-FROM conversations WHERE owner = ?1 AND principal = ?2 AND expires_at > ?3
-ORDER BY updated_at DESC, number DESC LIMIT ?4 OFFSET ?5;
+-- name: conversation_list_before
+-- Of one owner, the most recently used first, behind (updated_at, number) = (?3, ?4).
+SELECT id, model, title, message_count, version, created_at, updated_at, expires_at, number
+FROM conversations
+WHERE owner = ?1 AND expires_at > ?2 AND (updated_at, number) < (?3, ?4)
+ORDER BY updated_at DESC, number DESC LIMIT ?5;
 
--- name: conversation_count
-SELECT count(*) FROM conversations WHERE owner = ?1 AND principal = ?2 AND expires_at > ?3;
+-- name: conversation_count_up_to
+SELECT count(*) FROM (SELECT 1 FROM conversations WHERE owner = ?1 LIMIT ?2) AS found;
 
 -- name: conversation_insert
-INSERT INTO conversations (owner, principal, id, model, title, created_at, updated_at, expires_at,
-    lock_token, lock_fence, lock_expires_at)
-VALUES (?1, ?2, ?3, '', '', ?4, ?4, ?5, ?6, 1, ?7)
+INSERT INTO conversations (owner, id, model, title, created_at, updated_at, expires_at, lock_token,
+    lock_fence, lock_expires_at)
+VALUES (?1, ?2, '', '', ?3, ?3, ?4, ?5, 1, ?6)
 RETURNING number;
 
 -- name: conversation_lock
@@ -56,8 +58,18 @@ WHERE number = ?1;
 DELETE FROM conversations WHERE number = ?1;
 
 -- name: conversation_sweep
+-- Those whose messages have gone.
 DELETE FROM conversations WHERE number IN (
-    SELECT number FROM conversations WHERE expires_at < ?1 AND lock_expires_at < ?1 LIMIT ?2);
+    SELECT number FROM conversations AS found
+    WHERE expires_at < ?1 AND lock_expires_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM messages WHERE conversation = found.number)
+    ORDER BY expires_at LIMIT ?2);
+
+-- name: message_sweep
+DELETE FROM messages WHERE (conversation, position) IN (
+    SELECT conversation, position
+    FROM conversations AS found JOIN messages ON conversation = found.number
+    WHERE found.expires_at < ?1 AND found.lock_expires_at < ?1 LIMIT ?2);
 
 -- name: message_insert
 INSERT INTO messages (conversation, position, role, content, tool_calls, tool_call_id, tokens,
@@ -68,5 +80,6 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 DELETE FROM messages WHERE conversation = ?1;
 
 -- name: message_list_before
-SELECT position, role, content, tool_calls, tool_call_id, tokens, is_cut_off, created_at
-FROM messages WHERE conversation = ?1 AND position < ?2 ORDER BY position DESC LIMIT ?3;
+SELECT position, role, content, tool_calls, tool_call_id, tokens, is_cut_off, messages.created_at
+FROM conversations JOIN messages ON conversation = number
+WHERE owner = ?1 AND id = ?2 AND position < ?3 ORDER BY position DESC LIMIT ?4;

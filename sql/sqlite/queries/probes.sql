@@ -13,8 +13,9 @@ SELECT probed_at, latency_us FROM (
 WHERE (place - 1) % ((total + ?3 - 1) / ?3) = 0 ORDER BY probed_at;
 
 -- name: probe_list_errors
-SELECT probed_at, message FROM probe_results
+SELECT probed_at, message FROM probe_results INDEXED BY probe_results_errors
 WHERE service = ?1 AND is_healthy = 0 ORDER BY probed_at DESC LIMIT ?2;
 
 -- name: probe_delete_before
-DELETE FROM probe_results WHERE probed_at < ?1;
+DELETE FROM probe_results WHERE (service, probed_at) IN (
+    SELECT service, probed_at FROM probe_results WHERE probed_at < ?1 ORDER BY probed_at LIMIT ?2);

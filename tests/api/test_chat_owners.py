@@ -1,0 +1,94 @@
+"""What people make in chats belongs to their owner, whichever credential they come with; what it
+costs is told to the owner, and the whole of it to an administrator."""
+import pytest
+
+from chat_help import (KEY, OTHER_KEY, chat, environment_for, get, ledger, rows, say,  # noqa: F401
+                       stub)
+
+COST = 11 * 0.5e-6 + 5 * 1.5e-6
+
+
+def user_with_key(suite):
+    token = suite.token()
+    made = suite.post("/auth/api-keys", {"name": "of a user"}, token=token)
+    assert made.status == 201, made
+    return token, made.json["key"]
+
+
+def test_a_user_and_the_users_keys_see_the_same_sessions(chat):
+    token, key = user_with_key(chat)
+    said = chat.post("/chat", {"session_id": "mine", "message": "by the user",
+                               "model": "stub/ok"}, token=token)
+    assert said.status == 200
+    assert get(chat, "/chat/sessions/mine", key).json["messages"][0]["content"] == "by the user"
+    assert [session["session_id"] for session in get(chat, "/chat/sessions", key).json["sessions"]] \
+        == ["mine"]
+    say(chat, "mine", "by the key", key=key, model="stub/ok")
+    shown = chat.get("/chat/sessions/mine", token=token).json
+    assert [message["content"] for message in shown["messages"]][::2] == ["by the user",
+                                                                           "by the key"]
+    assert chat.request("DELETE", "/chat/sessions/mine", headers={"X-API-Key": key}).status == 204
+    assert chat.get("/chat/sessions/mine", token=token).status == 404
+
+
+def test_the_ledger_knows_who_pays_and_which_credential_asked(chat):
+    token, key = user_with_key(chat)
+    by_user = chat.post("/chat", {"session_id": "l", "message": "x", "model": "stub/ok"},
+                        token=token)
+    by_key = chat.post("/v1/chat/completions",
+                       {"model": "stub/ok", "messages": [{"role": "user", "content": "x"}]},
+                       token=key)
+    first, = ledger(chat, by_user.headers["x-request-id"])
+    second, = ledger(chat, by_key.headers["x-request-id"])
+    assert first["owner"] == second["owner"] and first["owner"].startswith("user:")
+    assert first["principal"] == first["owner"]
+    assert second["principal"].startswith("key:") and second["principal"] != second["owner"]
+    assert first["operation"] == "chat" and second["operation"] == "completion"
+    for credentials in ({"token": token}, {"headers": {"X-API-Key": key}}):
+        told = chat.get("/health/cost-tracking", **credentials).json
+        assert told["by_provider"] == {"stub": pytest.approx(2 * COST)}
+        assert told["total_cost"] == told["cost_today"] == told["cost_this_month"] == \
+            pytest.approx(2 * COST)
+
+
+def test_an_administrator_sees_what_the_installation_costs(suite, stub):
+    private = suite.start(environment_for(stub))
+    admin = {"X-API-Key": private.admin_key()}
+    assert private.get("/health/cost-tracking", headers=admin).json["total_cost"] == 0
+    for key in (KEY, OTHER_KEY):
+        assert say(private, "s", "x", key=key, model="stub/ok").status == 200
+    whole = private.get("/health/cost-tracking", headers=admin).json
+    assert whole["total_cost"] == whole["cost_today"] == pytest.approx(2 * COST)
+    assert whole["by_provider"] == {"stub": pytest.approx(2 * COST)}
+    assert get(private, "/health/cost-tracking").json["total_cost"] == pytest.approx(COST)
+
+
+def test_costs_beyond_all_measure_are_told_and_not_an_error(suite, stub):
+    private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/rich":"1e6/1e6"}'))
+    body = (b'{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},'
+            b'"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000000000,'
+            b'"completion_tokens":1000000000000}}')
+    stub.answers["rich"] = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                            b"%d\r\n\r\n%s" % (len(body), body))
+    for _ in range(3):
+        assert private.post("/v1/chat/completions", {"model": "stub/rich", "messages": [
+            {"role": "user", "content": "x"}]}, headers={"X-API-Key": KEY}).status == 200
+    told = get(private, "/health/cost-tracking")
+    assert told.status == 200 and told.json["total_cost"] == pytest.approx(3e6)
+
+
+def test_an_owner_has_as_many_sessions_as_allowed(suite, stub):
+    private = suite.start(environment_for(stub, SESSIONS_PER_OWNER="2"))
+    for name, stream in (("a", False), ("b", True)):
+        assert say(private, name, "x", stream=stream, model="stub/ok").status == 200
+    calls = stub.count("ok")
+    for stream in (False, True):
+        refused = say(private, "c", "x", stream=stream, model="stub/ok")
+        assert refused.status == 409 and refused.json["error"] == "session_quota_reached"
+        assert refused.json["recoverable"] is False
+    assert stub.count("ok") == calls
+    assert say(private, "a", "again", model="stub/ok").status == 200
+    assert say(private, "c", "x", key=OTHER_KEY, model="stub/ok").status == 200
+    private.request("DELETE", "/chat/sessions/b", headers={"X-API-Key": KEY})
+    assert say(private, "c", "x", model="stub/ok").status == 200
+    assert len(rows(private, "SELECT * FROM conversations")) == 3
