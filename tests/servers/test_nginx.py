@@ -1,5 +1,5 @@
 """The programs on sockets of their own behind nginx, with kept connections and its buffering on,
-configured as docs/deploying.md says."""
+configured by nginx/nginx.conf."""
 import asyncio
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 
 import fastcgi_client
 from promises import Promises, chat_stream, check_silent_leave, events
-from web_servers import Nginx, base_environment, program, stop, tool, wait_until
+from web_servers import Nginx, base_environment, listens_on, program, stop, tool, wait_until
 
 CLIENTS = 64
 REQUESTS = 2000
@@ -99,7 +99,7 @@ def test_spawn_fcgi_starts_a_program_on_a_socket_of_its_own(state):
         [tool("spawn-fcgi"), "-n", "-s", str(path), "-M", "0660", "--", str(program("health"))],
         env=base_environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        wait_until(path.exists)
+        wait_until(lambda: listens_on(path))
         answer = fastcgi_client.ask(str(path), "/health", timeout=10)
         assert answer.status == 200 and b'"healthy"' in answer.body
         assert path.stat().st_mode & 0o777 == 0o660
@@ -112,7 +112,10 @@ def test_a_program_that_starts_again_is_found_again(private):
     process = server.programs.processes["health"]
     process.kill()
     process.wait()
-    assert server.get("/health").status == 502
+    answer = server.get("/health")
+    assert answer.status == 503 and answer.json["error"] == "service_overloaded"
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json["correlation_id"] == answer.headers["x-correlation-id"]
     server.programs.start("health")  # on the socket file that the killed one left behind
     wait_until(lambda: server.get("/health").status == 200, 15)
 

@@ -75,6 +75,16 @@ def stop(process, seconds=35):
     return process.returncode
 
 
+def listens_on(path):
+    """Whether somebody accepts connections on this Unix-domain socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
 class Programs:
     """Programs on sockets that they made themselves (--listen)."""
 
@@ -97,16 +107,8 @@ class Programs:
                 [str(program(name)), "--listen", str(self.socket(name))],
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes[name] = process
-        wait_until(lambda: process.poll() is not None or self.is_listening(name), START_SECONDS)
+        wait_until(lambda: process.poll() is not None or listens_on(self.socket(name)), START_SECONDS)
         assert process.poll() is None, (self.state / "log" / "programs.log").read_text()
-
-    def is_listening(self, name):
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self.socket(name)))
-            except OSError:
-                return False
-            return True
 
     def stop(self):
         """Exit statuses by name; the sanitizers make theirs differ from 0."""
@@ -158,29 +160,45 @@ class Server(Suite):
         shutil.rmtree(self.state, ignore_errors=True)
 
 
+def place(folder, state, changes):
+    """The web-server configuration `folder` of the project in a directory of its own, with other
+    paths and ports and nothing else changed. Each text to change must be there."""
+    target = state / folder
+    shutil.copytree(ROOT / folder, target)
+    missing = set(changes)
+    for path in target.iterdir():
+        text = path.read_text()
+        for old, new in changes.items():
+            if old in text:
+                missing.discard(old)
+                text = text.replace(old, new)
+        path.write_text(text)
+    assert not missing, f"not in {folder}/: {missing}"
+    return target
+
+
 class Nginx(Server):
-    """nginx as docs/deploying.md says, in front of programs that run by themselves."""
+    """nginx/nginx.conf in front of programs that run by themselves."""
 
     programs = None
 
     def configure(self):
         self.programs = Programs(self.state, **self.environment)
-        text = documented("nginx").replace("/run/quintet", str(self.state / "run"))
-        text = text.replace("listen 8080", f"listen 127.0.0.1:{self.port}")
-        text = text.replace("include fastcgi.conf", "include /etc/nginx/fastcgi.conf")
-        path = self.state / "nginx.conf"
-        # As root, nginx would change to a user that may not use these sockets.
-        user = "user root;" if os.geteuid() == 0 else ""
-        temporary = "\n".join(f"{kind}_temp_path {self.state}/{kind};" for kind in
-                              ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        path.write_text(f"""{user}
-daemon off; worker_processes 1; pid {self.state}/nginx.pid; error_log {self.state}/log/nginx.log;
-events {{ worker_connections 1024; }}
-http {{ access_log off; {temporary}
-{text} }}
-""")
+        folder = place("nginx", self.state, {
+            "/run/quintet": str(self.state / "run"),
+            "/run/nginx.pid": str(self.state / "nginx.pid"),
+            "/var/log/nginx": str(self.state / "log"),
+            "127.0.0.1:8080": f"127.0.0.1:{self.port}",
+            "127.0.0.1:9090": f"127.0.0.1:{self.metrics_port}",
+            # nginx's user must be able to use these sockets, which are of the user of the tests.
+            "user www-data;": "user root;" if os.geteuid() == 0 else "",
+            "worker_processes auto;": "worker_processes 1; daemon off;",
+            "server_tokens off;": " ".join(
+                f"{kind}_temp_path {self.state}/{kind};" for kind in
+                ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")) + " server_tokens off;",
+        })
         return [tool("nginx"), "-p", str(self.state), "-e", str(self.state / "log" / "nginx.log"),
-                "-c", str(path)]
+                "-c", str(folder / "nginx.conf")]
 
     def pids(self, name):
         process = self.programs.processes[name]
@@ -234,21 +252,21 @@ setenv.set-environment = ( {environment} )
 
 
 class Apache(Server):
-    """Apache with mod_fcgid as docs/deploying.md says."""
+    """Apache with mod_fcgid and apache/quintet.conf."""
 
     def configure(self):
         folder = copy_programs(self.state / "programs")
         write_settings(folder, base_environment(self.state, **self.environment))
-        text = documented("apache").replace("/usr/local/libexec/quintet", str(folder))
+        conf = place("apache", self.state, {"/usr/local/libexec/quintet": str(folder)})
         modules = pathlib.Path("/usr/lib/apache2/modules")
         if not (modules / "mod_fcgid.so").exists():
             pytest.skip("mod_fcgid is not installed")
         loads = "\n".join(f"LoadModule {name}_module {modules}/mod_{name}.so"
-                          for name in ("mpm_event", "authz_core", "alias", "fcgid"))
+                          for name in ("mpm_event", "authz_core", "alias", "fcgid", "reqtimeout"))
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
         if user:
-            for place in (self.state / "run", self.state / "log", self.state):
-                shutil.chown(place, "www-data", "www-data")
+            for owned in (self.state / "run", self.state / "log", self.state):
+                shutil.chown(owned, "www-data", "www-data")
         environment = "\n".join(f'FcgidInitialEnv {name} "{value}"'
                                 for name, value in sanitizer_environment().items())
         path = self.state / "apache.conf"
@@ -264,6 +282,6 @@ DefaultRuntimeDir {self.state}
 FcgidIPCDir {self.state}/run
 FcgidProcessTableFile {self.state}/run/fcgid_shm
 {environment}
-{text}
+Include {conf}/quintet.conf
 """)
         return [tool("apache2"), "-D", "FOREGROUND", "-f", str(path)]
