@@ -278,6 +278,11 @@ static void expire_timers(struct pump *pump)
     }
 }
 
+uint64_t pump_turn_began(const struct pump *pump)
+{
+    return pump->now;
+}
+
 static int wait_time(struct pump *pump)
 {
     const struct pump_timer *a = pump->stream_timers.root;

@@ -95,6 +95,9 @@ void pump_unwatch(struct pump *pump, int descriptor);
 enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired *expired,
                            void *context) MUST_CHECK;
 
+/* When the pump last stopped waiting; monotonic nanoseconds. Pump thread only. */
+uint64_t pump_turn_began(const struct pump *pump);
+
 /* From any thread: runs `work` on the pump thread soon. */
 enum status pump_post(struct pump *pump, void (*work)(void *context), void *context) MUST_CHECK;
 

@@ -21,6 +21,11 @@ static enum status set_timer(void *loop, int64_t milliseconds, void (*expired)(v
     return pump_set_timer(loop, milliseconds, expired, context);
 }
 
+static uint64_t turn_began(void *loop)
+{
+    return pump_turn_began(loop);
+}
+
 static void release(void *object)
 {
     upstream_release(object);
@@ -30,8 +35,11 @@ struct upstream *upstream_of_pump(struct pump *pump, const char *ca_path)
 {
     struct upstream *upstream = pump_attachment(pump);
     if (upstream == NULL) {
-        const struct upstream_loop loop = {
-            .watch = watch, .unwatch = unwatch, .set_timer = set_timer, .loop = pump};
+        const struct upstream_loop loop = {.watch = watch,
+                                           .unwatch = unwatch,
+                                           .set_timer = set_timer,
+                                           .turn_began = turn_began,
+                                           .loop = pump};
         if (upstream_create(&upstream, &loop, ca_path) == STATUS_OK) {
             pump_attach(pump, upstream, release);
         }

@@ -5,85 +5,31 @@
  * cancel, pause, start. So what a handler asks for is noted and done once libcurl has returned
  * (`depth` is 0 again). Deadlines other than the one for connecting are kept here, one timer for
  * each call, because libcurl knows no first-byte deadline and counts idle time in whole seconds.
- *
- * When all HTTP/2 connections to a host are full, libcurl opens another one for each call that
- * starts before the first of these is established: a burst of a thousand calls would make hundreds
- * of connections for ten that are needed. So a few calls to an origin may be connecting at a time,
- * and the others wait here until one of these has sent its request.
  */
 #include "upstream/upstream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/memory.h"
-#include "upstream/upstream_easy.h"
+#include "upstream/upstream_pool.h"
 
 #define MILLISECOND UINT64_C(1000000)
 
-/* Idle connections that are kept open, over all hosts. */
-#define CONNECTIONS_KEPT 64L
+/* A turn of the loop that has taken so long is not made longer by more data: the rest has to wait
+ * for the next one, so that one flood of tiny events stops nobody else's. */
+#define TURN_MILLISECONDS 20
 
-/* Calls to one origin that may be connecting at the same time. */
-#define CONNECTING_MAXIMUM 4
+/* Whoever has heard nothing for so long when he gives up has a reason to doubt the connection. */
+#define SILENCE_MILLISECONDS 5000
 
-/* Origins are told apart by a hash; two that share a bucket share their places. */
-#define ORIGIN_BUCKETS 256
-
-/* HTTP/2 streams on one connection, if the server allows as many. */
-#define STREAMS_MAXIMUM 1000L
-
-/* Handles that are kept for the next calls: they are cheaper to reset than to make. */
-#define HANDLES_KEPT 32
-
-struct upstream {
-    struct upstream_loop loop;
-    CURLM *multi;
-    CURLSH *share; /* TLS sessions, so that a new connection can resume */
-    char *ca_path;
-    struct upstream_call *calls;
-    struct upstream_call *first_waiting;
-    struct upstream_call *last_waiting;
-    uint8_t connecting[ORIGIN_BUCKETS];
-    CURL *spare[HANDLES_KEPT];
-    int spare_count;
-    int depth;          /* inside libcurl */
-    bool has_room;      /* a call has ceased to connect */
-    bool has_marked;    /* calls, cancelled or broken, that wait for libcurl to return */
-    bool timer_is_lost; /* the loop could not take libcurl's timer */
-};
-
-struct upstream_call {
-    struct upstream *upstream;
-    CURL *easy;
-    struct curl_slist *headers;
-    const struct upstream_handlers *handlers;
-    void *context;
-    struct upstream_head head;
-    uint64_t started;
-    uint64_t last_activity;
-    uint64_t connect_timeout; /* nanoseconds, as the next three */
-    uint64_t first_byte_timeout;
-    uint64_t idle_timeout;
-    uint64_t total_timeout;
-    size_t received;
-    size_t maximum; /* 0: none */
-    bool is_paused;
-    bool is_stopped; /* libcurl holds data back because of it */
-    bool is_too_large;
-    bool is_cancelled;
-    bool is_broken; /* it cannot go on: its socket cannot be watched */
-    bool is_waiting;
-    bool is_connecting;
-    bool has_sent;
-    bool is_repeated; /* libcurl has tried to send it once more */
-    uint8_t bucket;
-    struct upstream_call *next_waiting;
-    struct upstream_call *next;
-    struct upstream_call *previous;
-};
+/* Milliseconds that what was sent may stay without the peer's acknowledgement. */
+#define UNACKNOWLEDGED_MAXIMUM 30000
 
 static void on_deadline(void *context);
 static void on_resume(void *context);
-static void on_timer(void *context);
 
 /* --- Calls --------------------------------------------------------------------------------------- */
 
@@ -108,41 +54,61 @@ static void stop_connecting(struct upstream_call *call)
 {
     if (call->is_connecting) {
         call->is_connecting = false;
-        call->upstream->connecting[call->bucket]--;
-        call->upstream->has_room = true;
+        call->pool->connecting--;
+        call->pool->has_room = true;
     }
 }
 
 static void stop_waiting(struct upstream_call *call)
 {
-    struct upstream *upstream = call->upstream;
+    struct upstream_pool *pool = call->pool;
     struct upstream_call *before = NULL;
-    struct upstream_call *other = call->is_waiting ? upstream->first_waiting : call;
+    struct upstream_call *other = call->is_waiting ? pool->first_waiting : call;
     while (other != call) {
         before = other;
         other = other->next_waiting;
     }
     if (call->is_waiting) {
-        *(before == NULL ? &upstream->first_waiting : &before->next_waiting) = call->next_waiting;
-        upstream->last_waiting = upstream->last_waiting == call ? before : upstream->last_waiting;
+        *(before == NULL ? &pool->first_waiting : &before->next_waiting) = call->next_waiting;
+        pool->last_waiting = pool->last_waiting == call ? before : pool->last_waiting;
+        call->next_waiting = NULL;
         call->is_waiting = false;
     }
 }
 
+/* A call that was sent ends without the rest of its answer. Has the connection died, and nobody
+ * notices because the others on it are as patient? */
+static bool has_doubts(const struct upstream_call *call, bool is_late)
+{
+    uint64_t silence = clock_monotonic_nanoseconds() - call->last_activity;
+    if (!call->has_sent || call->is_paused || call->is_stopped) {
+        return false;
+    }
+    if (is_late && (call->head.status_code == 0 || silence >= call->idle_timeout)) {
+        return true;
+    }
+    return silence >= SILENCE_MILLISECONDS * MILLISECOND &&
+           call->pool->last_heard <= call->last_activity;
+}
+
 /* Out of libcurl. depth must be 0. */
-static void detach(struct upstream_call *call, bool has_completed)
+static void detach(struct upstream_call *call, bool has_completed, bool is_late)
 {
     struct upstream *upstream = call->upstream;
+    if (!has_completed && has_doubts(call, is_late)) {
+        upstream_pool_retire(call->pool);
+    }
     stop_connecting(call);
     if (call->easy != NULL) {
         if (call->is_waiting) {
             stop_waiting(call);
-        } else {
-            curl_multi_remove_handle(upstream->multi, call->easy);
+        } else if (call->pool != NULL) {
+            curl_multi_remove_handle(call->pool->multi, call->easy);
         }
         put_handle(upstream, call->easy, has_completed);
         call->easy = NULL;
     }
+    upstream_pool_assign(call, NULL);
     (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_deadline, call);
     (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_resume, call);
 }
@@ -165,13 +131,13 @@ static void release_call(struct upstream_call *call)
 
 static void finish(struct upstream_call *call, enum upstream_result result)
 {
-    detach(call, result == UPSTREAM_COMPLETE);
+    detach(call, result == UPSTREAM_COMPLETE, result == UPSTREAM_TIMEOUT);
     call->is_cancelled = true; /* upstream_cancel from `done` has nothing left to do */
     call->handlers->done(call, result, call->context);
     release_call(call);
 }
 
-static struct upstream_call *call_of(CURL *easy)
+struct upstream_call *upstream_call_of(CURL *easy)
 {
     char *call = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
@@ -186,7 +152,7 @@ static void end_marked_calls(struct upstream *upstream)
     while (call != NULL) {
         struct upstream_call *next = call->next;
         if (call->is_cancelled) {
-            detach(call, false);
+            detach(call, false, false);
             release_call(call);
         } else if (call->is_broken) {
             finish(call, UPSTREAM_OVERLOADED);
@@ -196,88 +162,114 @@ static void end_marked_calls(struct upstream *upstream)
     }
 }
 
-/* libcurl must never be told that its timer cannot be set: 7.88 then leaves a handle half added,
- * and removing it crashes. So that is made good as soon as there is memory again. */
-static enum status restore_timer(struct upstream *upstream)
-{
-    enum status status = STATUS_OK;
-    if (upstream->timer_is_lost) {
-        status = upstream->loop.set_timer(upstream->loop.loop, 0, on_timer, upstream);
-        upstream->timer_is_lost = status != STATUS_OK;
-    }
-    return status;
-}
-
 /* Into libcurl. depth must be 0. */
 static enum status attach(struct upstream_call *call)
 {
-    struct upstream *upstream = call->upstream;
-    if (curl_multi_add_handle(upstream->multi, call->easy) != CURLM_OK) {
+    struct upstream_pool *pool = call->pool;
+    /* Better to wait for a connection that turns out to be HTTP/2 than to open another. */
+    bool may_share = pool->is_shared || pool->connecting_maximum == CONNECTING_SHARED;
+    if (curl_easy_setopt(call->easy, CURLOPT_PIPEWAIT, may_share ? 1L : 0L) != CURLE_OK ||
+        curl_multi_add_handle(pool->multi, call->easy) != CURLM_OK) {
         return STATUS_NO_MEMORY;
     }
     call->is_connecting = true;
-    upstream->connecting[call->bucket]++;
-    return restore_timer(upstream);
+    pool->connecting++;
+    return upstream_pool_restore_timer(pool);
 }
 
-static void attach_waiting_calls(struct upstream *upstream)
+static void wait_for_room(struct upstream_call *call)
 {
-    struct upstream_call *call = upstream->has_room ? upstream->first_waiting : NULL;
-    upstream->has_room = false;
-    while (call != NULL) {
-        struct upstream_call *next = call->next_waiting;
-        if (upstream->connecting[call->bucket] < CONNECTING_MAXIMUM) {
-            stop_waiting(call);
-            if (attach(call) != STATUS_OK) {
-                finish(call, UPSTREAM_UNREACHABLE);
-                next = upstream->first_waiting; /* its owner may have ended any other */
-            }
-        }
-        call = next;
+    struct upstream_pool *pool = call->pool;
+    call->is_waiting = true;
+    if (pool->last_waiting == NULL) {
+        pool->first_waiting = call;
+    } else {
+        pool->last_waiting->next_waiting = call;
     }
+    pool->last_waiting = call;
+    /* Called from a handler, which may be within libcurl: it goes on when that has returned. */
+    pool->has_room = pool->has_room || call->upstream->depth > 0;
 }
 
-static void enter(struct upstream *upstream)
+static bool has_room(const struct upstream_pool *pool)
 {
-    upstream->depth++;
+    return pool->connecting < pool->connecting_maximum && pool->upstream->depth == 0;
+}
+
+/* From a pool that has been retired to the one that took its place. */
+static enum status move_on(struct upstream_call *call)
+{
+    char *url = NULL;
+    curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
+    const struct upstream_request request = {.url = url, .unix_socket = call->unix_socket};
+    struct upstream_pool *pool = url == NULL ? NULL : upstream_pool_find(call->upstream, &request);
+    if (pool == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    upstream_pool_assign(call, pool);
+    if (has_room(pool)) {
+        return attach(call);
+    }
+    wait_for_room(call);
+    return STATUS_OK;
+}
+
+static void attach_waiting_calls(struct upstream_pool *pool)
+{
+    struct upstream_call *call = pool->has_room ? pool->first_waiting : NULL;
+    pool->has_room = false;
+    while (call != NULL && (pool->is_retired || has_room(pool))) {
+        stop_waiting(call);
+        if ((pool->is_retired ? move_on(call) : attach(call)) != STATUS_OK) {
+            finish(call, UPSTREAM_OVERLOADED);
+        }
+        call = pool->first_waiting; /* the owner may have ended any other */
+    }
 }
 
 /* libcurl has no memory to remember the socket of some call, and does not say of which: that call
  * would only end with its deadline. Those with an answer have their sockets. */
-static void mark_calls_without_socket(struct upstream *upstream)
+void upstream_mark_calls_without_socket(struct upstream_pool *pool)
 {
-    for (struct upstream_call *call = upstream->calls; call != NULL; call = call->next) {
-        if (!call->is_waiting && call->head.status_code == 0) {
+    for (struct upstream_call *call = pool->upstream->calls; call != NULL; call = call->next) {
+        if (call->pool == pool && !call->is_waiting && call->head.status_code == 0) {
             call->is_broken = true;
-            upstream->has_marked = true;
+            pool->upstream->has_marked = true;
         }
     }
 }
 
 /* What has been put off while libcurl or a handler was running. depth must be 0. */
-static void settle(struct upstream *upstream)
+static void settle(struct upstream *upstream, struct upstream_pool *pool)
 {
     CURLMsg *message;
     int left;
     end_marked_calls(upstream);
-    while ((message = curl_multi_info_read(upstream->multi, &left)) != NULL) {
+    while (pool != NULL && (message = curl_multi_info_read(pool->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) {
             continue;
         }
-        struct upstream_call *call = call_of(message->easy_handle);
+        struct upstream_call *call = upstream_call_of(message->easy_handle);
         enum upstream_result result = upstream_easy_result(call->easy, message->data.result);
         result = call->is_repeated ? UPSTREAM_BROKEN : result;
         finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
     }
-    attach_waiting_calls(upstream);
-    (void)restore_timer(upstream); /* else the calls' own deadlines bring us back here */
+    /* Pools end from a timer only. */
+    for (pool = upstream->pools; pool != NULL; pool = pool->next) {
+        attach_waiting_calls(pool);
+        (void)upstream_pool_restore_timer(pool); /* else the calls' deadlines bring us back here */
+    }
 }
 
-/* libcurl has returned. */
-static void leave(struct upstream *upstream)
+void upstream_enter(struct upstream *upstream)
 {
-    if (--upstream->depth == 0) {
-        settle(upstream);
+    upstream->depth++;
+}
+
+void upstream_leave(struct upstream_pool *pool)
+{
+    if (--pool->upstream->depth == 0) {
+        settle(pool->upstream, pool);
     }
 }
 
@@ -316,10 +308,23 @@ static void on_deadline(void *context)
     if (deadline_of(call) <= now || schedule(call, now) != STATUS_OK) {
         finish(call, UPSTREAM_TIMEOUT);
     }
-    settle(upstream);
+    settle(upstream, NULL);
 }
 
 /* --- From libcurl -------------------------------------------------------------------------------- */
+
+static void hear(struct upstream_call *call)
+{
+    call->last_activity = clock_monotonic_nanoseconds();
+    call->pool->last_heard = call->last_activity;
+}
+
+static void learn_protocol(struct upstream_call *call, struct slice status_line)
+{
+    struct upstream_pool *pool = call->pool;
+    pool->is_shared = slice_starts_with(status_line, "HTTP/2");
+    pool->connecting_maximum = pool->is_shared ? CONNECTING_SHARED : CONNECTING_MAXIMUM;
+}
 
 static size_t on_header(char *bytes, size_t size, size_t count, void *context)
 {
@@ -328,9 +333,12 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     if (call->is_cancelled) {
         return 0;
     }
-    call->last_activity = clock_monotonic_nanoseconds();
+    hear(call);
     bool is_first = call->head.status_code == 0;
     bool is_last = upstream_head_take(&call->head, (struct slice){bytes, length});
+    if (is_first) {
+        learn_protocol(call, (struct slice){bytes, length});
+    }
     /* From now on idle time counts, and that may be due before the timer that is set. */
     if (is_first && schedule(call, call->last_activity) != STATUS_OK) {
         return 0;
@@ -341,18 +349,30 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     return call->is_cancelled ? 0 : length;
 }
 
+static bool is_late_in_turn(const struct upstream *upstream)
+{
+    uint64_t began = upstream->loop.turn_began(upstream->loop.loop);
+    return clock_monotonic_nanoseconds() - began > TURN_MILLISECONDS * MILLISECOND;
+}
+
 static size_t on_data(char *bytes, size_t size, size_t count, void *context)
 {
     struct upstream_call *call = context;
+    struct upstream *upstream = call->upstream;
     size_t length = size * count;
     if (call->is_cancelled) {
         return 0;
     }
-    if (call->is_paused) {
+    if (call->is_paused || (is_late_in_turn(upstream) && !call->is_resumed)) {
         call->is_stopped = true;
+        if (!call->is_paused &&
+            upstream->loop.set_timer(upstream->loop.loop, 0, on_resume, call) != STATUS_OK) {
+            return 0;
+        }
         return CURL_WRITEFUNC_PAUSE;
     }
-    call->last_activity = clock_monotonic_nanoseconds();
+    call->is_resumed = false;
+    hear(call);
     if (call->maximum > 0 && length > call->maximum - call->received) {
         call->is_too_large = true;
         return 0;
@@ -374,9 +394,14 @@ static int on_connected(void *context, char *address, char *local_address, int p
     (void)local_address;
     (void)port;
     (void)local_port;
+    struct upstream_pool *pool = call->pool;
     stop_connecting(call);
     call->is_repeated = call->has_sent;
     call->has_sent = true;
+    call->last_activity = clock_monotonic_nanoseconds();
+    if (call->has_opened && !pool->is_shared && pool->connecting_maximum < CONNECTING_MAXIMUM) {
+        pool->connecting_maximum *= 2;
+    }
     return call->is_repeated ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -384,60 +409,13 @@ static int on_connected(void *context, char *address, char *local_address, int p
 static int on_new_socket(void *context, curl_socket_t descriptor, curlsocktype purpose)
 {
     struct upstream_call *call = context;
-    (void)descriptor;
+    const unsigned limit = UNACKNOWLEDGED_MAXIMUM;
     (void)purpose;
+    /* A socket that does not know this is local. */
+    (void)setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
+    call->has_opened = true;
     call->is_repeated = call->has_sent;
     return call->is_repeated ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
-}
-
-static void run_libcurl(struct upstream *upstream, curl_socket_t descriptor, int events)
-{
-    int running;
-    enter(upstream);
-    if (curl_multi_socket_action(upstream->multi, descriptor, events, &running) != CURLM_OK) {
-        mark_calls_without_socket(upstream);
-    }
-    leave(upstream);
-}
-
-static void on_ready(int descriptor, bool readable, bool writable, void *context)
-{
-    run_libcurl(context, descriptor,
-                (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *context, void *unused)
-{
-    struct upstream *upstream = context;
-    (void)unused;
-    if (what == CURL_POLL_REMOVE) {
-        upstream->loop.unwatch(upstream->loop.loop, descriptor);
-        return 0;
-    }
-    bool reads = what == CURL_POLL_IN || what == CURL_POLL_INOUT;
-    bool writes = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
-    enum status status =
-        upstream->loop.watch(upstream->loop.loop, descriptor, reads, writes, on_ready, upstream);
-    struct upstream_call *call = status == STATUS_OK ? NULL : call_of(easy);
-    if (call != NULL) {
-        call->is_broken = true;
-        upstream->has_marked = true;
-    }
-    return 0;
-}
-
-static void on_timer(void *context)
-{
-    run_libcurl(context, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_set_timer(CURLM *multi, long milliseconds, void *context)
-{
-    struct upstream *upstream = context;
-    (void)multi;
-    upstream->timer_is_lost = upstream->loop.set_timer(upstream->loop.loop, milliseconds, on_timer,
-                                                       upstream) != STATUS_OK;
-    return 0;
 }
 
 /* --- What the owner calls -------------------------------------------------------------------- */
@@ -458,36 +436,6 @@ static enum status set_callbacks(struct upstream_call *call)
     return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
-/* Scheme, host and port, and the socket if there is one (FNV-1a). */
-static uint8_t bucket_of(const struct upstream_request *request)
-{
-    uint32_t hash = 2166136261u;
-    int slashes = 0;
-    for (const char *at = request->url; *at != '\0' && slashes < 3; at++) {
-        slashes += *at == '/';
-        hash = (hash ^ (uint8_t)*at) * 16777619u;
-    }
-    for (const char *at = request->unix_socket; at != NULL && *at != '\0'; at++) {
-        hash = (hash ^ (uint8_t)*at) * 16777619u;
-    }
-    return (uint8_t)(hash >> 24 ^ hash >> 8);
-}
-
-static enum status wait_for_room(struct upstream_call *call)
-{
-    struct upstream *upstream = call->upstream;
-    call->is_waiting = true;
-    if (upstream->last_waiting == NULL) {
-        upstream->first_waiting = call;
-    } else {
-        upstream->last_waiting->next_waiting = call;
-    }
-    upstream->last_waiting = call;
-    /* Called from a handler, which may be within libcurl: it goes on when that has returned. */
-    upstream->has_room = upstream->has_room || upstream->depth > 0;
-    return STATUS_OK;
-}
-
 static uint64_t timeout(unsigned milliseconds, unsigned otherwise)
 {
     return upstream_or(milliseconds, otherwise) * MILLISECOND;
@@ -506,6 +454,7 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
     call->upstream = upstream;
     call->handlers = handlers;
     call->context = context;
+    call->unix_socket = request->unix_socket;
     call->maximum = request->response_maximum;
     call->started = clock_monotonic_nanoseconds();
     call->last_activity = call->started;
@@ -540,17 +489,21 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
         status = schedule(call, call->started);
     }
     if (status == STATUS_OK) {
-        call->bucket = bucket_of(request);
-        if (upstream->connecting[call->bucket] < CONNECTING_MAXIMUM && upstream->depth == 0) {
+        struct upstream_pool *pool = upstream_pool_find(upstream, request);
+        status = pool == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+        upstream_pool_assign(call, pool);
+    }
+    if (status == STATUS_OK) {
+        if (has_room(call->pool)) {
             status = attach(call);
         } else {
-            status = wait_for_room(call);
+            wait_for_room(call);
         }
     }
 
 out:
     if (status != STATUS_OK) {
-        detach(call, false);
+        detach(call, false, false);
         release_call(call);
         return status;
     }
@@ -569,12 +522,13 @@ void upstream_cancel(struct upstream_call *call)
         upstream->has_marked = true;
         return;
     }
-    detach(call, false);
+    struct upstream_pool *pool = call->pool;
+    detach(call, false, false);
     release_call(call);
-    if (upstream->has_room && upstream->first_waiting != NULL) {
+    if (pool != NULL && pool->has_room && pool->first_waiting != NULL) {
         /* Going on may end calls, and that is not told from within this one. */
-        upstream->timer_is_lost = true;
-        (void)restore_timer(upstream);
+        pool->timer_is_lost = true;
+        (void)upstream_pool_restore_timer(pool);
     }
 }
 
@@ -585,10 +539,12 @@ static void on_resume(void *context)
     if (call->is_paused || !call->is_stopped) {
         return;
     }
+    struct upstream_pool *pool = call->pool;
     call->is_stopped = false;
-    enter(upstream);
+    call->is_resumed = true;
+    upstream_enter(upstream);
     curl_easy_pause(call->easy, CURLPAUSE_CONT);
-    leave(upstream);
+    upstream_leave(pool);
 }
 
 void upstream_pause(struct upstream_call *call, bool paused)
@@ -644,23 +600,14 @@ enum status upstream_create(struct upstream **out, const struct upstream_loop *l
         return STATUS_NO_MEMORY;
     }
     upstream->loop = *loop;
-    upstream->multi = curl_multi_init();
+    upstream->pool_idle_milliseconds = POOL_IDLE_MILLISECONDS;
+    upstream->pool_lifetime_milliseconds = POOL_LIFETIME_MILLISECONDS;
     upstream->share = curl_share_init();
     struct slice path = slice_of(ca_path);
     upstream->ca_path = memory_copy_text(path.length > 0 ? path.data : "", path.length);
-    bool failed = upstream->multi == NULL || upstream->share == NULL || upstream->ca_path == NULL;
-    if (!failed) {
-        CURLM *multi = upstream->multi;
-        failed |= curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK;
-        failed |= curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, upstream) != CURLM_OK;
-        failed |= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK;
-        failed |= curl_multi_setopt(multi, CURLMOPT_TIMERDATA, upstream) != CURLM_OK;
-        failed |=
-            curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAXIMUM) != CURLM_OK;
-        failed |= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT) != CURLM_OK;
-        failed |= curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
-                  CURLSHE_OK;
-    }
+    bool failed = upstream->share == NULL || upstream->ca_path == NULL ||
+                  curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+                      CURLSHE_OK;
     if (failed) {
         upstream_release(upstream);
         return STATUS_NO_MEMORY;
@@ -675,19 +622,18 @@ void upstream_release(struct upstream *upstream)
         return;
     }
     while (upstream->calls != NULL) {
-        detach(upstream->calls, false);
+        detach(upstream->calls, false, false);
         release_call(upstream->calls);
     }
     while (upstream->spare_count > 0) {
         curl_easy_cleanup(upstream->spare[--upstream->spare_count]);
     }
-    if (upstream->multi != NULL) {
-        curl_multi_cleanup(upstream->multi);
+    while (upstream->pools != NULL) {
+        upstream_pool_release(upstream->pools);
     }
     if (upstream->share != NULL) {
         curl_share_cleanup(upstream->share);
     }
-    (void)upstream->loop.set_timer(upstream->loop.loop, -1, on_timer, upstream);
     memory_release(upstream->ca_path);
     memory_release(upstream);
 }

@@ -4,7 +4,9 @@
  * Two ways in: upstream_start on an event loop (curl_multi, HTTP/2, connections kept and shared;
  * for streams) and upstream_fetch that blocks the calling thread for a bounded time (probes, small
  * control calls). Proxies come only from the given options, never from the environment (HTTP_PROXY
- * is client-controlled under CGI). TLS verifies against a CApath directory.
+ * is client-controlled under CGI). TLS verifies against a directory or a file of authorities.
+ * Redirects are not followed. An answer with a Content-Encoding, which is never asked for, is told
+ * decoded.
  */
 #ifndef UPSTREAM_UPSTREAM_H
 #define UPSTREAM_UPSTREAM_H
@@ -22,7 +24,7 @@ struct upstream_request {
     const char *url;            /* http, https; for probes also an http URL over `unix_socket` */
     const char *unix_socket;    /* NULL = TCP */
     const char *const *headers; /* "Name: value" lines, NULL-terminated; NULL = none */
-    struct slice body;          /* must live until the call is done */
+    struct slice body;          /* like unix_socket, must live until the call is done */
     unsigned connect_timeout_milliseconds;    /* 0 = 5000 */
     unsigned first_byte_timeout_milliseconds; /* until the status line; 0 = 60000 */
     unsigned idle_timeout_milliseconds;       /* between bytes; 0 = 60000 */
@@ -42,6 +44,15 @@ enum upstream_result {
 };
 const char *upstream_result_text(enum upstream_result result);
 
+/* What a `ca_path`, as below, is. A directory holds certificates under their hashes
+ * (openssl-rehash(1)), a file holds them one after the other. */
+enum upstream_authorities {
+    UPSTREAM_AUTHORITIES_UNUSABLE, /* absent, unreadable or empty */
+    UPSTREAM_AUTHORITIES_DIRECTORY,
+    UPSTREAM_AUTHORITIES_FILE
+};
+enum upstream_authorities upstream_authorities(const char *ca_path);
+
 /* --- On an event loop ---------------------------------------------------------------------------- */
 
 /* What the loop provides (transport/pump does); all called on its thread. */
@@ -52,6 +63,7 @@ struct upstream_loop {
     void (*unwatch)(void *loop, int descriptor);
     enum status (*set_timer)(void *loop, int64_t milliseconds, void (*expired)(void *context),
                              void *context); /* < 0 cancels */
+    uint64_t (*turn_began)(void *loop);      /* when it last had waited; monotonic nanoseconds */
     void *loop;
 };
 

@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -34,6 +36,17 @@ enum status upstream_easy_initialise(void)
 unsigned upstream_or(unsigned milliseconds, unsigned otherwise)
 {
     return milliseconds == 0 ? otherwise : milliseconds;
+}
+
+enum upstream_authorities upstream_authorities(const char *ca_path)
+{
+    struct stat found;
+    bool exists = stat(ca_path, &found) == 0 && access(ca_path, R_OK) == 0;
+    if (exists && S_ISDIR(found.st_mode)) {
+        return UPSTREAM_AUTHORITIES_DIRECTORY;
+    }
+    return exists && S_ISREG(found.st_mode) && found.st_size > 0 ? UPSTREAM_AUTHORITIES_FILE
+                                                                 : UPSTREAM_AUTHORITIES_UNUSABLE;
 }
 
 /* --- The request --------------------------------------------------------------------------------- */
@@ -115,7 +128,8 @@ enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *req
         has_line_break(request->url) || strpbrk(request->method, " \t\r\n") != NULL) {
         return STATUS_INVALID;
     }
-    bool is_tls = strncasecmp(request->url, "https:", 6) == 0;
+    ca_path = ca_path == NULL || ca_path[0] == '\0' ? DEFAULT_CA_PATH : ca_path;
+    bool is_file = upstream_authorities(ca_path) == UPSTREAM_AUTHORITIES_FILE;
     const struct {
         CURLoption option;
         long value;
@@ -128,9 +142,9 @@ enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *req
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_TCP_NODELAY, 1},
         {CURLOPT_TCP_KEEPALIVE, 1},
+        {CURLOPT_TCP_KEEPIDLE, 30},
+        {CURLOPT_TCP_KEEPINTVL, 10},
         {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS},
-        /* Better to wait for a connection that turns out to be HTTP/2 than to open another. */
-        {CURLOPT_PIPEWAIT, is_tls ? 1 : 0},
         {CURLOPT_SSL_VERIFYPEER, 1},
         {CURLOPT_SSL_VERIFYHOST, 2},
         {CURLOPT_CONNECTTIMEOUT_MS,
@@ -145,9 +159,11 @@ enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *req
         /* Both, because the environment may be a client's (HTTP_PROXY under CGI). */
         {CURLOPT_PROXY, ""},
         {CURLOPT_NOPROXY, "*"},
-        /* Debian's built-in CAfile would be parsed anew for each connection: some 10 ms. */
-        {CURLOPT_CAINFO, NULL},
-        {CURLOPT_CAPATH, ca_path == NULL || ca_path[0] == '\0' ? DEFAULT_CA_PATH : ca_path},
+        /* A file is parsed as a whole, some 10 ms; libcurl keeps the result for its pool. */
+        {CURLOPT_CAINFO, is_file ? ca_path : NULL},
+        {CURLOPT_CAPATH, is_file ? NULL : ca_path},
+        /* Decoded even if it is not what was asked for. */
+        {CURLOPT_ACCEPT_ENCODING, "identity"},
         {CURLOPT_UNIX_SOCKET_PATH, request->unix_socket},
     };
     bool failed = !set_method(easy, request);

@@ -6,6 +6,8 @@
 
 #include <netdb.h>
 
+#include "upstream/upstream_pool.h"
+
 /* --- A name server that says nothing --------------------------------------------------------- */
 
 #define UNANSWERED_SECONDS 3
@@ -142,12 +144,111 @@ static void nobody_waits_longer_to_connect_than_he_asked_for(void **state)
     deaf_port_close(&deaf);
 }
 
+static void dead_origin_holds_up_nobody_elses_calls(void **state)
+{
+    (void)state;
+    enum { COUNT = 100 }; /* more than may be connecting at a time */
+    struct call *calls = memory_allocate(COUNT * sizeof(*calls));
+    struct deaf_port deaf;
+    deaf_port_open(&deaf);
+    for (int i = 0; i < COUNT; i++) {
+        open_call(&calls[i], "/");
+        snprintf(calls[i].url, sizeof(calls[i].url), "http://127.0.0.1:%d/", deaf.port);
+        calls[i].request.connect_timeout_milliseconds = 60000;
+        start(&calls[i]);
+    }
+    for (int i = 0; i < 10; i++) {
+        struct call call;
+        open_call(&call, "/");
+        run(&call);
+        assert_int_equal(call.result, UPSTREAM_COMPLETE);
+        assert_in_range(call.took, 0, 1000);
+        close_call(&call);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        on_pump(pump, cancel_here, &calls[i]);
+        assert_int_equal(calls[i].ends, 0);
+        close_call(&calls[i]);
+    }
+    memory_release(calls);
+    deaf_port_close(&deaf);
+}
+
+/* --- How long a connection is used ------------------------------------------------------------- */
+
+static void set_ages(void *context)
+{
+    const int64_t *ages = context;
+    upstream->pool_idle_milliseconds = ages[0];
+    upstream->pool_lifetime_milliseconds = ages[1];
+}
+
+static void connection_that_nobody_uses_is_closed(void **state)
+{
+    (void)state;
+    on_pump(pump, set_ages, (int64_t[]){50, 600000});
+    expect_result("/", UPSTREAM_COMPLETE);
+    for (int i = 0; i < 2500 && server.open > 0; i++) {
+        server_pause(2);
+    }
+    assert_int_equal(server.open, 0);
+    on_pump(pump, set_ages, (int64_t[]){POOL_IDLE_MILLISECONDS, POOL_LIFETIME_MILLISECONDS});
+    expect_result("/", UPSTREAM_COMPLETE);
+}
+
+static void old_connection_takes_no_more_calls_and_ends_with_its_last(void **state)
+{
+    (void)state;
+    struct call old;
+    open_call(&old, "/chunks");
+    start(&old);
+    wait_for(&old.happened);
+    server_pause(30);
+    on_pump(pump, set_ages, (int64_t[]){POOL_IDLE_MILLISECONDS, 20});
+    int connections = server.connections;
+    struct call first;
+    open_call(&first, "/stalls");
+    start(&first);
+    await(&first.answers, 1);
+    assert_int_equal(server.connections, connections + 1);
+    wait_for(&old.over); /* undisturbed */
+    assert_int_equal(old.result, UPSTREAM_COMPLETE);
+    on_pump(pump, set_ages, (int64_t[]){POOL_IDLE_MILLISECONDS, POOL_LIFETIME_MILLISECONDS});
+    on_pump(pump, cancel_here, &first);
+    for (int i = 0; i < 2500 && server.open > 0; i++) {
+        server_pause(2);
+    }
+    assert_int_equal(server.open, 0);
+    close_call(&first);
+    close_call(&old);
+}
+
+static void call_that_waited_in_vain_leaves_its_connections_to_nobody(void **state)
+{
+    (void)state;
+    expect_result("/", UPSTREAM_COMPLETE);
+    struct call silent;
+    open_call(&silent, "/silent");
+    silent.request.first_byte_timeout_milliseconds = 100;
+    int connections = server.connections;
+    run(&silent);
+    assert_int_equal(silent.result, UPSTREAM_TIMEOUT);
+    assert_int_equal(server.connections, connections);
+    expect_result("/", UPSTREAM_COMPLETE);
+    assert_int_equal(server.connections, connections + 1);
+    close_call(&silent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(name_server_that_does_not_answer_holds_up_its_own_call_only),
         cmocka_unit_test(request_is_sent_once_when_its_kept_connection_ends),
         cmocka_unit_test(nobody_waits_longer_to_connect_than_he_asked_for),
+        cmocka_unit_test(dead_origin_holds_up_nobody_elses_calls),
+        cmocka_unit_test(connection_that_nobody_uses_is_closed),
+        cmocka_unit_test(old_connection_takes_no_more_calls_and_ends_with_its_last),
+        cmocka_unit_test(call_that_waited_in_vain_leaves_its_connections_to_nobody),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
