@@ -148,6 +148,7 @@ static enum status prepare_call(struct completion *completion)
     call->is_streamed = asked->is_streamed;
     call->is_paced = asked->is_streamed;
     call->traceparent = request->traceparent;
+    call->tracestate = request->tracestate;
     call->input_characters = asked->input_characters;
     call->handlers = asked->is_streamed ? &completion_stream_call_handlers : &call_handlers;
     bool asks_usage = call->choice.provider->takes_stream_options;

@@ -17,7 +17,7 @@
 #define ERROR_BODY_MAXIMUM   ((size_t)64 << 10) /* read of an error */
 #define ERROR_SHOWN_MAXIMUM  ((size_t)2 << 10)  /* passed on of it */
 #define SCRATCH_MAXIMUM      ((size_t)64 << 20)
-#define HEADER_LINES_MAXIMUM 6
+#define HEADER_LINES_MAXIMUM 7
 #define USER_AGENT           "User-Agent: quintet/" PACKAGE_VERSION
 
 const char *model_failure_text(enum model_failure failure)
@@ -425,6 +425,12 @@ static enum status prepare_headers(struct model_call *call, struct arena *arena)
     }
     if (call->traceparent != NULL) {
         lines[count] = arena_format(arena, "traceparent: %s", call->traceparent);
+        if (lines[count++] == NULL) {
+            return STATUS_NO_MEMORY;
+        }
+    }
+    if (call->tracestate != NULL) {
+        lines[count] = arena_format(arena, "tracestate: %s", call->tracestate);
         if (lines[count++] == NULL) {
             return STATUS_NO_MEMORY;
         }

@@ -71,6 +71,7 @@ struct model_call {
     bool hides_usage; /* `mended` without the usage, which the client has not asked for */
     struct slice body;
     const char *traceparent;  /* NULL = none */
+    const char *tracestate;   /* likewise */
     int64_t input_characters; /* of the request, for an estimate */
     const struct model_call_handlers *handlers;
     void *context;

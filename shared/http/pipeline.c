@@ -17,6 +17,9 @@ static const char unmatched_endpoint[] = "unmatched";
 /* Of bytes, which take up to six each in a line of 8 KB: what stands behind it must find room. */
 #define LOGGED_PATH_MAXIMUM 1024
 
+/* W3C Trace Context level 1, section 3.3.1.5: at least so much is to be handed on. */
+#define TRACE_STATE_MAXIMUM 512
+
 static const char *endpoint_of(const struct request *request)
 {
     return request->match.route ? request->match.route->template : unmatched_endpoint;
@@ -153,6 +156,21 @@ static void identify_correlation(struct request *request)
     request->correlation_id = request->own_correlation_id;
 }
 
+/* What is handed on of `tracestate`; the rest of it is not ours to read (section 3.3). NULL: absent,
+ * longer than anybody must take, or with a byte that no header may have. */
+static const char *copy_trace_state(struct request *request)
+{
+    struct slice text = slice_trim(request_header(request, "tracestate"));
+    for (size_t i = 0; i < text.length; i++) {
+        if ((text.data[i] < ' ' && text.data[i] != '\t') || text.data[i] > '~') {
+            return NULL;
+        }
+    }
+    return text.length == 0 || text.length > TRACE_STATE_MAXIMUM
+               ? NULL
+               : arena_copy(request->arena, text.data, text.length);
+}
+
 /* W3C Trace Context level 1, section 3.2: version-traceid-parentid-flags, lower-case hex, ids not
  * all zero, version not ff. A later version may go on after the fourth field; it is handed on as
  * version 00 without what we do not know (section 3.2.4). */
@@ -181,6 +199,7 @@ static void identify_trace(struct request *request)
         memcpy(copy, "00", 2);
     }
     request->traceparent = copy;
+    request->tracestate = copy == NULL ? NULL : copy_trace_state(request);
 }
 
 static bool check_route(struct request *request)

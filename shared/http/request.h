@@ -69,6 +69,7 @@ struct request {
     bool is_openai;                  /* errors in OpenAI's shape */
     enum problem refusal;            /* of target_check; PROBLEM_COUNT when none */
     const char *traceparent;         /* valid inbound header, or NULL */
+    const char *tracestate;          /* what came with it, or NULL */
     struct ratelimit_decision limit; /* of the last check; limit.limit NULL when none applied */
     struct ratelimit_decision address_limit; /* what the address was charged */
     int64_t retry_after;                     /* for the next problem; 0 = default */

@@ -4,9 +4,11 @@
 #include "upstream/providers.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 #include "log/log.h"
+#include "upstream/upstream.h"
 #include "json/json.h"
 
 #define ARENA_MAXIMUM   ((size_t)4 << 20)
@@ -225,6 +227,13 @@ static struct provider *find_provider(const struct catalogue *catalogue, struct 
     return NULL;
 }
 
+/* In any case, RFC 3986 section 3.1. */
+static bool begins_with_scheme(struct slice url, const char *scheme)
+{
+    size_t length = strlen(scheme);
+    return url.length > length && strncasecmp(url.data, scheme, length) == 0;
+}
+
 static enum status set_address(struct builder *builder, struct provider *provider,
                                const char *base_url)
 {
@@ -233,8 +242,14 @@ static enum status set_address(struct builder *builder, struct provider *provide
     while (base.length > 0 && base.data[base.length - 1] == '/') {
         base.length--;
     }
-    if (!slice_starts_with(base, "http://") && !slice_starts_with(base, "https://")) {
+    bool is_tls = begins_with_scheme(base, "https://");
+    if (!is_tls && !begins_with_scheme(base, "http://")) {
         return refuse_for(builder, provider->name, "the base URL is not http or https");
+    }
+    const char *authorities = builder->config->upstream_ca_path;
+    if (is_tls && authorities[0] != '\0' &&
+        upstream_authorities(authorities) == UPSTREAM_AUTHORITIES_UNUSABLE) {
+        return refuse(builder, "UPSTREAM_CA_PATH", "no such directory or file of certificates");
     }
     provider->url = arena_format(arena, "%.*s/chat/completions", (int)base.length, base.data);
     provider->models_url = arena_format(arena, "%.*s/models", (int)base.length, base.data);

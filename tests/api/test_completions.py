@@ -67,8 +67,29 @@ def test_the_provider_gets_our_key_and_nothing_of_the_client(chat, stub):
     assert headers["user-agent"].startswith("quintet/")
     assert headers["traceparent"] == trace
     assert set(headers) == {"host", "authorization", "content-type", "user-agent", "accept",
-                            "traceparent", "content-length"}
+                            "traceparent", "content-length", "accept-encoding"}
+    assert headers["accept-encoding"] == "identity"
     assert stub.last("ok").path == "/v1/chat/completions"
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize("parent,state,expected", [
+    (TRACE, "x=y", "x=y"),
+    (TRACE, "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+    (TRACE, "a=" + 510 * "b", "a=" + 510 * "b"),
+    (TRACE, "a=" + 511 * "b", None),
+    (TRACE, "a=\u00e9", None),
+    (None, "x=y", None),
+    ("00-nonsense", "x=y", None),
+])
+def test_trace_state_goes_on_with_its_parent_only(chat, stub, parent, state, expected):
+    headers = {"tracestate": state} | ({"traceparent": parent} if parent else {})
+    answer = chat.post("/v1/chat/completions", {"model": "stub/ok", "messages": HELLO}, token=KEY,
+                       headers=headers)
+    assert answer.status == 200
+    assert stub.last("ok").headers.get("tracestate") == expected
 
 
 @pytest.mark.parametrize("key", ["bearer", "header", "token"])

@@ -1,6 +1,5 @@
 """Providers that misbehave on the wire, byte by byte: what clients of completions and of sessions
 get, that nothing hangs or stays locked, and what the ledger says."""
-import gzip
 import json
 import time
 
@@ -89,9 +88,6 @@ BAD = {
     "error-text-in-200": (answer(b'{"error":"sk-upstream-secret"}'), 503, "E200"),
     "no-choices": (answer(b'{"choices":[],"usage":{"prompt_tokens":1}}'), 502, "E200"),
     "duplicate-members": (answer(WHOLE[:-1] + b',"id":"d"}'), 502, "E200"),
-    "compressed": (answer(gzip.compress(WHOLE), lines=[b"Content-Encoding: gzip"]), 502, "E200"),
-    "compressed-stream": (stream(gzip.compress(frames()), lines=[b"Content-Encoding: gzip"]),
-                          502, "E200"),
     "length-too-long": (answer(WHOLE, length=len(WHOLE) + 9), 502, "E200"),
     "length-too-short": (answer(WHOLE, length=len(WHOLE) - 9), 502, "E200"),
     "bad-chunked-framing": (answer(b"zz\r\n" + WHOLE, lines=[b"Transfer-Encoding: chunked"],
