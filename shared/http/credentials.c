@@ -16,6 +16,7 @@ static bool looks_like_token(struct slice text)
 struct credentials {
     struct slice token;
     struct slice api_key;
+    bool is_told_as_key; /* in a refusal */
 };
 
 static void find_credentials(const struct request *request, struct credentials *out)
@@ -26,14 +27,16 @@ static void find_credentials(const struct request *request, struct credentials *
     if (out->api_key.length == 0 && config->api_key_query[0] != '\0') {
         (void)request_query(request, config->api_key_query, &out->api_key);
     }
+    out->is_told_as_key = out->api_key.length > 0;
     struct slice header = slice_trim(request_header(request, "Authorization"));
     struct slice scheme = {header.data, header.length < 7 ? header.length : 7};
     if (!slice_equals_ignoring_case(scheme, "bearer ")) {
         return;
     }
     struct slice text = slice_trim((struct slice){header.data + 7, header.length - 7});
-    if ((request->match.route->flags & ROUTE_OPENAI) != 0 && !looks_like_token(text)) {
+    if (text.length > 0 && !looks_like_token(text)) {
         out->api_key = text;
+        out->is_told_as_key = (request->match.route->flags & ROUTE_OPENAI) != 0;
     } else {
         out->token = text;
     }
@@ -54,15 +57,22 @@ static bool is_bypassed(const struct request *request)
     return false;
 }
 
-static void answer_refusal(struct request *request, enum status status, bool is_api_key)
+/* What the caller is told: 401. Everything else is an outage of ours. */
+static bool is_refusal(enum status status)
 {
-    if (status == STATUS_EXPIRED) {
+    return status == STATUS_EXPIRED || status == STATUS_INVALID || status == STATUS_DENIED ||
+           status == STATUS_NOT_FOUND;
+}
+
+static void answer_refusal(struct request *request)
+{
+    if (request->credentials == STATUS_EXPIRED) {
         problem_answer(request, PROBLEM_CREDENTIAL_EXPIRED, NULL);
-    } else if (status == STATUS_INVALID || status == STATUS_DENIED || status == STATUS_NOT_FOUND) {
-        problem_answer(request, is_api_key ? PROBLEM_INVALID_API_KEY : PROBLEM_INVALID_CREDENTIALS,
-                       NULL);
     } else {
-        problem_answer_status(request, status);
+        problem_answer(request,
+                       request->credentials_are_key ? PROBLEM_INVALID_API_KEY
+                                                    : PROBLEM_INVALID_CREDENTIALS,
+                       NULL);
     }
 }
 
@@ -117,31 +127,50 @@ static bool is_in_scope(const struct request *request)
     return false;
 }
 
+bool credentials_verify(struct request *request)
+{
+    struct credentials given;
+    request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
+    request->credentials = STATUS_OK;
+    if (request->match.route->access == ACCESS_PUBLIC) {
+        return true;
+    }
+    find_credentials(request, &given);
+    if (given.token.length == 0 && given.api_key.length == 0) {
+        if (!request_config(request)->enable_auth || is_bypassed(request)) {
+            become_anonymous(request);
+        }
+        return true;
+    }
+    struct authenticator *authenticator = request->app->authenticator;
+    struct principal found;
+    bool is_token = given.token.length > 0;
+    request->credentials_are_key = !is_token && given.is_told_as_key;
+    enum status status =
+        !is_token
+            ? authenticator_check_api_key(authenticator, request->arena, given.api_key, &found)
+            : authenticator_check_token(authenticator, request->arena, given.token, &found);
+    if (status == STATUS_OK) {
+        request->principal = found;
+    } else if (!is_refusal(status)) {
+        problem_answer_status(request, status);
+        return false;
+    }
+    request->credentials = status;
+    return true;
+}
+
 bool credentials_check(struct request *request)
 {
     enum route_access access = request->match.route->access;
-    request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
     if (access == ACCESS_PUBLIC) {
         return true;
     }
-    struct credentials credentials;
-    find_credentials(request, &credentials);
-    bool is_api_key = credentials.token.length == 0 && credentials.api_key.length > 0;
-    if (credentials.token.length > 0 || is_api_key) {
-        struct authenticator *authenticator = request->app->authenticator;
-        enum status status =
-            is_api_key ? authenticator_check_api_key(authenticator, request->arena,
-                                                     credentials.api_key, &request->principal)
-                       : authenticator_check_token(authenticator, request->arena, credentials.token,
-                                                   &request->principal);
-        if (status != STATUS_OK) {
-            request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
-            answer_refusal(request, status, is_api_key);
-            return false;
-        }
-    } else if (!request_config(request)->enable_auth || is_bypassed(request)) {
-        become_anonymous(request);
-    } else if (access != ACCESS_OPTIONAL) {
+    if (request->credentials != STATUS_OK) {
+        answer_refusal(request);
+        return false;
+    }
+    if (request->principal.kind == PRINCIPAL_NONE && access != ACCESS_OPTIONAL) {
         problem_answer(request, PROBLEM_AUTH_REQUIRED, NULL);
         return false;
     }

@@ -208,7 +208,9 @@ static bool check_route(struct request *request)
         return true;
     }
     if (!request->match.path_exists) {
-        problem_answer(request, PROBLEM_NOT_FOUND, NULL);
+        if (limits_check(request)) {
+            problem_answer(request, PROBLEM_NOT_FOUND, NULL);
+        }
         return false;
     }
     struct buffer methods;
@@ -283,15 +285,24 @@ static bool check_body(struct request *request)
     return true;
 }
 
+/* Early, because a key may stand in it; what is malformed is told after authentication. */
+static bool read_query(struct request *request)
+{
+    request->query_status = request_parse_query(request);
+    if (request->query_status == STATUS_NO_MEMORY) {
+        problem_answer_status(request, STATUS_NO_MEMORY);
+        return false;
+    }
+    return true;
+}
+
 static bool check_query(struct request *request)
 {
-    enum status status = request_parse_query(request);
-    if (status == STATUS_NO_MEMORY) {
-        problem_answer_status(request, status);
-    } else if (status != STATUS_OK) {
+    if (request->query_status != STATUS_OK) {
         problem_answer(request, PROBLEM_INVALID_REQUEST, "The query string is not valid");
+        return false;
     }
-    return status == STATUS_OK;
+    return true;
 }
 
 /* NULL when memory is out. */
@@ -313,8 +324,9 @@ static void run(struct request *request)
     }
     if (target_check(request) && client_check_host(request) && client_check_https(request) &&
         cors_check_preflight(request) && target_check_everything(request) && check_route(request) &&
-        check_body_size(request) && limits_check_address(request) && check_query(request) &&
-        credentials_check(request) && limits_check_principal(request) && check_body(request)) {
+        read_query(request) && credentials_verify(request) && limits_check(request) &&
+        credentials_check(request) && check_query(request) && check_body_size(request) &&
+        check_body(request)) {
         request->match.route->handle(request);
     }
 }

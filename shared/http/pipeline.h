@@ -1,9 +1,10 @@
 /*
  * http/pipeline: the order of checks that every request of every program goes through.
  *
- * correlation id → trusted host, HTTPS redirect → CORS preflight → route → body size → limit by
- * address → authentication, authorization → limit by principal → strict parse → handler → answer,
- * log line, metrics. Each check is one function that returns false when it has answered.
+ * correlation id → trusted host, HTTPS redirect → CORS preflight → route → credentials, if any came
+ * and the route looks at them → rate limit → authentication, authorization → query → body size →
+ * strict parse → handler → answer, log line, metrics. Each check is one function that returns false
+ * when it has answered. Up to the body's size everything is decided from the parameters alone.
  */
 #ifndef HTTP_PIPELINE_H
 #define HTTP_PIPELINE_H
@@ -46,9 +47,13 @@ bool client_check_https(struct request *request);
 void cors_identify(struct request *request);
 bool cors_check_preflight(struct request *request);
 
-/* limits.c: charges the address, then moves the charge to the principal. */
-bool limits_check_address(struct request *request);
-bool limits_check_principal(struct request *request);
+/* limits.c: charges the owner of valid credentials, else the address. Without a route it is the
+ * address and RATE_LIMIT_DEFAULT. */
+bool limits_check(struct request *request);
+
+/* credentials.c: who is asking. Answers only what is an outage of ours: wrong credentials are told
+ * by credentials_check, after the limit, so that an exhausted guesser learns nothing. */
+bool credentials_verify(struct request *request);
 
 /* credentials.c: 401 and 403. */
 bool credentials_check(struct request *request);

@@ -60,6 +60,8 @@ struct request {
     struct slice body;
     const struct json_node *json; /* the root, if the route has a JSON body */
     struct principal principal;
+    enum status credentials;  /* STATUS_OK: none came or they are valid; else why they are not */
+    bool credentials_are_key; /* which of the two a refusal calls them */
     const char *correlation_id;
     char own_correlation_id[RANDOM_UUID_SIZE]; /* when none was given */
     char timestamp[CLOCK_TIMESTAMP_SIZE];      /* of request_timestamp */
@@ -71,13 +73,13 @@ struct request {
     const char *traceparent;         /* valid inbound header, or NULL */
     const char *tracestate;          /* what came with it, or NULL */
     struct ratelimit_decision limit; /* of the last check; limit.limit NULL when none applied */
-    struct ratelimit_decision address_limit; /* what the address was charged */
-    int64_t retry_after;                     /* for the next problem; 0 = default */
+    int64_t retry_after;             /* for the next problem; 0 = default */
     const char *openai_type, *openai_param, *openai_code;
     int should_retry;                 /* for OpenAI's clients: 1 yes, 0 no, -1 by the catalogue */
     struct field_error *field_errors; /* collected by problem_add_field, oldest first */
     struct request_parameter *query;
     size_t query_count;
+    enum status query_status; /* of request_parse_query */
     struct response response;
     /* of request_stream */
     const struct stream_handlers *stream_handlers;

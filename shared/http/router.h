@@ -39,7 +39,7 @@ enum route_family {
 };
 
 enum route_access {
-    ACCESS_PUBLIC,    /* credentials are not looked at */
+    ACCESS_PUBLIC,    /* credentials are not looked at; the address pays */
     ACCESS_OPTIONAL,  /* wrong credentials are refused, none are fine */
     ACCESS_PRINCIPAL, /* credentials needed */
     ACCESS_ADMIN      /* and is_superuser */
@@ -54,7 +54,7 @@ enum route_body {
 };
 
 enum route_flags {
-    ROUTE_OPENAI = 1,      /* errors in OpenAI's shape; API key accepted as Bearer */
+    ROUTE_OPENAI = 1,      /* errors in OpenAI's shape */
     ROUTE_RATE_EXEMPT = 2, /* never counted by the rate limiter */
     ROUTE_INGEST = 4,      /* body up to MAX_INGEST_SIZE instead of MAX_BODY_SIZE */
     ROUTE_GUARDED = 8      /* AUTH_BYPASS_PATHS does not open it (ACCESS_ADMIN never is) */

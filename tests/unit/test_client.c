@@ -363,7 +363,7 @@ static void a_principal_pays_instead_of_its_address(void **state)
     assert_answers(pipeline, one, 200);
     assert_answers(pipeline, one, 200);
     assert_refused(pipeline, one, 429, "rate_limit_exceeded");
-    /* The address got all back, so the other key behind it has its own two. */
+    /* The address pays nothing, so the other key behind it has its own two. */
     assert_answers(pipeline, other, 200);
     assert_answers(pipeline, other, 200);
     assert_refused(pipeline, other, 429, "rate_limit_exceeded");

@@ -136,55 +136,69 @@ static void not_found_and_wrong_method_answer_before_body_size(void **state)
                    "method_not_allowed");
 }
 
-static void not_found_and_wrong_method_are_not_charged(void **state)
+static void a_path_without_a_route_is_charged_to_the_default_of_the_address(void **state)
 {
     struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=1/hour"));
-    for (int i = 0; i < 3; i++) {
-        assert_refused(pipeline, CALL(.path = "/nothing"), 404, "not_found");
-        assert_refused(pipeline, CALL(.method = "DELETE", .path = "/open"), 405,
-                       "method_not_allowed");
-    }
-    assert_answers(pipeline, CALL(.path = "/open"), 200);
-}
-
-static void body_size_answers_before_rate_limit_and_is_not_charged(void **state)
-{
-    struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=1/hour"));
-    const struct call *large = CALL(.method = "POST", .path = "/open", .cgi = {TOO_LARGE});
-    assert_refused(pipeline, large, 413, "request_too_large");
-    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_DEFAULT=2/hour"));
+    assert_refused(pipeline, CALL(.path = "/nothing"), 404, "not_found");
+    assert_header(pipeline, "X-RateLimit-Remaining", "1");
+    assert_refused(pipeline, CALL(.path = "/v2/nothing", .key = PLAIN_KEY), 404, "not_found");
+    assert_refused(pipeline, CALL(.method = "POST", .path = "/nothing/else", .cgi = {TOO_LARGE}),
+                   429, "rate_limit_exceeded");
     assert_refused(pipeline, CALL(.path = "/open"), 429, "rate_limit_exceeded");
-    assert_refused(pipeline, large, 413, "request_too_large");
+    /* A wrong method on a path that is there is not charged, nor is anybody else. */
+    assert_refused(pipeline, CALL(.method = "DELETE", .path = "/open"), 405, "method_not_allowed");
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=192.0.2.8"}), 200);
 }
 
-static void body_size_answers_before_authentication(void **state)
-{
-    struct pipeline *pipeline = *state;
-    assert_refused(pipeline, CALL(.method = "POST", .path = "/private", .cgi = {TOO_LARGE}), 413,
-                   "request_too_large");
-}
-
-static void rate_limit_answers_before_query_and_authentication(void **state)
+static void rate_limit_and_authentication_answer_before_body_size(void **state)
 {
     struct pipeline *pipeline = *state;
     pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=1/hour"));
-    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz"), 400, "invalid_request");
-    assert_refused(pipeline, CALL(.path = "/private", .key = "guess"), 429, "rate_limit_exceeded");
-    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz"), 429,
-                   "rate_limit_exceeded");
+    struct call large = {.method = "POST", .path = "/private", .cgi = {TOO_LARGE}};
+    assert_refused(pipeline, &large, 401, "auth_required");
+    assert_refused(pipeline, &large, 429, "rate_limit_exceeded");
+    large.key = PLAIN_KEY;
+    assert_refused(pipeline, &large, 413, "request_too_large");
+    assert_refused(pipeline, &large, 429, "rate_limit_exceeded");
 }
 
-static void guesses_are_charged_to_the_address(void **state)
+static void rate_limit_and_authentication_answer_before_the_query(void **state)
 {
     struct pipeline *pipeline = *state;
     pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=2/hour"));
-    assert_refused(pipeline, CALL(.path = "/private", .key = "guess-one"), 401, "invalid_api_key");
-    assert_refused(pipeline, CALL(.path = "/private", .key = "guess-two"), 401, "invalid_api_key");
-    /* The right one is the third guess. */
+    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz"), 401, "auth_required");
+    assert_refused(pipeline, CALL(.path = "/private", .key = "guess"), 401, "invalid_api_key");
+    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz"), 429,
+                   "rate_limit_exceeded");
+    assert_refused(pipeline, CALL(.path = "/private", .query = "a=%zz", .key = PLAIN_KEY), 400,
+                   "invalid_request");
+}
+
+static void guessers_learn_nothing_and_take_nothing_from_honest_neighbours(void **state)
+{
+    static const struct call guesses[] = {
+        {.path = "/private", .key = "guess-one"},
+        {.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer a.b.c"}},
+        {.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer qk_0011223344556677_x"}},
+        {.path = "/private"},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options_with_storage, SETTINGS("RATE_LIMIT_CHAT=4/hour"));
+    for (size_t i = 0; i < COUNT(guesses); i++) {
+        assert_answers(pipeline, &guesses[i], 401);
+    }
+    for (size_t i = 0; i < COUNT(guesses); i++) {
+        assert_refused(pipeline, &guesses[i], 429, "rate_limit_exceeded");
+    }
+    /* The same address, and each owner has its whole budget. */
+    for (int i = 0; i < 4; i++) {
+        assert_answers(pipeline, CALL(.path = "/private", .key = PLAIN_KEY), 200);
+        assert_answers(pipeline, CALL(.path = "/private", .key = PREMIUM_KEY), 200);
+    }
     assert_refused(pipeline, CALL(.path = "/private", .key = PLAIN_KEY), 429,
                    "rate_limit_exceeded");
+    assert_refused(pipeline, &guesses[0], 429, "rate_limit_exceeded");
 }
 
 static void authentication_answers_before_the_body_is_read(void **state)
@@ -204,8 +218,6 @@ static void limit_of_the_principal_answers_before_the_body_is_read(void **state)
     pipeline_open(pipeline, &options, SETTINGS("RATE_LIMIT_CHAT=1/hour"));
     struct call broken = {.method = "POST", .path = "/private", .json = "{", .key = PLAIN_KEY};
     assert_refused(pipeline, &broken, 400, "invalid_request_body");
-    /* From elsewhere, so that it is not the address that has to wait. */
-    broken.cgi[0] = "REMOTE_ADDR=192.0.2.8";
     assert_refused(pipeline, &broken, 429, "rate_limit_exceeded");
 }
 
@@ -510,43 +522,101 @@ static void switched_off_authentication_opens_protected_routes(void **state)
     assert_refused(pipeline, CALL(.path = "/private", .key = "wrong"), 401, "invalid_api_key");
 }
 
-static void a_key_as_bearer_counts_on_openai_routes_only(void **state)
+/* --- Storage -------------------------------------------------------------------------------- */
+
+static const char *make_owner(struct pipeline *pipeline, const char *email)
 {
-    struct pipeline *pipeline = *state;
-    assert_answers(
-        pipeline, CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 200);
-    assert_answers(pipeline,
-                   CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=bearer  " PLAIN_KEY}),
-                   200);
-    assert_refused(pipeline,
-                   CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 401,
-                   "invalid_credentials");
-    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Basic abc"}), 401,
-                   "auth_required");
-    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer"}), 401,
-                   "auth_required");
+    struct account account;
+    struct account_new given = {.email = email, .password_hash = "none"};
+    assert_int_equal(account_create(pipeline->app->storage, &pipeline->arena, &given, &account),
+                     STATUS_OK);
+    return account.id;
 }
 
-/* --- Storage -------------------------------------------------------------------------------- */
+static const char *make_key_of(struct pipeline *pipeline, const char *owner, const char *tier)
+{
+    const char *text = NULL;
+    struct api_key key = {.user_id = owner,
+                          .name = "test",
+                          .scopes = "",
+                          .tier = tier,
+                          .created_at = clock_wall_seconds()};
+    assert_int_equal(authenticator_make_api_key(&pipeline->arena, &text, &key.id, key.hash),
+                     STATUS_OK);
+    assert_int_equal(api_key_create(pipeline->app->storage, &key), STATUS_OK);
+    return text;
+}
 
 /* A key of the database, whose owner is an administrator. */
 static const char *make_stored_key(struct pipeline *pipeline)
 {
-    struct account account;
-    const char *text = NULL;
-    struct storage *storage = pipeline->app->storage;
-    struct account_new given = {.email = "a@example.com", .password_hash = "none"};
-    assert_int_equal(account_create(storage, &pipeline->arena, &given, &account), STATUS_OK);
-    assert_int_equal(account_set_superuser(storage, account.id, true), STATUS_OK);
-    struct api_key key = {.user_id = account.id,
-                          .name = "test",
-                          .scopes = "",
-                          .tier = "",
-                          .created_at = clock_wall_seconds()};
-    assert_int_equal(authenticator_make_api_key(&pipeline->arena, &text, &key.id, key.hash),
-                     STATUS_OK);
-    assert_int_equal(api_key_create(storage, &key), STATUS_OK);
-    return text;
+    const char *owner = make_owner(pipeline, "a@example.com");
+    assert_int_equal(account_set_superuser(pipeline->app->storage, owner, true), STATUS_OK);
+    return make_key_of(pipeline, owner, "");
+}
+
+static void all_keys_of_an_owner_share_its_budget(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options_with_storage,
+                  SETTINGS("RATE_LIMIT_CHAT=3/hour", "RATE_LIMIT_TIERS={\"wide\":\"5/hour\"}"));
+    const char *owner = make_owner(pipeline, "a@example.com");
+    const char *other = make_key_of(pipeline, make_owner(pipeline, "b@example.com"), "");
+    for (int i = 0; i < 6; i++) {
+        const char *key = make_key_of(pipeline, owner, "");
+        assert_answers(pipeline, CALL(.path = "/private", .key = key), i < 3 ? 200 : 429);
+    }
+    for (int i = 0; i < 7; i++) {
+        const char *key = make_key_of(pipeline, owner, "wide");
+        assert_answers(pipeline, CALL(.path = "/private", .key = key), i < 5 ? 200 : 429);
+    }
+    assert_answers(pipeline, CALL(.path = "/private", .key = other), 200);
+    assert_header(pipeline, "X-RateLimit-Remaining", "2");
+}
+
+static void a_tighter_tier_is_the_budget_of_its_key_alone(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options_with_storage,
+                  SETTINGS("RATE_LIMIT_CHAT=3/hour", "RATE_LIMIT_TIERS={\"slow\":\"1/hour\"}"));
+    const char *owner = make_owner(pipeline, "a@example.com");
+    const char *key = make_key_of(pipeline, owner, "");
+    const char *slow = make_key_of(pipeline, owner, "slow");
+    const char *slow_too = make_key_of(pipeline, owner, "slow");
+    assert_answers(pipeline, CALL(.path = "/private", .key = slow), 200);
+    assert_header(pipeline, "X-RateLimit-Limit", "1");
+    assert_header(pipeline, "X-RateLimit-Remaining", "0");
+    assert_answers(pipeline, CALL(.path = "/private", .key = slow), 429);
+    assert_answers(pipeline, CALL(.path = "/private", .key = key), 200);
+    assert_header(pipeline, "X-RateLimit-Remaining", "1");
+    assert_answers(pipeline, CALL(.path = "/private", .key = key), 200);
+    /* What the owner has spent is spent for all its keys, and a refusal costs the key nothing. */
+    assert_answers(pipeline, CALL(.path = "/private", .key = slow_too), 429);
+    assert_header(pipeline, "X-RateLimit-Limit", "3");
+}
+
+static void every_route_takes_a_key_as_bearer(void **state)
+{
+    static const char *const paths[] = {"/private", "/optional", "/guarded", "/v1/models"};
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options_with_storage, NO_SETTINGS);
+    const char *keys[] = {PLAIN_KEY, make_stored_key(pipeline)};
+    for (size_t i = 0; i < COUNT(paths) * COUNT(keys); i++) {
+        const char *header =
+            arena_format(&pipeline->arena, "HTTP_AUTHORIZATION=Bearer %s", keys[i % COUNT(keys)]);
+        assert_answers(pipeline, CALL(.path = paths[i / COUNT(keys)], .cgi = {header}), 200);
+    }
+    assert_answers(pipeline,
+                   CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=bearer  " PLAIN_KEY}), 200);
+    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer x"}), 401,
+                   "invalid_credentials");
+    assert_answers(pipeline, CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=Bearer x"}),
+                   401);
+    assert_non_null(strstr(buffer_text(&pipeline->answer), "invalid_api_key"));
+    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Basic abc"}), 401,
+                   "auth_required");
+    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_AUTHORIZATION=Bearer"}), 401,
+                   "auth_required");
 }
 
 static void an_administrator_may_do_everything(void **state)
@@ -618,11 +688,13 @@ int main(void)
         TEST(bad_host_answers_before_https_redirect),
         TEST(preflight_answers_before_route_size_limit_and_authentication),
         TEST(not_found_and_wrong_method_answer_before_body_size),
-        TEST(not_found_and_wrong_method_are_not_charged),
-        TEST(body_size_answers_before_rate_limit_and_is_not_charged),
-        TEST(body_size_answers_before_authentication),
-        TEST(rate_limit_answers_before_query_and_authentication),
-        TEST(guesses_are_charged_to_the_address),
+        TEST(a_path_without_a_route_is_charged_to_the_default_of_the_address),
+        TEST(rate_limit_and_authentication_answer_before_body_size),
+        TEST(rate_limit_and_authentication_answer_before_the_query),
+        TEST(guessers_learn_nothing_and_take_nothing_from_honest_neighbours),
+        TEST(all_keys_of_an_owner_share_its_budget),
+        TEST(a_tighter_tier_is_the_budget_of_its_key_alone),
+        TEST(every_route_takes_a_key_as_bearer),
         TEST(authentication_answers_before_the_body_is_read),
         TEST(limit_of_the_principal_answers_before_the_body_is_read),
         TEST(every_refusal_is_logged_counted_and_carries_its_id),
@@ -641,7 +713,6 @@ int main(void)
         TEST(each_access_lets_in_whom_it_should),
         TEST(bypassed_paths_need_no_credentials_but_check_those_given),
         TEST(switched_off_authentication_opens_protected_routes),
-        TEST(a_key_as_bearer_counts_on_openai_routes_only),
         TEST(an_administrator_may_do_everything),
         TEST(unavailable_storage_is_503_and_never_401),
         TEST(every_check_survives_any_failed_allocation),
