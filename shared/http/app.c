@@ -347,6 +347,15 @@ static enum status remember_transport(struct transport *transport, void *context
     return STATUS_OK;
 }
 
+static void count_turn(enum transport_loop loop, uint64_t nanoseconds, void *context)
+{
+    const struct app *app = context;
+    metrics_observe(
+        app->metrics, METRIC_LOOP_LAG,
+        METRIC_LABELS(app->options->program, loop == TRANSPORT_PUMP_LOOP ? "pump" : "event"),
+        nanoseconds);
+}
+
 struct exchange_handlers app_handlers(struct app *app)
 {
     return (struct exchange_handlers){
@@ -396,6 +405,8 @@ int app_run(const struct app_options *options, int argc, char **argv)
         .started = remember_transport,
         .reload = reload,
         .background = run_background,
+        .turned = count_turn,
+        .stream_maximum = (int)config->max_streams,
     };
     int exit_status = transport_run(&transport, argc, argv);
     app_close(app);

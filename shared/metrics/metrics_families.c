@@ -31,6 +31,13 @@ static const struct metrics_buckets buckets_QUERY = {
     {"0.0001", "0.0005", "0.001", "0.005", "0.01", "0.05", "0.1", "0.5", "1.0", "5.0", "+Inf"},
 };
 
+static const struct metrics_buckets buckets_LOOP = {
+    9,
+    {1 * MILLISECONDS, 5 * MILLISECONDS, 10 * MILLISECONDS, 25 * MILLISECONDS, 50 * MILLISECONDS,
+     100 * MILLISECONDS, 200 * MILLISECONDS, 1 * SECONDS, 5 * SECONDS},
+    {"0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.2", "1.0", "5.0", "+Inf"},
+};
+
 const struct metrics_family metrics_families[METRIC_COUNT] = {
 #define FAMILY(id, name, kind, maximum_series, labels, unit, buckets, help)                        \
     {name, METRICS_##kind, maximum_series, labels, unit, &buckets_##buckets, help},

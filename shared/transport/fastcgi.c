@@ -223,6 +223,7 @@ static void run_turn(struct fastcgi_server *server)
     struct epoll_event events[EVENTS_IN_A_TURN];
     int timeout = wait_time(server, clock_monotonic_nanoseconds());
     int count = epoll_wait(server->epoll, events, EVENTS_IN_A_TURN, timeout);
+    uint64_t began = clock_monotonic_nanoseconds();
     for (int i = 0; i < count; i++) {
         void *source = events[i].data.ptr;
         if (source == &server->listener) {
@@ -246,6 +247,7 @@ static void run_turn(struct fastcgi_server *server)
     if (!server->is_listening) {
         decide_listening(server, now);
     }
+    loop_lag_note(&server->lag, began);
 }
 
 static void release(struct fastcgi_server *server)
@@ -277,6 +279,9 @@ int fastcgi_serve(const struct transport_options *options, struct workers *worke
     server->listener = listener;
     server->stopping = stopping;
     server->context = context;
+    server->lag = (struct loop_lag){.loop = TRANSPORT_EVENT_LOOP,
+                                    .turned = options->turned,
+                                    .context = options->handlers.context};
     server->background = (struct worker_task){.run = run_background, .context = server};
     server->reload = (struct worker_task){.run = run_reload, .context = server};
     struct sockaddr_storage address = {0};

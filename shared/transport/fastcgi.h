@@ -23,6 +23,7 @@
 
 #include "transport/exchange.h"
 #include "transport/fastcgi_request.h"
+#include "transport/loop_lag.h"
 #include "transport/transport.h"
 #include "transport/workers.h"
 
@@ -81,6 +82,7 @@ struct fastcgi_server {
     atomic_bool wants_to_know; /* wake the event thread when a connection closes */
     uint64_t stopping_since;
     uint64_t next_tick;
+    struct loop_lag lag;
     int queued; /* requests that no worker has been woken for */
     struct worker_task background;
     atomic_bool background_runs;

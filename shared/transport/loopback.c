@@ -65,7 +65,7 @@ enum status loopback_run(const struct exchange_handlers *handlers, const char *c
     exchange_init(exchange, &operations);
     exchange_reset(exchange);
     exchange->started_nanoseconds = clock_monotonic_nanoseconds();
-    enum status status = pump_create(&pump, NULL, "loopback");
+    enum status status = pump_create(&pump, &(struct pump_options){.program = "loopback"});
     if (status != STATUS_OK) {
         goto out;
     }

@@ -330,6 +330,7 @@ static void run_turn(struct pump *pump)
     expire_timers(pump);
     settle_streams(pump);
     release_retired(pump);
+    loop_lag_note(&pump->lag, pump->now);
 }
 
 static bool has_streams(struct pump *pump)
@@ -391,7 +392,7 @@ static void release(struct pump *pump)
     memory_release(pump);
 }
 
-enum status pump_create(struct pump **out, struct workers *workers, const char *program)
+enum status pump_create(struct pump **out, const struct pump_options *options)
 {
     *out = NULL;
     struct pump *pump = memory_allocate(sizeof(*pump));
@@ -399,15 +400,19 @@ enum status pump_create(struct pump **out, struct workers *workers, const char *
         return STATUS_NO_MEMORY;
     }
     pthread_mutex_init(&pump->lock, NULL);
-    pump->workers = workers;
-    pump->program = program;
+    pump->workers = options->workers;
+    pump->program = options->program;
+    pump->stream_maximum =
+        options->stream_maximum > 0 ? options->stream_maximum : PUMP_STREAMS_MAXIMUM;
+    pump->lag = (struct loop_lag){
+        .loop = TRANSPORT_PUMP_LOOP, .turned = options->turned, .context = options->context};
     pump->now = clock_monotonic_nanoseconds();
     pump->epoll = epoll_create1(EPOLL_CLOEXEC);
     pump->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     bool is_ready = pump->epoll >= 0 && pump->wake >= 0 &&
                     epoll_ctl(pump->epoll, EPOLL_CTL_ADD, pump->wake, &event) == 0;
-    if (is_ready && workers != NULL) {
+    if (is_ready && pump->workers != NULL) {
         is_ready = workers_make_thread(&pump->thread, run_thread, pump) == STATUS_OK;
         pump->has_thread = is_ready;
     }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "transport/loop_lag.h"
 #include "transport/pump.h"
 #include "transport/pump_timers.h"
 #include "transport/workers.h"
@@ -17,9 +18,17 @@
 
 /* --- For transports ---------------------------------------------------------------------------- */
 
-/* With `workers`: starts the thread; offloads run on the workers. Without (NULL): no thread, call
- * pump_run; offloads run there too. `program` names the thread. */
-enum status pump_create(struct pump **out, struct workers *workers, const char *program) MUST_CHECK;
+struct pump_options {
+    /* With workers pump_create starts the thread, and offloads run on the workers. Without (NULL):
+     * no thread, call pump_run; offloads run there too. */
+    struct workers *workers;
+    const char *program;      /* names the thread */
+    int stream_maximum;       /* 0 = PUMP_STREAMS_MAXIMUM */
+    transport_turned *turned; /* NULL or as in transport_options, with `context` */
+    void *context;
+};
+
+enum status pump_create(struct pump **out, const struct pump_options *options) MUST_CHECK;
 
 /* Foreground: returns when no stream is left. */
 void pump_run(struct pump *pump);
@@ -102,11 +111,13 @@ struct pump {
     const char *program;
     struct workers *workers;
     uint64_t now; /* of this turn */
+    struct loop_lag lag;
 
     pthread_mutex_t lock; /* of the inbox, stream_count and is_refusing */
     struct pump_message *first_message;
     struct pump_message *last_message;
     int stream_count; /* adopted and not ended */
+    int stream_maximum;
     bool is_refusing;
 
     bool is_shutting_down; /* the thread knows it */

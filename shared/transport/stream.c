@@ -290,7 +290,7 @@ enum status pump_adopt(struct pump *pump, struct exchange *exchange,
     enum status status = STATUS_OK;
     if (pump->is_refusing) {
         status = STATUS_CLOSED;
-    } else if (pump->stream_count >= PUMP_STREAMS_MAXIMUM) {
+    } else if (pump->stream_count >= pump->stream_maximum) {
         status = STATUS_BUSY;
     } else {
         pump->stream_count++;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,6 +26,9 @@
 #define SYSTEMD_FIRST_DESCRIPTOR 3
 
 #define LISTEN_BACKLOG 4096
+
+/* Descriptors that are not for streams: the database, the log, other requests. */
+#define DESCRIPTORS_RESERVED 256
 
 extern char **environ;
 
@@ -45,6 +49,31 @@ struct own_socket {
 
 /* --- The pump -------------------------------------------------------------------------------- */
 
+/* One descriptor for the client and one for the provider, and some for everything else. */
+static int stream_maximum(const struct transport_options *options)
+{
+    struct rlimit limit;
+    int most = options->stream_maximum;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return most;
+    }
+    rlim_t reserved =
+        limit.rlim_cur / 4 < DESCRIPTORS_RESERVED ? limit.rlim_cur / 4 : DESCRIPTORS_RESERVED;
+    rlim_t streams = (limit.rlim_cur - reserved) / 2;
+    return streams < (rlim_t)most ? (int)streams : most;
+}
+
+static enum status make_pump(struct transport *transport, struct pump **out)
+{
+    const struct transport_options *options = &transport->options;
+    const struct pump_options pump = {.workers = transport->workers,
+                                      .program = options->program,
+                                      .stream_maximum = stream_maximum(options),
+                                      .turned = options->turned,
+                                      .context = options->handlers.context};
+    return pump_create(out, &pump);
+}
+
 struct pump *transport_pump(struct transport *transport)
 {
     if (transport == NULL) {
@@ -52,8 +81,7 @@ struct pump *transport_pump(struct transport *transport)
     }
     pthread_mutex_lock(&transport->lock);
     struct pump *pump = transport->pump;
-    if (pump == NULL && !transport->is_stopping &&
-        pump_create(&pump, transport->workers, transport->options.program) == STATUS_OK) {
+    if (pump == NULL && !transport->is_stopping && make_pump(transport, &pump) == STATUS_OK) {
         transport->pump = pump;
     }
     pthread_mutex_unlock(&transport->lock);
@@ -238,6 +266,9 @@ static void fill_in(struct transport_options *options)
     }
     if (options->idle_timeout_seconds == 0) {
         options->idle_timeout_seconds = 75;
+    }
+    if (options->stream_maximum == 0) {
+        options->stream_maximum = PUMP_STREAMS_MAXIMUM;
     }
 }
 

@@ -21,6 +21,11 @@
 
 struct transport;
 
+enum transport_loop { TRANSPORT_EVENT_LOOP, TRANSPORT_PUMP_LOOP };
+
+/* On the loop's own thread: for `nanoseconds` it had no ear for anything else (loop_lag.h). */
+typedef void transport_turned(enum transport_loop loop, uint64_t nanoseconds, void *context);
+
 struct transport_options {
     const char *program;              /* for thread names */
     int worker_count;                 /* 1 … 1024 */
@@ -29,12 +34,15 @@ struct transport_options {
     unsigned request_timeout_seconds; /* for the whole request to arrive; 0 = 60 */
     unsigned write_timeout_seconds;   /* without progress; 0 = 30 */
     unsigned idle_timeout_seconds;    /* kept connections; 0 = 75 */
+    int stream_maximum; /* open at the same time; 0 = 16384. Less where there are not two descriptors
+                         * for each: its client's and its provider's. */
     struct exchange_handlers handlers;
     /* Each may be NULL; context is handlers.context. */
     enum status (*started)(struct transport *transport, void *context); /* before accepting */
     void (*reload)(void *context);                                      /* SIGHUP, on a worker */
     void (*background)(void *context); /* about once a second, on a worker, never twice at once */
-    void (*stopped)(void *context);    /* after the last request, on the main thread */
+    transport_turned *turned;
+    void (*stopped)(void *context); /* after the last request, on the main thread */
 };
 
 /* Finds out what has started the program, before anything is opened or made. -1: transport_run can

@@ -408,6 +408,15 @@ class Handler(BaseHTTPRequestHandler):
             self.chunk({"content": "y" * 800})
         self.end_of_stream()
 
+    def mode_tiny(self, argument):
+        """Megabytes of the smallest events there are."""
+        self.stream_head()
+        self.chunk({"role": "assistant", "content": "x"})
+        tiny = b'data: {"choices":[]}\n\n' * 3000
+        for _ in range((int(argument or 1) << 20) // len(tiny) + 1):
+            self.write(tiny)
+        self.end_of_stream()
+
     def mode_keep_open(self, _):
         self.stream_head()
         self.words()

@@ -46,7 +46,8 @@ static inline int open_scene(void **state)
 {
     static struct scene scene;
     if (workers_start(&scene.workers, "test", 2, 10) != STATUS_OK ||
-        pump_create(&scene.pump, scene.workers, "test") != STATUS_OK) {
+        pump_create(&scene.pump, &(struct pump_options){.workers = scene.workers,
+                                                        .program = "test"}) != STATUS_OK) {
         return -1;
     }
     *state = &scene;

@@ -155,7 +155,7 @@ static void foreground_pump_runs_streams_and_offloads_in_the_caller(void **state
 {
     (void)state;
     struct pump *pump;
-    assert_int_equal(pump_create(&pump, NULL, "test"), STATUS_OK);
+    assert_int_equal(pump_create(&pump, &(struct pump_options){.program = "test"}), STATUS_OK);
     struct stream_handlers handlers = counting;
     handlers.start = start_work_here;
     handlers.offloaded = end_after_saving;

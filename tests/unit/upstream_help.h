@@ -139,7 +139,8 @@ static inline int open_all(void **state)
     setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
     server_start(&server, NULL);
     if (workers_start(&workers, "test", 1, 10) != STATUS_OK ||
-        pump_create(&pump, workers, "test") != STATUS_OK) {
+        pump_create(&pump, &(struct pump_options){.workers = workers, .program = "test"}) !=
+            STATUS_OK) {
         return -1;
     }
     on_pump(pump, make_upstream, NULL);

@@ -1,0 +1,80 @@
+"""No provider, whatever it does, makes other people's streams pause: the loops tell how long they
+were busy at a stretch, and streams that go on beside it are looked at."""
+
+import concurrent.futures
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from chat_help import HELLO, KEY, RawClient, complete, wait_for
+from suite import Suite
+
+PAUSE = 0.2  # seconds
+STUB = pathlib.Path(__file__).with_name("upstream_stub.py")
+
+
+@pytest.fixture(scope="module")
+def hanging_port():
+    """Takes connections and says nothing: a TLS handshake there has no end."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def chat(hanging_port):
+    # In a process of its own, because it shares its processor with nobody who measures.
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    stub = subprocess.Popen([sys.executable, str(STUB), "--port", str(port)])
+    suite = Suite({
+        "PROVIDER_STUB_BASE_URL": f"http://127.0.0.1:{port}/v1",
+        "PROVIDER_TLS_BASE_URL": f"https://127.0.0.1:{hanging_port}/v1",
+        "UPSTREAM_CONNECT_TIMEOUT": "2",
+        "DEMO_ENABLED": "true",
+        "API_KEYS": KEY,
+        "RATE_LIMIT_CHAT": "100000/minute",
+    })
+    try:
+        suite.start_process()
+        assert wait_for(lambda: complete(suite, "stub/ok").status == 200, 10)
+        yield suite
+    finally:
+        suite.stop()
+        stub.terminate()
+        stub.wait(10)
+
+
+def lags(suite, loop):
+    """How many turns of the loop were told, by the upper bound of what they took."""
+    begin = f'loop_lag_seconds_bucket{{program="chat",loop="{loop}",le="'
+    return {float(name[len(begin):-2]): count for name, count in suite.metrics().items()
+            if name.startswith(begin)}
+
+
+WORST = ["stub/one-event:8000000", "stub/tiny:4", "stub/flood:8", "stub/long-line", "tls/any",
+         "stub/large:7000000", "stub/truncate", "stub/reset"]
+
+
+def test_every_loop_tells_its_lag(chat):
+    assert complete(chat, "demo/echo").status == 200
+    assert wait_for(lambda: lags(chat, "pump").get(float("inf"), 0) > 0)
+    assert wait_for(lambda: lags(chat, "event").get(float("inf"), 0) > 0)
+
+
+@pytest.mark.parametrize("model", WORST)
+def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
+    stream = RawClient(chat, "/v1/chat/completions",
+                       {"model": "stub/drip:0.01", "messages": HELLO, "stream": True})
+    stream.read_until(b'"5 "')
+    before = {loop: lags(chat, loop) for loop in ("pump", "event")}
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for answer in pool.map(lambda _: complete(chat, model, stream=True), range(8)):
+            assert answer.status in (200, 502, 503, 504)
+    stream.leave()
+    for loop, told in before.items():
+        after = lags(chat, loop)
+        late = (after[float("inf")] - after[PAUSE]) - (told[float("inf")] - told[PAUSE])
+        assert late == 0, (loop, after)
