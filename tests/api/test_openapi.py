@@ -8,37 +8,11 @@ import urllib.parse
 
 import jsonschema
 import pytest
-import yaml
 
+from openapi import DOCUMENT, OPERATIONS, check, judge, resolve
 from suite import ROOT
 
-METHODS = ("get", "post", "put", "patch", "delete")
 ROW = re.compile(r'\{HTTP_(\w+),\s*"(/[^"]*)",\s*\w+,\s*FAMILY_\w+,\s*ACCESS_(\w+),\s*BODY_(\w+),')
-DOCUMENT = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())
-
-
-def resolve(node):
-    while "$ref" in node:
-        target = DOCUMENT
-        assert node["$ref"].startswith("#/"), node
-        for part in node["$ref"][2:].split("/"):
-            target = target[part]
-        node = target
-    return node
-
-
-def operations():
-    """(METHOD, path) → (operation, parameters of path and operation)."""
-    found = {}
-    for path, item in DOCUMENT["paths"].items():
-        for method in METHODS:
-            if method in item:
-                parameters = item.get("parameters", []) + item[method].get("parameters", [])
-                found[method.upper(), path] = item[method], [resolve(each) for each in parameters]
-    return found
-
-
-OPERATIONS = operations()
 
 
 def routes():
@@ -52,11 +26,6 @@ def routes():
 
 
 ROUTES = routes()
-
-
-def check(schema, value):
-    jsonschema.Draft202012Validator(
-        schema, resolver=jsonschema.RefResolver("", DOCUMENT)).validate(value)
 
 
 def walk(node, place=""):
@@ -152,27 +121,10 @@ class Checked:
         assert "{" not in target
         answer = self.suite.request(method, target + query, body, headers=headers,
                                     token=self.token if token == "" else token)
-        self.judge(operation, answer)
+        judge(operation, answer)
         if answer.status < 300:
             self.seen.add((method, path))
         return answer
-
-    @staticmethod
-    def judge(operation, answer):
-        responses = operation["responses"]
-        assert str(answer.status) in responses, f"{operation['operationId']}: {answer}"
-        response = resolve(responses[str(answer.status)])
-        for name, header in response.get("headers", {}).items():
-            value = answer.headers[name.lower()]
-            schema = resolve(header)["schema"]
-            is_number = schema.get("type") == "integer" or schema.get("const") == 0
-            check(schema, int(value) if is_number else value)
-        if "content" not in response:
-            assert answer.body == b""
-            return
-        kind = answer.headers["content-type"].split(";")[0]
-        schema = response["content"][kind]["schema"]
-        check(schema, answer.json if kind.endswith("json") else answer.body.decode())
 
 
 @pytest.fixture
