@@ -206,6 +206,16 @@ static void take_original_method(struct request *request)
     }
 }
 
+/* lighttpd says 411 to a POST that names no length, though it has no body then (RFC 9112 section 6.3);
+ * lighttpd/refused.lua begins such a request anew at its own path, and it counts as if nothing had been
+ * refused. At an error page's path a 411 is a refusal like any other. */
+static bool is_begun_anew(const struct request *request, int64_t status, struct slice decoded)
+{
+    return status == 411 && request->method == HTTP_POST &&
+           request->path.length == decoded.length &&
+           memcmp(request->path.data, decoded.data, decoded.length) == 0;
+}
+
 /* --- In the pipeline --------------------------------------------------------------------------- */
 
 /* RFC 9112 section 3.2.4: "OPTIONS *" is about the server as a whole. */
@@ -228,8 +238,10 @@ bool target_identify(struct request *request)
                                                   : STATUS_OK;
     }
     if (is_handed_over(request, &refused)) {
-        request->refusal = problem_of_status(refused);
         take_original_method(request);
+        if (!is_begun_anew(request, refused, decoded)) {
+            request->refusal = problem_of_status(refused);
+        }
         request->path = decoded;
     }
     if (status == STATUS_NO_MEMORY) {

@@ -1,10 +1,16 @@
 """What the programs promise behind every web server. A test module of a server has a class that
 inherits these and a fixture `server`."""
+import collections
 import http.client
 import json
+import re
 import socket
 import time
+import uuid
 
+import yaml
+
+from suite import ROOT
 from web_servers import wait_until
 
 LIMIT = 1 << 20
@@ -29,6 +35,16 @@ def events(response):
     while line := response.readline():
         if line.startswith(b"data:"):
             yield time.monotonic() - start, line[5:].strip()
+
+
+ODD_ENDS = ("%2F..", "/..", "/%2e%2e/x", "/.%2E", "//x", "%00", "/%ff", "%5c..", "/./x", "/%2E")
+
+
+def routes():
+    """Every path of docs/openapi.yaml with values in it, and some under a prefix."""
+    paths = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())["paths"]
+    found = [re.sub(r"\{\w+\}", "0", path) for path in paths]
+    return found + ["/api/v1" + path for path in found[::5]]
 
 
 def padded(size):
@@ -112,6 +128,38 @@ class Promises:
         assert answer.status == 200 and answer.json["email"] == person["email"]
         assert server.get("/auth/me").status == 401
 
+    def test_a_token_of_8_kilobytes_arrives(self, server):
+        answer = server.get("/auth/me", token="x" * 8192)
+        assert answer.status == 401 and answer.json["error"] == "invalid_credentials"
+
+    def test_a_post_without_a_length_is_a_post_without_a_body(self, server):
+        token = server.token()
+        request = (f"POST /auth/logout HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+                   f"Authorization: Bearer {token}\r\n\r\n").encode()
+        assert raw_exchange(server.port, request).split(b" ", 2)[1] == b"200"
+        assert raw_exchange(server.port, request).split(b" ", 2)[1] == b"401"
+        assert server.get("/auth/me", token=token).status == 401
+
+    def test_what_the_server_refuses_is_told_in_our_words_as_what_it_was(self, server):
+        def refused(line, headers="", body=b""):
+            mark = uuid.uuid4().hex
+            answer = raw_exchange(server.port, (
+                f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}"
+                f"X-Correlation-ID: {mark}\r\n\r\n").encode() + body)
+            head, _, text = answer.partition(b"\r\n\r\n")
+            entries = [entry for entry in server.log_lines() if entry.get("correlation_id") == mark]
+            return int(head.split(b" ")[1]), head.lower(), json.loads(text), entries[-1:]
+
+        length = f"Content-Length: {200 << 20}\r\nContent-Type: application/json\r\n"
+        status, head, body, logged = refused("PUT /auth/none", length)
+        assert (status, body["error"]) in ((413, "request_too_large"), (404, "not_found"))
+        assert b"x-content-type-options: nosniff" in head
+        assert [(entry["method"], entry["path"]) for entry in logged] == [("PUT", "/auth/none")]
+        length += f"Authorization: Bearer {server.token()}\r\n"
+        status, head, body, logged = refused("POST /v1/chat/completions", length)
+        assert status == 413 and body["error"]["code"] == "request_too_large"
+        assert [entry["path"] for entry in logged] == ["/v1/chat/completions"]
+
     def test_a_header_of_almost_4_kilobytes_arrives(self, server):
         token = server.token()
         assert server.get("/auth/me", token=token, headers={"X-Filler": "x" * 3900}).status == 200
@@ -148,6 +196,21 @@ class Promises:
         status = raw_exchange(server.port, request).split(b" ", 2)[1]
         assert status in (b"200", b"400", b"404")
         assert server.request("GET", "/health/%2e%2e/auth/me").status in (400, 401, 404)
+
+    def test_a_path_that_can_be_read_in_two_ways_is_400_on_every_route(self, server):
+        """As the request line has it, whatever this server decodes, joins or takes out."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        statuses = collections.Counter()
+        for route in routes():
+            for odd in ODD_ENDS:
+                connection.request("DELETE", route + odd)
+                answer = connection.getresponse()
+                body = answer.read()
+                statuses[answer.status] += 1
+                assert answer.status == 400 and b"invalid_request" in body, (route + odd, body)
+                assert answer.headers["x-correlation-id"], route + odd
+        connection.close()
+        assert statuses[400] > 200
 
     # --- Bodies ---------------------------------------------------------------------------------
 

@@ -266,6 +266,26 @@ static void a_redirect_that_is_no_refusal_is_an_ordinary_request(void **state)
     }
 }
 
+/* Only a POST, and only at its own path: 405 says that it was matched as what it was. */
+static void a_post_begun_anew_without_a_length_is_an_ordinary_request(void **state)
+{
+    struct pipeline *pipeline = *state;
+    const char *post = "REDIRECT_REQUEST_METHOD=POST";
+    assert_refused(pipeline, CALL(.path = "/open", .cgi = {"REDIRECT_STATUS=411", post}), 405,
+                   "method_not_allowed");
+    assert_refused(pipeline,
+                   CALL(.path = "/refused/GET",
+                        .cgi = {"REDIRECT_STATUS=411", post, "REQUEST_URI=/open"}),
+                   400, "invalid_request");
+    assert_refused(pipeline,
+                   CALL(.path = "/open",
+                        .cgi = {"REDIRECT_STATUS=411", "REDIRECT_REQUEST_METHOD=PUT"}),
+                   400, "invalid_request");
+    assert_refused(pipeline,
+                   CALL(.path = "/open", .cgi = {"REDIRECT_STATUS=411", post, uri("/open/..")}),
+                   400, "invalid_request");
+}
+
 static void every_failing_allocation_is_503_or_the_answer(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -294,6 +314,7 @@ int main(void)
         TEST(errors_under_v1_have_openais_shape_whoever_refuses),
         TEST(what_the_web_server_refuses_is_told_as_what_was_asked),
         TEST(a_redirect_that_is_no_refusal_is_an_ordinary_request),
+        TEST(a_post_begun_anew_without_a_length_is_an_ordinary_request),
         TEST(every_failing_allocation_is_503_or_the_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
