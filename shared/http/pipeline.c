@@ -25,12 +25,25 @@ static const char *endpoint_of(const struct request *request)
     return request->match.route ? request->match.route->template : unmatched_endpoint;
 }
 
+/* Where the web server goes by files, the program's own name is no part of the path: of
+ * "/shop/auth.fcgi" + "/auth/me" the second is what was asked for (apache/htaccess). */
+static bool is_name_of_program(struct slice script)
+{
+    static const char ending[] = ".fcgi";
+    size_t length = sizeof(ending) - 1;
+    return script.length > length &&
+           memcmp(script.data + script.length - length, ending, length) == 0;
+}
+
 /* RFC 3875 leaves it to the server where SCRIPT_NAME ends, and they all differ; the two together
  * always are the decoded path. False when memory is out. */
 static bool full_path(struct exchange *exchange, struct slice *path)
 {
     struct slice script = exchange_parameter(exchange, "SCRIPT_NAME");
     struct slice info = exchange_parameter(exchange, "PATH_INFO");
+    if (info.length > 0 && is_name_of_program(script)) {
+        script.length = 0;
+    }
     *path = script.length == 0 ? info : script;
     if (script.length == 0 || info.length == 0) {
         return true;
