@@ -316,6 +316,11 @@ static void the_path_may_be_split_into_two_variables_anywhere(void **state)
     assert_answers(pipeline, CALL(.path = "/open", .cgi = {"SCRIPT_NAME=/api/v1"}), 200);
     assert_answers(pipeline, CALL(.path = "", .cgi = {"SCRIPT_NAME=/open"}), 200);
     assert_answers(pipeline, CALL(.path = "/a/parts/b", .cgi = {"SCRIPT_NAME=/things"}), 200);
+    /* A file of that name, somewhere in a document root. */
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"SCRIPT_NAME=/shop/auth.fcgi"}), 200);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"SCRIPT_NAME=/shop/authxfcgi"}), 404);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"SCRIPT_NAME=.fcgi"}), 404);
+    assert_answers(pipeline, CALL(.path = "", .cgi = {"SCRIPT_NAME=/things/auth.fcgi"}), 404);
     assert_member(pipeline, "id", "a");
 }
 

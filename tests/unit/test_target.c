@@ -273,14 +273,14 @@ static void a_post_begun_anew_without_a_length_is_an_ordinary_request(void **sta
     const char *post = "REDIRECT_REQUEST_METHOD=POST";
     assert_refused(pipeline, CALL(.path = "/open", .cgi = {"REDIRECT_STATUS=411", post}), 405,
                    "method_not_allowed");
-    assert_refused(pipeline,
-                   CALL(.path = "/refused/GET",
-                        .cgi = {"REDIRECT_STATUS=411", post, "REQUEST_URI=/open"}),
-                   400, "invalid_request");
-    assert_refused(pipeline,
-                   CALL(.path = "/open",
-                        .cgi = {"REDIRECT_STATUS=411", "REDIRECT_REQUEST_METHOD=PUT"}),
-                   400, "invalid_request");
+    assert_refused(
+        pipeline,
+        CALL(.path = "/refused/GET", .cgi = {"REDIRECT_STATUS=411", post, "REQUEST_URI=/open"}),
+        400, "invalid_request");
+    assert_refused(
+        pipeline,
+        CALL(.path = "/open", .cgi = {"REDIRECT_STATUS=411", "REDIRECT_REQUEST_METHOD=PUT"}), 400,
+        "invalid_request");
     assert_refused(pipeline,
                    CALL(.path = "/open", .cgi = {"REDIRECT_STATUS=411", post, uri("/open/..")}),
                    400, "invalid_request");
