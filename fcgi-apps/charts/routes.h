@@ -31,10 +31,22 @@ static const struct route charts_routes[] = {
      ACCESS_PRINCIPAL, BODY_JSON, 0},
 };
 
+#define CHARTS_SERIES  "/api/charts/{chart_id}/data/{pane_id}/{series_id}"
+#define CHARTS_HISTORY "/api/charts/{chart_id}/history/{pane_id}/{series_id}"
+
+static const struct unbuilt_parameter charts_unbuilt[] = {
+    {CHARTS_SERIES, "format"},      {CHARTS_SERIES, "resolution"},  {CHARTS_SERIES, "max_points"},
+    {CHARTS_SERIES, "maxPoints"},   {CHARTS_SERIES, "method"},      {CHARTS_HISTORY, "format"},
+    {CHARTS_HISTORY, "resolution"}, {CHARTS_HISTORY, "max_points"}, {CHARTS_HISTORY, "maxPoints"},
+    {CHARTS_HISTORY, "method"},
+};
+
 static const struct app_options charts_options = {
     .program = "charts",
     .routes = charts_routes,
     .route_count = sizeof charts_routes / sizeof charts_routes[0],
+    .unbuilt = charts_unbuilt,
+    .unbuilt_count = sizeof charts_unbuilt / sizeof charts_unbuilt[0],
     .uses_storage = true,
     .uses_charts = true,
     .background = charts_expire,

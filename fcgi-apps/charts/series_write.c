@@ -290,7 +290,7 @@ void charts_replace_series(struct request *request)
 
 static enum series_mode read_mode(struct request *request)
 {
-    const char *mode = field_text(request, "mode", FIELD_OPTIONAL, 1, 16);
+    const char *mode = field_text(request, "mode", FIELD_NULLABLE, 1, 16);
     if (mode == NULL || strcmp(mode, "append") == 0) {
         return SERIES_APPEND;
     }

@@ -25,6 +25,7 @@ static const struct app_options metrics_options = {
     .program = "metrics",
     .routes = metrics_routes,
     .route_count = sizeof metrics_routes / sizeof metrics_routes[0],
+    .answers_probes = true,
     .start = metrics_start,
 };
 

@@ -25,13 +25,22 @@
 
 struct app;
 
+/* A query parameter of a route that is documented and not built: 400. */
+struct unbuilt_parameter {
+    const char *template; /* of the route */
+    const char *name;
+};
+
 struct app_options {
     const char *program; /* "auth" */
     const struct route *routes;
     size_t route_count;
-    bool uses_storage; /* migrates the database up before the first request; without it the
+    const struct unbuilt_parameter *unbuilt;
+    size_t unbuilt_count;
+    bool uses_storage;   /* migrates the database up before the first request; without it the
                           database is opened only when a request needs it */
-    bool uses_charts;  /* also opens the storage of charts, and migrates that */
+    bool answers_probes; /* all its paths are exempt from ALLOWED_HOSTS and HTTPS_REDIRECT */
+    bool uses_charts;    /* also opens the storage of charts, and migrates that */
     /* Each may be NULL. `start` runs after everything is open and before the first request; its
      * failure (with `problem`) refuses to start with exit 78. */
     enum status (*start)(struct app *app, struct buffer *problem);
@@ -56,6 +65,8 @@ struct app {
     struct transport *transport; /* NULL under the loopback transport */
     bool needs_migration;        /* a database did not answer at start; background tries again */
     struct app_live *_Atomic live;
+    /* The settings under which a proxy that is not trusted has been told of in the log. */
+    const struct app_live *_Atomic told_untrusted;
     void *state; /* of the program */
 };
 

@@ -1,31 +1,126 @@
-/* Who connects: address, scheme and host, as far as a proxy may be believed. */
+/*
+ * Who connects: address and scheme, as far as a proxy may be believed.
+ *
+ * X-Forwarded-For has no standard; what is read here is the node grammar of RFC 7239 section 6 as
+ * proxies write it: an address, with or without a port, IPv6 in brackets or bare, perhaps quoted.
+ * An address has one spelling afterwards (inet_ntop's; ::ffff:a.b.c.d is a.b.c.d), so that it has
+ * one budget. Own code: no library here knows HTTP's lists.
+ */
 #include <arpa/inet.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "http/pipeline.h"
+#include "log/log.h"
 
-/* Looks from the right for a hop that is not one of ours. False when all of these are: what stands
- * to the left of them counts then. */
-static bool find_untrusted_hop(const struct request *request, struct slice hops,
-                               struct slice *found)
+static const char unknown_client[] = "unknown";
+
+/* --- Addresses --------------------------------------------------------------------------------- */
+
+/* Writes the one spelling of an address; "unknown" for what is none: never the proxy instead, which
+ * may be exempt from limits. */
+static void spell_address(struct slice text, char out[INET6_ADDRSTRLEN])
 {
-    while (hops.length > 0) {
-        size_t start = hops.length;
-        while (start > 0 && hops.data[start - 1] != ',') {
-            start--;
+    char copy[INET6_ADDRSTRLEN];
+    struct in6_addr v6;
+    struct in_addr v4;
+    memcpy(out, unknown_client, sizeof unknown_client);
+    if (text.length == 0 || text.length >= sizeof copy) {
+        return;
+    }
+    memcpy(copy, text.data, text.length);
+    copy[text.length] = '\0';
+    if (inet_pton(AF_INET6, copy, &v6) == 1) {
+        if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+            memcpy(&v4, &v6.s6_addr[12], sizeof v4);
+            (void)inet_ntop(AF_INET, &v4, out, INET6_ADDRSTRLEN);
+        } else {
+            (void)inet_ntop(AF_INET6, &v6, out, INET6_ADDRSTRLEN);
         }
-        struct slice hop = slice_trim((struct slice){hops.data + start, hops.length - start});
-        struct network network;
-        if (network_parse(hop, &network) != STATUS_OK ||
-            memchr(hop.data, '/', hop.length) != NULL) {
+    } else if (inet_pton(AF_INET, copy, &v4) == 1) {
+        (void)inet_ntop(AF_INET, &v4, out, INET6_ADDRSTRLEN);
+    }
+}
+
+static struct slice unquote(struct slice text)
+{
+    if (text.length >= 2 && text.data[0] == '"' && text.data[text.length - 1] == '"') {
+        text.data++;
+        text.length -= 2;
+    }
+    return text;
+}
+
+/* ":" and digits, to the end. RFC 7239 section 6.1 allows five of them. */
+static bool is_port(struct slice text)
+{
+    if (text.length < 2 || text.length > 6 || text.data[0] != ':') {
+        return false;
+    }
+    for (size_t i = 1; i < text.length; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The address of a hop without its port; empty for what is none. */
+static struct slice address_of(struct slice hop)
+{
+    static const struct slice none = {"", 0};
+    hop = unquote(slice_trim(hop));
+    if (hop.length == 0) {
+        return none;
+    }
+    if (hop.data[0] == '[') {
+        const char *end = memchr(hop.data, ']', hop.length);
+        if (end == NULL) {
+            return none;
+        }
+        struct slice address = {hop.data + 1, (size_t)(end - hop.data) - 1};
+        struct slice port = {end + 1, hop.length - address.length - 2};
+        bool is_v6 = memchr(address.data, ':', address.length) != NULL;
+        return is_v6 && (port.length == 0 || is_port(port)) ? address : none;
+    }
+    const char *colon = memchr(hop.data, ':', hop.length);
+    if (colon == NULL) {
+        return hop;
+    }
+    struct slice port = {colon, hop.length - (size_t)(colon - hop.data)};
+    if (memchr(colon + 1, ':', port.length - 1) != NULL) {
+        return hop; /* bare IPv6 */
+    }
+    return is_port(port) ? (struct slice){hop.data, hop.length - port.length} : none;
+}
+
+/* --- Lists of hops ----------------------------------------------------------------------------- */
+
+/* Takes the part behind the last comma off the end of *list; false when *list is used up. */
+static bool take_last(struct slice *list, struct slice *part)
+{
+    if (list->data == NULL) {
+        return false;
+    }
+    size_t start = list->length;
+    while (start > 0 && list->data[start - 1] != ',') {
+        start--;
+    }
+    *part = (struct slice){list->data + start, list->length - start};
+    *list = start > 0 ? (struct slice){list->data, start - 1} : (struct slice){NULL, 0};
+    return true;
+}
+
+/* Looks from the right for a hop that is not one of ours, which becomes the client; false when all
+ * of these are, and the left-most is the client then. */
+static bool find_untrusted_hop(struct request *request, struct slice hops)
+{
+    struct slice hop;
+    while (take_last(&hops, &hop)) {
+        spell_address(address_of(hop), request->client_text);
+        if (!network_list_contains(&request->live->trusted_proxies, request->client_text)) {
             return true;
         }
-        *found = hop;
-        const char *text = arena_copy(request->arena, hop.data, hop.length);
-        if (text == NULL || !network_list_contains(&request->live->trusted_proxies, text)) {
-            return true;
-        }
-        hops.length = start > 0 ? start - 1 : 0;
     }
     return false;
 }
@@ -33,117 +128,71 @@ static bool find_untrusted_hop(const struct request *request, struct slice hops,
 /* The right-most hop that is not one of ours; what stands to the left of it is hearsay. A header
  * that came more than once is one list in the order of its lines (RFC 9110 section 5.3); some
  * servers hand each line on as a variable of its own. */
-static struct slice last_untrusted_hop(const struct request *request)
+static void find_client(struct request *request)
 {
     const struct exchange *exchange = request->exchange;
-    struct slice found = {0};
     for (size_t i = exchange->parameter_count; i > 0; i--) {
         const struct exchange_parameter *line = &exchange->parameters[i - 1];
         if (slice_equals(line->name, "HTTP_X_FORWARDED_FOR") &&
-            find_untrusted_hop(request, line->value, &found)) {
-            break;
+            slice_trim(line->value).length > 0 && find_untrusted_hop(request, line->value)) {
+            return;
         }
     }
-    return found;
+}
+
+/* The word of the hop nearest to us: the last of the list, in the last line of the header. */
+static struct slice nearest_scheme(const struct request *request)
+{
+    const struct exchange *exchange = request->exchange;
+    for (size_t i = exchange->parameter_count; i > 0; i--) {
+        const struct exchange_parameter *line = &exchange->parameters[i - 1];
+        struct slice list = line->value;
+        struct slice word;
+        while (slice_equals(line->name, "HTTP_X_FORWARDED_PROTO") && list.length > 0 &&
+               take_last(&list, &word)) {
+            word = unquote(slice_trim(word));
+            if (word.length > 0) {
+                return word;
+            }
+        }
+    }
+    return (struct slice){0};
+}
+
+/* --- In the pipeline --------------------------------------------------------------------------- */
+
+/* A proxy that is not listed costs every client behind it its own address and sends HTTPS into an
+ * endless redirect, and nothing else would say why. Once per set of settings: anybody can send it. */
+static void tell_untrusted(struct request *request, const char *header)
+{
+    const struct app_live *told = atomic_exchange_explicit(&request->app->told_untrusted,
+                                                           request->live, memory_order_relaxed);
+    if (told != request->live) {
+        log_write(LOG_WARNING, "forwarded_header_ignored", LOG_TEXT("header", header),
+                  LOG_TEXT("client", request->client_address),
+                  LOG_TEXT("setting", "TRUSTED_PROXIES"));
+    }
 }
 
 void client_identify(struct request *request)
 {
-    struct slice remote = exchange_parameter(request->exchange, "REMOTE_ADDR");
-    request->client_address = remote.length > 0 ? remote.data : "unknown";
+    static const char hops[] = "X-Forwarded-For";
+    static const char scheme[] = "X-Forwarded-Proto";
+    spell_address(exchange_parameter(request->exchange, "REMOTE_ADDR"), request->client_text);
+    request->client_address = request->client_text;
     struct slice https = exchange_parameter(request->exchange, "HTTPS");
     request->is_https = https.length > 0 && !slice_equals_ignoring_case(https, "off");
     if (!network_list_contains(&request->live->trusted_proxies, request->client_address)) {
+        if (request_header(request, hops).length > 0) {
+            tell_untrusted(request, hops);
+        } else if (request_header(request, scheme).length > 0) {
+            tell_untrusted(request, scheme);
+        }
         return;
     }
-    struct slice scheme = request_header(request, "X-Forwarded-Proto");
-    if (scheme.length > 0) {
-        request->is_https = slice_equals_ignoring_case(slice_trim(scheme), "https");
+    struct slice word = nearest_scheme(request);
+    if (word.length > 0) {
+        request->is_https = slice_equals_ignoring_case(word, "https");
     }
-    struct slice hop = last_untrusted_hop(request);
-    if (hop.length > 0) {
-        const char *address = arena_copy(request->arena, hop.data, hop.length);
-        /* Never the proxy instead, which may be exempt from limits. */
-        request->client_address = address ? address : "unknown";
-    }
-}
-
-static struct slice host_without_port(struct slice host)
-{
-    if (host.length > 0 && host.data[0] == '[') {
-        const char *end = memchr(host.data, ']', host.length);
-        return end ? (struct slice){host.data, (size_t)(end - host.data) + 1} : host;
-    }
-    const char *colon = host.length ? memchr(host.data, ':', host.length) : NULL;
-    return colon ? (struct slice){host.data, (size_t)(colon - host.data)} : host;
-}
-
-/* RFC 9110 section 7.2: after the host only ":" and digits; the redirect to HTTPS repeats it all. */
-static bool is_port_or_nothing(struct slice text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        if (i == 0 ? text.data[i] != ':' : text.data[i] < '0' || text.data[i] > '9') {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool host_matches(struct slice host, const char *pattern)
-{
-    if (strcmp(pattern, "*") == 0) {
-        return true;
-    }
-    if (pattern[0] == '*' && pattern[1] == '.') {
-        size_t length = strlen(pattern + 1);
-        return host.length > length &&
-               slice_equals_ignoring_case((struct slice){host.data + host.length - length, length},
-                                          pattern + 1);
-    }
-    return slice_equals_ignoring_case(host, pattern);
-}
-
-bool client_check_host(struct request *request)
-{
-    const struct config_list *allowed = &request_config(request)->allowed_hosts;
-    struct slice given = request_header(request, "Host");
-    struct slice host = host_without_port(given);
-    struct slice port = {given.data + host.length, given.length - host.length};
-    bool is_allowed = allowed->count == 0;
-    for (size_t i = 0; i < allowed->count && !is_allowed; i++) {
-        is_allowed = host_matches(host, allowed->items[i]);
-    }
-    if (is_allowed && is_port_or_nothing(port)) {
-        return true;
-    }
-    problem_answer(request, PROBLEM_INVALID_REQUEST, "Host not allowed");
-    return false;
-}
-
-bool client_check_https(struct request *request)
-{
-    if (request->is_https || !request->live->redirects_to_https) {
-        return true;
-    }
-    struct slice host = request_header(request, "Host");
-    struct slice target = exchange_parameter(request->exchange, "REQUEST_URI");
-    if (host.length == 0 || target.length == 0 || target.data[0] != '/') {
-        problem_answer(request, PROBLEM_INVALID_REQUEST, "HTTPS is required");
-        return false;
-    }
-    /* No port of its own, or one that is HTTP's: the one of HTTPS. */
-    struct slice name = host_without_port(host);
-    bool is_plain =
-        slice_equals((struct slice){host.data + name.length, host.length - name.length}, ":80");
-    response_empty(request, 308);
-    response_add_header(request, "Location",
-                        arena_format(request->arena, "https://%.*s%s",
-                                     (int)(is_plain ? name.length : host.length), host.data,
-                                     target.data));
-    if (request->response.headers.length == 0 &&
-        buffer_status(&request->response.headers) == STATUS_OK) {
-        /* Too long for a head, or no text for a header. */
-        problem_answer(request, PROBLEM_INVALID_REQUEST, "HTTPS is required");
-    }
-    return false;
+    find_client(request);
 }

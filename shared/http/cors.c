@@ -3,9 +3,12 @@
  * fetch"): one exact origin is echoed, and headers are answered by name, because `*` never covers
  * Authorization.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "http/pipeline.h"
+
+#define HEADER_NAME_MAXIMUM 128
 
 static bool list_contains(const struct config_list *list, struct slice text)
 {
@@ -21,6 +24,35 @@ static bool list_contains_ignoring_case(const struct config_list *list, struct s
 {
     for (size_t i = 0; i < list->count; i++) {
         if (slice_equals_ignoring_case(text, list->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of a name whose letters the pattern spells in lower case. */
+static bool matches_in_lower_case(const char *pattern, struct slice name)
+{
+    char lower[HEADER_NAME_MAXIMUM];
+    char lower_pattern[HEADER_NAME_MAXIMUM];
+    size_t length = strlen(pattern);
+    if (name.length > sizeof lower || length >= sizeof lower_pattern) {
+        return false;
+    }
+    for (size_t i = 0; i < name.length; i++) {
+        lower[i] = (char)tolower((unsigned char)name.data[i]);
+    }
+    for (size_t i = 0; i <= length; i++) {
+        lower_pattern[i] = (char)tolower((unsigned char)pattern[i]);
+    }
+    return text_matches_glob(lower_pattern, (struct slice){lower, name.length});
+}
+
+static bool is_allowed_header(const struct config *config, struct slice name)
+{
+    const struct config_list *patterns = &config->cors_allow_headers;
+    for (size_t i = 0; i < patterns->count; i++) {
+        if (matches_in_lower_case(patterns->items[i], name)) {
             return true;
         }
     }
@@ -49,7 +81,7 @@ static void answer_allowed_headers(struct request *request, const struct config 
     struct slice name;
     while (rest.length > 0 && slice_split(&rest, ',', &name)) {
         name = slice_trim(name);
-        if (name.length > 0 && list_contains_ignoring_case(&config->cors_allow_headers, name)) {
+        if (name.length > 0 && is_allowed_header(config, name)) {
             if (allowed.length > 0) {
                 buffer_append(&allowed, ", ", 2);
             }

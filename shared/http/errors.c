@@ -119,6 +119,36 @@ static void write_made_text(struct request *request, const char *name, const cha
     json_write_member_text(&request->response.json, name, text);
 }
 
+/* The path as a URI reference (RFC 3986 section 4.2): what a path may not hold is percent-encoded.
+ * One that begins with two slashes would name a host. NULL: no memory. */
+static const char *reference_to(const struct request *request)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "-._~!$&'()*+,;=:@/";
+    static const char digits[] = "0123456789ABCDEF";
+    struct slice path = request->path;
+    while (path.length > 1 && path.data[0] == '/' && path.data[1] == '/') {
+        path.data++;
+        path.length--;
+    }
+    char *text = arena_allocate(request->arena, 3 * path.length + 1);
+    char *out = text;
+    for (size_t i = 0; text != NULL && i < path.length; i++) {
+        unsigned char byte = (unsigned char)path.data[i];
+        if (byte != '\0' && strchr(plain, byte) != NULL) {
+            *out++ = (char)byte;
+        } else {
+            *out++ = '%';
+            *out++ = digits[byte >> 4];
+            *out++ = digits[byte & 0x0f];
+        }
+    }
+    if (out != NULL) {
+        *out = '\0';
+    }
+    return text;
+}
+
 /* RFC 9457 section 3 has its own member for a list of errors: errors[].pointer (RFC 6901). */
 static void write_problem_members(struct request *request, const struct problem_entry *entry)
 {
@@ -127,7 +157,7 @@ static void write_problem_members(struct request *request, const struct problem_
     write_made_text(request, "type", type);
     json_write_member_text(json, "title", entry->message);
     json_write_member_integer(json, "status", entry->http_status);
-    json_write_member_slice(json, "instance", request->path);
+    write_made_text(request, "instance", reference_to(request));
     if (request->field_errors == NULL) {
         return;
     }

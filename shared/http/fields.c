@@ -12,7 +12,7 @@ static const struct json_node *find(struct request *request, const char *name,
                                     enum field_presence presence)
 {
     const struct json_node *node = json_member(request->json, name);
-    if (node != NULL && json_node_kind(node) == JSON_NULL && presence == FIELD_OPTIONAL) {
+    if (node != NULL && json_node_kind(node) == JSON_NULL && presence == FIELD_NULLABLE) {
         return NULL;
     }
     if (node == NULL && presence == FIELD_REQUIRED) {
@@ -27,6 +27,10 @@ const char *field_text(struct request *request, const char *name, enum field_pre
     const struct json_node *node = find(request, name, presence);
     const char *text = NULL;
     if (node == NULL) {
+        return NULL;
+    }
+    if (json_has_nul(node)) {
+        problem_add_field(request, "body", name, "String should not hold U+0000", "string_nul");
         return NULL;
     }
     if (!json_get_text(node, &text)) {

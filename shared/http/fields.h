@@ -14,13 +14,14 @@
 
 #include "http/request.h"
 
-enum field_presence { FIELD_OPTIONAL, FIELD_REQUIRED };
+/* null is a value of the wrong type, but for FIELD_NULLABLE, where it stands for an absent one. */
+enum field_presence { FIELD_OPTIONAL, FIELD_REQUIRED, FIELD_NULLABLE };
 
-/* A string of minimum…maximum characters (code points). NULL when absent, null or wrong. */
+/* A string of minimum…maximum characters (code points). NULL when absent or wrong. */
 const char *field_text(struct request *request, const char *name, enum field_presence presence,
                        size_t minimum, size_t maximum);
 
-/* A whole number in the range; `fallback` when absent, null or wrong. */
+/* A whole number in the range; `fallback` when absent or wrong. */
 int64_t field_integer(struct request *request, const char *name, enum field_presence presence,
                       int64_t minimum, int64_t maximum, int64_t fallback);
 

@@ -253,32 +253,23 @@ static bool check_body_size(struct request *request)
     return true;
 }
 
-static bool is_json_type(struct slice type)
-{
-    struct slice rest = type;
-    struct slice media = {0};
-    return type.length > 0 && slice_split(&rest, ';', &media) &&
-           slice_equals_ignoring_case(slice_trim(media), "application/json");
-}
-
 static bool check_body(struct request *request)
 {
     enum route_body kind = request->match.route->body;
-    if (kind == BODY_NONE || kind == BODY_RAW) {
+    if (kind == BODY_NONE) {
         return true;
     }
     if (request->body.length == 0) {
-        if (kind == BODY_JSON_OPTIONAL) {
+        if (kind == BODY_JSON_OPTIONAL || kind == BODY_RAW) {
             return true;
         }
         problem_answer(request, PROBLEM_INVALID_REQUEST_BODY, NULL);
         return false;
     }
-    if (!is_json_type(request_header(request, "Content-Type"))) {
-        problem_answer(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+    if (!media_check(request, kind != BODY_RAW)) {
         return false;
     }
-    if (kind == BODY_JSON_TEXT) {
+    if (kind == BODY_JSON_TEXT || kind == BODY_RAW) {
         return true;
     }
     enum status status = json_parse(request->arena, request->body, &request->json);
@@ -293,26 +284,6 @@ static bool check_body(struct request *request)
     if (json_node_kind(request->json) != JSON_OBJECT) {
         problem_add_field(request, "body", NULL, "Input should be an object", "object_type");
         problem_answer_fields(request, PROBLEM_COUNT);
-        return false;
-    }
-    return true;
-}
-
-/* Early, because a key may stand in it; what is malformed is told after authentication. */
-static bool read_query(struct request *request)
-{
-    request->query_status = request_parse_query(request);
-    if (request->query_status == STATUS_NO_MEMORY) {
-        problem_answer_status(request, STATUS_NO_MEMORY);
-        return false;
-    }
-    return true;
-}
-
-static bool check_query(struct request *request)
-{
-    if (request->query_status != STATUS_OK) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST, "The query string is not valid");
         return false;
     }
     return true;
@@ -335,10 +306,10 @@ static void run(struct request *request)
             LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
             LOG_TEXT("path", path_for_log(request)), LOG_TEXT("client", request->client_address));
     }
-    if (target_check(request) && client_check_host(request) && client_check_https(request) &&
+    if (target_check(request) && host_check_allowed(request) && host_check_https(request) &&
         cors_check_preflight(request) && target_check_everything(request) && check_route(request) &&
-        read_query(request) && credentials_verify(request) && limits_check(request) &&
-        credentials_check(request) && check_query(request) && check_body_size(request) &&
+        query_read(request) && credentials_verify(request) && limits_check(request) &&
+        credentials_check(request) && query_check(request) && check_body_size(request) &&
         check_body(request)) {
         request->match.route->handle(request);
     }

@@ -38,10 +38,12 @@ struct slice target_of(const struct request *request);
 bool target_strip_prefix(const struct request *request, size_t *index, struct slice path,
                          struct slice *rest);
 
-/* client.c: client_address, is_https, trusted host, HTTPS redirect. */
+/* client.c: client_address, is_https. */
 void client_identify(struct request *request);
-bool client_check_host(struct request *request);
-bool client_check_https(struct request *request);
+
+/* host.c: trusted host, HTTPS redirect; neither for probes. */
+bool host_check_allowed(struct request *request);
+bool host_check_https(struct request *request);
 
 /* cors.c: sets cors_origin; answers preflights. */
 void cors_identify(struct request *request);
@@ -55,10 +57,16 @@ bool limits_check(struct request *request);
  * by credentials_check, after the limit, so that an exhausted guesser learns nothing. */
 bool credentials_verify(struct request *request);
 
+/* media.c: 415 for a body that is coded, or is not JSON where it must be. */
+bool media_check(struct request *request, bool wants_json);
+
 /* credentials.c: 401 and 403. */
 bool credentials_check(struct request *request);
 
-/* request.c: STATUS_INVALID for a malformed query. */
-enum status request_parse_query(struct request *request) MUST_CHECK;
+/* query.c. The first reads the query, early, because a key may stand in it; it answers only when
+ * memory is out. The second is 400 for a malformed query, and for one that asks for what is not
+ * built. */
+bool query_read(struct request *request);
+bool query_check(struct request *request);
 
 #endif

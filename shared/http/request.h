@@ -8,6 +8,7 @@
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,6 +67,7 @@ struct request {
     char own_correlation_id[RANDOM_UUID_SIZE]; /* when none was given */
     char timestamp[CLOCK_TIMESTAMP_SIZE];      /* of request_timestamp */
     const char *client_address;                /* after TRUSTED_PROXIES; never NULL */
+    char client_text[INET6_ADDRSTRLEN];        /* of client.c */
     const char *cors_origin; /* value of Access-Control-Allow-Origin; NULL = no CORS headers */
     bool is_https;
     bool is_openai;                  /* errors in OpenAI's shape */

@@ -159,7 +159,8 @@ static void append_cors_headers(struct buffer *head, const struct request *reque
     }
     buffer_append_text(head, "Access-Control-Expose-Headers: X-Correlation-ID, X-Request-ID, "
                              "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
-                             "X-RateLimit-Reset, RateLimit, RateLimit-Policy, ETag\r\n");
+                             "X-RateLimit-Reset, RateLimit, RateLimit-Policy, ETag, "
+                             "retry-after-ms, x-should-retry\r\n");
 }
 
 /* The header lines and the empty line. */

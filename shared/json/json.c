@@ -17,6 +17,9 @@
 
 #define INTEGER_MAXIMUM 9007199254740991.0 /* 2^53 - 1 */
 
+/* Stands in the tree for U+0000, at which C's strings end. No byte of UTF-8 is this one. */
+#define NUL_MARK 0xff
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local struct arena *current_arena;
 static _Thread_local bool arena_failed;
@@ -63,8 +66,24 @@ static enum status respell_number(char *at, size_t length)
     return STATUS_OK;
 }
 
-/* Replaces *text, which is valid JSON, by a copy that has no number cJSON could not read. */
-static enum status respell_long_numbers(struct arena *arena, struct slice *text)
+/* Writes NUL_MARK over each escape of U+0000 in a string; returns what stands behind the string. */
+static char *mark_nuls(char *at, const char *end)
+{
+    bool ignored = false;
+    char *behind = at + (json_skip_string(at + 1, end, &ignored) - at);
+    while ((at = memchr(at, '\\', (size_t)(behind - at))) != NULL) {
+        bool is_nul = behind - at > 6 && memcmp(at, "\\u0000", 6) == 0;
+        if (is_nul) {
+            memset(at, NUL_MARK, 6);
+        }
+        at += is_nul ? 6 : 2;
+    }
+    return behind;
+}
+
+/* Replaces *text, which is valid JSON, by a copy that has no number cJSON could not read and no
+ * string it would cut. */
+static enum status respell(struct arena *arena, struct slice *text)
 {
     char *copy = arena_copy(arena, text->data, text->length);
     if (copy == NULL) {
@@ -74,8 +93,7 @@ static enum status respell_long_numbers(struct arena *arena, struct slice *text)
     char *at = copy;
     while (at < end) {
         if (*at == '"') {
-            bool ignored = false;
-            at += json_skip_string(at + 1, end, &ignored) - at;
+            at = mark_nuls(at, end);
         } else if (*at == '-' || (*at >= '0' && *at <= '9')) {
             /* `copy` ends with a NUL, which is none of these. */
             size_t length = strspn(at, "+-.0123456789eE");
@@ -119,11 +137,8 @@ enum status json_parse(struct arena *arena, struct slice text, const struct json
     if (status != STATUS_OK) {
         return status;
     }
-    if (findings.has_nul) {
-        return STATUS_INVALID;
-    }
-    if (findings.has_long_number) {
-        status = respell_long_numbers(arena, &text);
+    if (findings.has_long_number || findings.has_nul) {
+        status = respell(arena, &text);
         if (status != STATUS_OK) {
             return status;
         }
@@ -191,9 +206,14 @@ size_t json_count(const struct json_node *container)
     return count;
 }
 
+bool json_has_nul(const struct json_node *node)
+{
+    return cJSON_IsString(tree_of(node)) && strchr(tree_of(node)->valuestring, NUL_MARK) != NULL;
+}
+
 bool json_get_text(const struct json_node *node, const char **text)
 {
-    if (!cJSON_IsString(tree_of(node))) {
+    if (!cJSON_IsString(tree_of(node)) || json_has_nul(node)) {
         return false;
     }
     *text = tree_of(node)->valuestring;

@@ -39,10 +39,14 @@ size_t json_count(const struct json_node *container);
 /* Typed reads; false when the node is NULL or of another kind. Text lives as long as the arena.
  * json_get_integer refuses fractions and anything beyond ±(2^53 - 1), where doubles stop telling
  * neighbours apart (RFC 8259 section 6); json_get_double refuses what overflows a double (1e999). */
+/* False also for a string that holds U+0000, which no text of ours can. */
 bool json_get_text(const struct json_node *node, const char **text);
 bool json_get_integer(const struct json_node *node, int64_t *number);
 bool json_get_double(const struct json_node *node, double *number);
 bool json_get_boolean(const struct json_node *node, bool *value);
+
+/* Whether it is a string that holds U+0000. */
+bool json_has_nul(const struct json_node *node);
 
 /* json_get_text of a member, or `fallback` when it is absent or not a string. */
 const char *json_member_text(const struct json_node *object, const char *name,

@@ -142,6 +142,15 @@ def test_chart_ids(suite, token, name, status):
     assert suite.post(f"/api/charts/{name}", {}, token=token).status == status
 
 
+@pytest.mark.parametrize("query", ["resolution=60", "max_points=5", "maxPoints=5", "method=lttb", "format=f64"])
+def test_what_is_documented_and_not_built_is_refused(chart, query):
+    """An answer without it would be taken for one with it."""
+    chart.replace(line(0, 3))
+    for answer in (chart.history(query), chart.request("GET", f"/data/0/s?{query}")):
+        assert answer.status == 400 and answer.json["error"] == "invalid_request"
+    assert chart.history("unknown=1").status == 200
+
+
 @pytest.mark.parametrize("pane", ["101", "-1", "x", "1.5", "99999999999999999999"])
 def test_panes_are_0_to_100(chart, pane):
     chart.replace(line(0, 3), pane_id=100)

@@ -64,7 +64,7 @@ static void history_pages(void **state)
         {"from=100&to=200&count=10", NULL, 191, 201},
         {"from=100&before_time=200", NULL, 100, 200},
         {"to=9&count=3", NULL, 7, 10},
-        {"before_time=600&resolution=60&max_points=5&format=f32", NULL, 100, 600},
+        {"before_time=600&shape=60&points=5&formats=f32", NULL, 100, 600},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         assert_page(pipeline, HISTORY(rows[i].query), rows[i].start, rows[i].end, 1200);

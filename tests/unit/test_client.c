@@ -15,6 +15,11 @@ static const struct route routes[] = {
     {HTTP_GET, "/open", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
     {HTTP_POST, "/open", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
     {HTTP_GET, "/free", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/health", echo, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/health/{part}", echo, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/ready", echo, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/metrics", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
+    {HTTP_GET, "/own/metrics", echo, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
     {HTTP_GET, "/charts", echo, FAMILY_CHARTS, ACCESS_PUBLIC, BODY_NONE, 0},
     {HTTP_GET, "/private", echo, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
     {HTTP_GET, "/private/too", echo, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
@@ -66,7 +71,9 @@ static void only_allowed_hosts_are_served(void **state)
 static void a_redirect_repeats_only_what_fits_a_header(void **state)
 {
     struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true"));
+    pipeline_open(
+        pipeline, &options,
+        SETTINGS("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=api.example,*.wild.example,[::1]"));
     assert_answers(pipeline,
                    CALL(.path = "/open", .cgi = {"HTTP_HOST=[::1]:80", "REQUEST_URI=/open?a=%20"}),
                    308);
@@ -76,12 +83,19 @@ static void a_redirect_repeats_only_what_fits_a_header(void **state)
         {"HTTP_HOST=api.example", "https://api.example/"},
         {"HTTP_HOST=api.example:8080", "https://api.example:8080/"},
         {"HTTP_HOST=[::1]:800", "https://[::1]:800/"},
+        {"HTTP_HOST=a.wild.example", "https://a.wild.example/"},
     };
     for (size_t i = 0; i < COUNT(ports); i++) {
         assert_answers(pipeline, CALL(.path = "/", .cgi = {ports[i][0], "REQUEST_URI=/"}), 308);
         assert_header(pipeline, "Location", ports[i][1]);
     }
     assert_int_equal(pipeline->body.length, 0);
+    /* The absolute form names a host too, which nobody has allowed. */
+    assert_answers(
+        pipeline,
+        CALL(.path = "/", .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=http://evil.example/a?b"}),
+        308);
+    assert_header(pipeline, "Location", "https://api.example/a?b");
     char target[4000] = "REQUEST_URI=/";
     memset(target + strlen(target), 'a', sizeof target - strlen(target) - 1);
     const char *const unfit[][2] = {
@@ -89,8 +103,7 @@ static void a_redirect_repeats_only_what_fits_a_header(void **state)
         {"HTTP_HOST=api.example", "REQUEST_URI=/\r\nX-Evil: 1"},
         {"HTTP_HOST=api.example\r\nX-Evil: 1", "REQUEST_URI=/"},
         {"HTTP_HOST=api.example:80@evil.example", "REQUEST_URI=/"},
-        {"HTTP_HOST=api.example", "REQUEST_URI=http://evil.example/"},
-        {"HTTP_HOST=api.example", "REQUEST_URI="},
+        {"HTTP_HOST=evil.example", "REQUEST_URI=/"},
         {"HTTP_HOST=", "REQUEST_URI=/"},
     };
     for (size_t i = 0; i < COUNT(unfit); i++) {
@@ -98,6 +111,54 @@ static void a_redirect_repeats_only_what_fits_a_header(void **state)
                        "invalid_request");
         assert_header(pipeline, "Location", NULL);
     }
+}
+
+/* "*" allows every host, and whoever sends the request chooses it: no reason to send others there. */
+static void a_redirect_goes_to_a_host_that_the_settings_name(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const settings[] = {NULL, "ALLOWED_HOSTS=*", "ALLOWED_HOSTS=*,api.example"};
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true", settings[i]));
+        assert_refused(
+            pipeline, CALL(.path = "/open", .cgi = {"HTTP_HOST=evil.example", "REQUEST_URI=/open"}),
+            400, "invalid_request");
+        assert_member(pipeline, "message", "HTTPS is required");
+        assert_header(pipeline, "Location", NULL);
+    }
+    assert_answers(pipeline,
+                   CALL(.path = "/open", .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=/open"}),
+                   308);
+    assert_header(pipeline, "Location", "https://api.example/open");
+}
+
+/* Whoever probes asks by address and without TLS, past whatever is in front. */
+static void probes_and_metrics_need_neither_a_host_nor_https(void **state)
+{
+    static const char *const probes[] = {
+        "/health", "/health/", "/health/live",        "/health/all",
+        "/ready",  "/metrics", "/api/v1/health/live", "/own/metrics/"};
+    static const char *const others[] = {"/open",     "/healthy",         "/readyness",
+                                         "/x/health", "/api/v1/metricsx", "/"};
+    struct pipeline *pipeline = *state;
+    pipeline_open(
+        pipeline, &options,
+        SETTINGS("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=api.example", "METRICS_PATH=/own/metrics"));
+    for (size_t i = 0; i < COUNT(probes); i++) {
+        assert_answers(pipeline, CALL(.path = probes[i], .cgi = {"HTTP_HOST=10.0.0.7:8080"}), 200);
+        assert_answers(pipeline, CALL(.path = probes[i]), 200);
+    }
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_answers(pipeline, CALL(.path = others[i], .cgi = {"HTTP_HOST=10.0.0.7:8080"}), 400);
+        assert_answers(pipeline, CALL(.path = others[i], .cgi = {"HTTP_HOST=api.example"}), 308);
+    }
+    /* The program of the metrics port, whatever is asked for. */
+    static struct app_options scraped;
+    scraped = options;
+    scraped.answers_probes = true;
+    pipeline_open(pipeline, &scraped, SETTINGS("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=api.example"));
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_answers(pipeline, CALL(.path = "/nothing", .cgi = {"HTTP_HOST=10.0.0.7"}), 404);
 }
 
 static void the_scheme_is_believed_from_trusted_proxies_only(void **state)
@@ -113,13 +174,21 @@ static void the_scheme_is_believed_from_trusted_proxies_only(void **state)
         {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=http", "HTTPS=on", 308},
         {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=", "HTTPS=on", 200},
         {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=", "HTTPS=", 308},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=https, https", "HTTPS=", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=http,HTTPS", "HTTPS=", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=https,http", "HTTPS=on", 308},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=http, \"https\" ,", "HTTPS=", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO= , ", "HTTPS=on", 200},
+        {"REMOTE_ADDR=10.1.2.3", "HTTP_X_FORWARDED_PROTO=httpsx", "HTTPS=", 308},
+        {"REMOTE_ADDR=::ffff:10.1.2.3", "HTTP_X_FORWARDED_PROTO=https", "HTTPS=", 200},
         {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_PROTO=https", "HTTPS=", 308},
         {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_PROTO=http", "HTTPS=on", 200},
         {"REMOTE_ADDR=192.0.2.1", "HTTP_X_FORWARDED_PROTO=https", "HTTPS=off", 308},
     };
     struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options,
-                  SETTINGS("HTTPS_REDIRECT=true", "TRUSTED_PROXIES=10.0.0.0/8"));
+    pipeline_open(
+        pipeline, &options,
+        SETTINGS("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=api.example", "TRUSTED_PROXIES=10.0.0.0/8"));
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_answers(
             pipeline,
@@ -145,11 +214,40 @@ static void the_client_is_the_last_hop_that_is_not_ours(void **state)
         {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1,203.0.113.9 , 10.0.0.2",
          "203.0.113.9"},
         {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=10.0.0.3, 10.0.0.2", "10.0.0.3"},
-        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=garbage, 10.0.0.2", "10.0.0.2"},
-        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, garbage", "10.0.0.1"},
-        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1,", "10.0.0.1"},
-        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=10.0.0.0/8", "10.0.0.1"},
-        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9/32", "10.0.0.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=  ", "10.0.0.1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.7:17085", "203.0.113.7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1:80,\t203.0.113.7:1 , 10.0.0.2:9",
+         "203.0.113.7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=[2001:DB8:0::7]:4711", "2001:db8::7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=[2001:db8::7]", "2001:db8::7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=\"[2001:db8::7]:4711\"", "2001:db8::7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=\"203.0.113.7\"", "203.0.113.7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=::ffff:203.0.113.7", "203.0.113.7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=[::ffff:203.0.113.7]:1", "203.0.113.7"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.7, ::ffff:10.0.0.2",
+         "203.0.113.7"},
+        {"REMOTE_ADDR=::ffff:203.0.113.7", "HTTP_X_FORWARDED_FOR=", "203.0.113.7"},
+        {"REMOTE_ADDR=2001:DB8:0:0::1", "HTTP_X_FORWARDED_FOR=", "2001:db8::1"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=unknown", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, unknown, 10.0.0.2", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, _hidden", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, unix:", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=garbage, 10.0.0.2", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, garbage", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1,", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.1.1.1, ,10.0.0.2", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=10.0.0.0/8", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9/32", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9:", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9:80x", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9:123456", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=[203.0.113.9]:80", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=[2001:db8::7", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=[2001:db8::7]x", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=fe80::1%eth0", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=010.0.0.1", "unknown"},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.2.3", "unknown"},
+        {"REMOTE_ADDR=unix:", "HTTP_X_FORWARDED_FOR=203.0.113.9", "unknown"},
         {"REMOTE_ADDR=fd00::1", "HTTP_X_FORWARDED_FOR=2001:db8::1", "2001:db8::1"},
         {"REMOTE_ADDR=::ffff:10.0.0.1", "HTTP_X_FORWARDED_FOR=203.0.113.9", "203.0.113.9"},
         {"REMOTE_ADDR=", "HTTP_X_FORWARDED_FOR=203.0.113.9", "unknown"},
@@ -161,6 +259,31 @@ static void the_client_is_the_last_hop_that_is_not_ours(void **state)
                        200);
         assert_member(pipeline, "client", cases[i].client);
     }
+}
+
+/* Without the word in the log nobody finds out why all clients share one budget and HTTPS redirects
+ * for ever. */
+static void a_proxy_that_is_not_trusted_is_told_of_once(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const headers[] = {"HTTP_X_FORWARDED_FOR=203.0.113.9",
+                                          "HTTP_X_FORWARDED_PROTO=https"};
+    static const char *const names[] = {"\"X-Forwarded-For\"", "\"X-Forwarded-Proto\""};
+    for (size_t i = 0; i < 2; i++) {
+        pipeline_open(pipeline, &options, SETTINGS("TRUSTED_PROXIES=10.0.0.0/8"));
+        assert_answers(pipeline, CALL(.path = "/open"), 200);
+        assert_answers(pipeline, CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.0.0.1", headers[i]}),
+                       200);
+        assert_int_equal(count_in(pipeline_log(pipeline), "forwarded_header_ignored"), i);
+        for (int n = 0; n < 3; n++) {
+            assert_answers(pipeline, CALL(.path = "/open", .cgi = {headers[i]}), 200);
+        }
+        const char *log = pipeline_log(pipeline);
+        assert_int_equal(count_in(log, "forwarded_header_ignored"), i + 1);
+        assert_int_equal(count_in(log, "\"setting\":\"TRUSTED_PROXIES\""), i + 1);
+        assert_int_equal(count_in(log, names[i]), 1);
+    }
+    assert_int_equal(count_in(pipeline_log(pipeline), "\"level\":\"WARNING\""), 2);
 }
 
 /* As nginx before 1.23 hands on what a proxy has added as a line of its own. */
@@ -195,9 +318,10 @@ static void an_allowed_origin_is_echoed_and_a_foreign_one_ignored(void **state)
     assert_header(pipeline, "Access-Control-Allow-Credentials", NULL);
     assert_header(pipeline, "Vary", "Origin");
     const char *exposed = answer_header(pipeline, "Access-Control-Expose-Headers");
-    static const char *const names[] = {"X-Correlation-ID",      "X-Request-ID",
-                                        "Retry-After",           "X-RateLimit-Limit",
-                                        "X-RateLimit-Remaining", "X-RateLimit-Reset"};
+    static const char *const names[] = {
+        "X-Correlation-ID",      "X-Request-ID",      "Retry-After", "X-RateLimit-Limit",
+        "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit",   "RateLimit-Policy",
+        "retry-after-ms",        "x-should-retry",    "ETag"};
     for (size_t i = 0; i < COUNT(names); i++) {
         assert_non_null(strstr(exposed, names[i]));
     }
@@ -227,6 +351,11 @@ static void a_preflight_answers_what_was_asked_and_is_allowed(void **state)
     assert_header(pipeline, "Access-Control-Allow-Origin", "http://localhost:3000");
     assert_header(pipeline, "Access-Control-Allow-Methods", "POST");
     assert_header(pipeline, "Access-Control-Allow-Headers", "authorization, X-API-Key, tracestate");
+    /* Caches must not give one origin's answer, or one question's, to another. */
+    assert_string_equal(answer_header_at(pipeline, "Vary", 0), "Origin");
+    assert_string_equal(answer_header_at(pipeline, "Vary", 1),
+                        "Access-Control-Request-Method, Access-Control-Request-Headers");
+    assert_null(answer_header_at(pipeline, "Vary", 2));
     assert_header(pipeline, "Access-Control-Max-Age", "600");
     assert_header(pipeline, "Content-Length", NULL);
     assert_answers(pipeline,
@@ -241,9 +370,42 @@ static void a_preflight_answers_what_was_asked_and_is_allowed(void **state)
                         .cgi = {"HTTP_ORIGIN=http://evil.example", ASKS_POST}),
                    403, "permission_denied");
     assert_header(pipeline, "Access-Control-Allow-Origin", NULL);
+    assert_header(pipeline, "Vary", "Origin");
     /* Without both headers it is no preflight. */
     assert_answers(pipeline, CALL(.method = "OPTIONS", .path = "/open", .cgi = {ORIGIN}), 405);
     assert_answers(pipeline, CALL(.method = "OPTIONS", .path = "/open", .cgi = {ASKS_POST}), 405);
+}
+
+/* What OpenAI's and Anthropic's libraries send from a browser. */
+static void headers_of_official_libraries_are_allowed(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char asked[] =
+        "anthropic-dangerous-direct-browser-access, anthropic-version, authorization, "
+        "content-type, OpenAI-Organization, openai-project, x-api-key, x-company-id, "
+        "X-Stainless-Arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, "
+        "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "
+        "x-stainless-timeout";
+    char header[600];
+    snprintf(header, sizeof header,
+             "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=x-evil, %s, x-stainlessly, openai, cookie, *",
+             asked);
+    const struct call *call =
+        CALL(.method = "OPTIONS", .path = "/open", .cgi = {ORIGIN, ASKS_POST, header});
+    assert_answers(pipeline, call, 204);
+    assert_header(pipeline, "Access-Control-Allow-Headers", asked);
+    /* "*" stands for the same. */
+    pipeline_open(pipeline, &options, SETTINGS("CORS_ALLOW_HEADERS=*"));
+    assert_answers(pipeline, call, 204);
+    assert_header(pipeline, "Access-Control-Allow-Headers", asked);
+    pipeline_open(pipeline, &options, SETTINGS("CORS_ALLOW_HEADERS=X-Own-*,x-one"));
+    assert_answers(
+        pipeline,
+        CALL(.method = "OPTIONS", .path = "/open",
+             .cgi = {ORIGIN, ASKS_POST,
+                     "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=x-own-a,X-ONE,x-one-b,x-own-"}),
+        204);
+    assert_header(pipeline, "Access-Control-Allow-Headers", "x-own-a, X-ONE, x-own-");
 }
 
 static void preflights_follow_the_settings(void **state)
@@ -467,11 +629,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(only_allowed_hosts_are_served),
         TEST(a_redirect_repeats_only_what_fits_a_header),
+        TEST(a_redirect_goes_to_a_host_that_the_settings_name),
+        TEST(probes_and_metrics_need_neither_a_host_nor_https),
+        TEST(a_proxy_that_is_not_trusted_is_told_of_once),
         TEST(the_scheme_is_believed_from_trusted_proxies_only),
         TEST(the_client_is_the_last_hop_that_is_not_ours),
         TEST(lines_of_one_header_are_one_list_of_hops),
         TEST(an_allowed_origin_is_echoed_and_a_foreign_one_ignored),
         TEST(a_preflight_answers_what_was_asked_and_is_allowed),
+        TEST(headers_of_official_libraries_are_allowed),
         TEST(preflights_follow_the_settings),
         TEST(answers_tell_what_is_left_and_refusals_when_to_return),
         TEST(addresses_and_families_are_counted_apart),

@@ -151,7 +151,7 @@ static void types_accept_their_spellings(void **state)
         {"DEFAULT_PROVIDER=OpenAI", "DEFAULT_PROVIDER", "openai"},
         {"CORS_ALLOW_HEADERS=*", "CORS_ALLOW_HEADERS",
          "Authorization,Content-Type,X-API-Key,X-Correlation-ID,X-Request-ID,X-Company-ID,"
-         "Idempotency-Key,Last-Event-ID,traceparent,tracestate"},
+         "Idempotency-Key,Last-Event-ID,traceparent,tracestate,x-stainless-*,openai-*,anthropic-*"},
     };
     struct fixture *fixture = *state;
 

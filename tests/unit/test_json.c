@@ -53,20 +53,6 @@ static enum status refuse(const char *text)
     return status;
 }
 
-/* True when the text has an escape that spells U+0000. */
-static bool has_nul(const struct json_case *text)
-{
-    for (size_t at = 0; at + 6 <= text->length; at++) {
-        if (text->data[at] == '\\') {
-            if (memcmp(text->data + at, "\\u0000", 6) == 0) {
-                return true;
-            }
-            at++;
-        }
-    }
-    return false;
-}
-
 static void what_is_not_valid_is_not_parsed(void **state)
 {
     (void)state;
@@ -78,7 +64,7 @@ static void what_is_not_valid_is_not_parsed(void **state)
     }
 }
 
-static void what_is_valid_is_parsed_unless_it_holds_nul(void **state)
+static void what_is_valid_is_parsed(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(json_accepted); i++) {
@@ -91,22 +77,41 @@ static void what_is_valid_is_parsed_unless_it_holds_nul(void **state)
         enum status status =
             json_parse(&arena, (struct slice){copy, json_accepted[i].length}, &root);
         memory_release(copy);
-        if (status != (has_nul(&json_accepted[i]) ? STATUS_INVALID : STATUS_OK)) {
+        if (status != STATUS_OK) {
             fail_msg("case %zu, %s: %s", i, json_accepted[i].data, status_text(status));
         }
     }
 }
 
-static void an_escaped_nul_is_refused_in_strings_and_names(void **state)
+/* U+0000 is a character of JSON, and no text of ours: a string that holds it is a string that cannot
+ * be read, never one that ends early. */
+static void a_string_with_an_escaped_nul_is_no_text(void **state)
 {
     (void)state;
-    assert_int_equal(refuse("\"\\u0000\""), STATUS_INVALID);
-    assert_int_equal(refuse("{\"user\\u0000x\":1}"), STATUS_INVALID);
-    assert_int_equal(refuse("[\"admin\\u0000\"]"), STATUS_INVALID);
+    static const char *const texts[] = {"\"\\u0000\"", "\"admin\\u0000\"", "\"\\u0000x\"",
+                                        "\"a\\n\\u0000\\u0000\\\\b\"", "\"\\ud83d\\ude00\\u0000\""};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        const struct json_node *node = parse(texts[i]);
+        const char *text = "untouched";
+        assert_int_equal(json_node_kind(node), JSON_STRING);
+        assert_true(json_has_nul(node));
+        assert_false(json_get_text(node, &text));
+        assert_string_equal(text, "untouched");
+    }
+    const struct json_node *root =
+        parse("{\"user\\u0000x\":1,\"user\":\"a\",\"b\":[\"\\u0000\","
+              "12345678901234567890123456789012345678901234567890123456789012345]}");
+    assert_string_equal(json_member_text(root, "user", NULL), "a");
+    assert_string_equal(json_member_text(json_first(json_member(root, "b")), "x", "none"), "none");
+    assert_int_equal(json_count(root), 3);
     /* An escaped backslash in front makes it ordinary text. */
     const char *text;
-    assert_true(json_get_text(parse("\"\\\\u0000\""), &text));
+    const struct json_node *plain = parse("[\"\\\\u0000\",\"\\u0000\"]");
+    assert_true(json_get_text(json_first(plain), &text));
     assert_string_equal(text, "\\u0000");
+    assert_false(json_has_nul(json_first(plain)));
+    assert_true(json_has_nul(json_next(json_first(plain))));
+    assert_false(json_has_nul(NULL));
 }
 
 static void a_document_that_is_too_deep_is_too_large(void **state)
@@ -425,10 +430,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_not_valid_is_not_parsed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_valid_is_parsed_unless_it_holds_nul, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(an_escaped_nul_is_refused_in_strings_and_names, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_valid_is_parsed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_string_with_an_escaped_nul_is_no_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_document_that_is_too_deep_is_too_large, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(text_is_unescaped_and_outlives_the_source, set_up,

@@ -86,7 +86,7 @@ static void bad_host_answers_before_preflight_and_route(void **state)
 static void https_redirect_answers_before_preflight_and_route(void **state)
 {
     struct pipeline *pipeline = *state;
-    pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true"));
+    pipeline_open(pipeline, &options, SETTINGS("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=api.example"));
     assert_answers(
         pipeline,
         CALL(.path = "/nothing", .cgi = {"HTTP_HOST=api.example", "REQUEST_URI=/nothing?a=1"}),
@@ -404,6 +404,64 @@ static void a_body_shorter_than_announced_is_400(void **state)
                    400, "invalid_request_body");
 }
 
+static void a_coded_body_is_415(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const coded[] = {"gzip", "x-gzip",         "deflate",
+                                        "br",   "identity, gzip", "gzip,,",
+                                        "zstd", "identityx",      "aes128gcm"};
+    static const char *const plain[] = {"identity", "Identity", " identity , identity", "", ","};
+    static const char *const paths[] = {"/open", "/text", "/raw"};
+    char header[64];
+    for (size_t p = 0; p < COUNT(paths); p++) {
+        for (size_t i = 0; i < COUNT(coded); i++) {
+            snprintf(header, sizeof header, "HTTP_CONTENT_ENCODING=%s", coded[i]);
+            assert_refused(pipeline,
+                           CALL(.method = "POST", .path = paths[p], .json = "{}", .cgi = {header}),
+                           415, "unsupported_media_type");
+            assert_member(pipeline, "message", "The content coding is not supported");
+        }
+        assert_int_equal(handled, p * COUNT(plain));
+        for (size_t i = 0; i < COUNT(plain); i++) {
+            snprintf(header, sizeof header, "HTTP_CONTENT_ENCODING=%s", plain[i]);
+            assert_answers(pipeline,
+                           CALL(.method = "POST", .path = paths[p], .json = "{}", .cgi = {header}),
+                           200);
+        }
+    }
+}
+
+static void what_is_not_built_is_refused_and_what_is_unknown_ignored(void **state)
+{
+    static const struct unbuilt_parameter rows[] = {{"/open", "format"},
+                                                    {"/things/{id}/parts/{part}", "max_points"}};
+    static struct app_options unbuilt;
+    struct pipeline *pipeline = *state;
+    unbuilt = options;
+    unbuilt.unbuilt = rows;
+    unbuilt.unbuilt_count = COUNT(rows);
+    pipeline_open(pipeline, &unbuilt, NO_SETTINGS);
+    static const char *const refused[][2] = {
+        {"/open", "format=f64"},       {"/open", "a=b&format="},
+        {"/open", "format"},           {"/open", "%66ormat=1"},
+        {"/api/v1/open/", "format=1"}, {"/things/a/parts/b", "max_points=5"}};
+    static const char *const ignored[][2] = {{"/open", "formats=1"},
+                                             {"/open", "max_points=5"},
+                                             {"/open", "a=format"},
+                                             {"/open", "Format=1"},
+                                             {"/things/a/parts/b", "format=1"}};
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        assert_refused(pipeline, CALL(.path = refused[i][0], .query = refused[i][1]), 400,
+                       "invalid_request");
+        assert_member(pipeline, "message",
+                      "The query asks for something that this version does not have");
+    }
+    assert_int_equal(handled, 0);
+    for (size_t i = 0; i < COUNT(ignored); i++) {
+        assert_answers(pipeline, CALL(.path = ignored[i][0], .query = ignored[i][1]), 200);
+    }
+}
+
 static void json_must_be_announced_as_json(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -416,12 +474,27 @@ static void json_must_be_announced_as_json(void **state)
         {"Application/JSON;charset=UTF-8", 200},
         {"text/plain", 415},
         {"application/jsonp", 415},
+        {" application/json ; charset=\"utf-8\" ", 200},
+        {"application/json;charset=utf8;", 200},
+        {"application/json; profile=\"a;b\\\"c\"; charset=US-ASCII", 200},
+        {"application/json;version=1", 200},
         {"application/json, text/plain", 415},
+        {"application/json; charset=iso-8859-1", 415},
+        {"application/json; profile=\"charset=utf-8\"; charset=utf-16", 415},
+        {"application/json; charset", 415},
+        {"application/json; charset=", 415},
+        {"application/json; =utf-8", 415},
+        {"application/json; charset=\"utf-8", 415},
+        {"application/json; charset=utf-8 x", 415},
+        {"application/json; charset=\"utf-8\"x", 415},
+        {"application/problem+json", 415},
+        {"application/json5", 415},
+        {";", 415},
         {"", 415},
     };
     struct exchange_handlers handlers = app_handlers(pipeline->app);
     for (size_t i = 0; i < COUNT(cases); i++) {
-        char type[64];
+        char type[96];
         snprintf(type, sizeof type, "CONTENT_TYPE=%s", cases[i].type);
         buffer_reset(&pipeline->answer);
         assert_int_equal(loopback_run(&handlers,
@@ -712,6 +785,8 @@ int main(void)
         TEST(wrong_methods_are_told_the_right_ones),
         TEST(exactly_the_limit_is_accepted),
         TEST(a_body_shorter_than_announced_is_400),
+        TEST(a_coded_body_is_415),
+        TEST(what_is_not_built_is_refused_and_what_is_unknown_ignored),
         TEST(json_must_be_announced_as_json),
         TEST(broken_json_is_400_and_other_values_are_422),
         TEST(each_kind_of_body_reaches_its_handler),

@@ -31,6 +31,7 @@ static void read_fields(struct request *request)
     int64_t age = field_integer(request, "age", FIELD_OPTIONAL, 1, 10, 7);
     bool wise = field_boolean(request, "wise", FIELD_OPTIONAL, false);
     const char *email = field_email(request, "email", FIELD_OPTIONAL);
+    (void)field_text(request, "nullable", FIELD_NULLABLE, 2, 5);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
@@ -356,7 +357,7 @@ static void problem_details_are_answered_when_asked_for(void **state)
     assert_member(pipeline, "type", "urn:quintet:error:not_found");
     assert_member(pipeline, "title", "Not found");
     assert_member(pipeline, "detail", "Not found");
-    assert_member(pipeline, "instance", "/nothing/\"here\"");
+    assert_member(pipeline, "instance", "/nothing/%22here%22");
     int64_t status = 0;
     assert_true(json_get_integer(json_member(root, "status"), &status));
     assert_int_equal(status, 404);
@@ -428,10 +429,57 @@ static void fields_that_are_missing_have_an_error_of_their_own(void **state)
                    "missing_required_field");
     assert_refused(pipeline, CALL(.method = "POST", .path = "/fields", .json = "{\"age\":0}"), 422,
                    "field_validation_failed");
+    assert_answers(
+        pipeline,
+        CALL(.method = "POST", .path = "/fields", .json = "{\"name\":\"\xc3\xa9\xc3\xa9\"}"), 200);
+}
+
+static void null_is_a_value_of_the_wrong_type(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const bodies[][2] = {
+        {"{\"name\":\"ab\",\"age\":null}",
+         "{\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be a "
+         "valid integer\",\"type\":\"int_type\"}"},
+        {"{\"name\":\"ab\",\"email\":null}",
+         "{\"loc\":[\"body\",\"email\"],\"msg\":\"Input should be "
+         "a valid string\",\"type\":\"string_type\"}"},
+        {"{\"name\":null}", "{\"loc\":[\"body\",\"name\"],\"msg\":\"Input should be a valid "
+                            "string\",\"type\":\"string_type\"}"},
+        {"{\"name\":\"a\\u0000b\"}",
+         "{\"loc\":[\"body\",\"name\"],\"msg\":\"String should not hold "
+         "U+0000\",\"type\":\"string_nul\"}"},
+    };
+    for (size_t i = 0; i < COUNT(bodies); i++) {
+        assert_refused(pipeline, CALL(.method = "POST", .path = "/fields", .json = bodies[i][0]),
+                       422, "field_validation_failed");
+        if (strstr(pipeline->body.data, bodies[i][1]) == NULL) {
+            fail_msg("no %s in %s", bodies[i][1], pipeline->body.data);
+        }
+    }
     assert_answers(pipeline,
                    CALL(.method = "POST", .path = "/fields",
-                        .json = "{\"name\":\"\xc3\xa9\xc3\xa9\",\"age\":null,\"email\":null}"),
+                        .json = "{\"name\":\"ab\",\"nullable\":null,\"unknown\":\"\\u0000\"}"),
                    200);
+}
+
+/* RFC 3986 section 4.2. */
+static void the_instance_of_a_problem_is_a_uri_reference(void **state)
+{
+    static const char *const paths[][2] = {
+        {"/nope/a b", "/nope/a%20b"},
+        {"/nope/100%", "/nope/100%25"},
+        {"/nope/<\"{|}^`>", "/nope/%3C%22%7B%7C%7D%5E%60%3E"},
+        {"/nope/\xc3\xa9?#[]", "/nope/%C3%A9%3F%23%5B%5D"},
+        {"/nope/-._~!$&'()*+,;=:@/a", "/nope/-._~!$&'()*+,;=:@/a"},
+        {"//evil.example/a", "/evil.example/a"},
+    };
+    struct pipeline *pipeline = *state;
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        send_call(pipeline,
+                  CALL(.path = paths[i][0], .cgi = {"HTTP_ACCEPT=application/problem+json"}));
+        assert_member(pipeline, "instance", paths[i][1]);
+    }
 }
 
 static void locations_within_lists_are_numbers(void **state)
@@ -630,6 +678,8 @@ int main(void)
         TEST(openai_routes_answer_in_openais_shape),
         TEST(wrong_fields_are_listed_without_their_values),
         TEST(fields_that_are_missing_have_an_error_of_their_own),
+        TEST(null_is_a_value_of_the_wrong_type),
+        TEST(the_instance_of_a_problem_is_a_uri_reference),
         TEST(locations_within_lists_are_numbers),
         TEST(failures_of_ours_are_503_with_retry_after_and_bugs_500),
         TEST(every_answer_has_the_security_headers),

@@ -1,0 +1,107 @@
+/*
+ * Queries (application/x-www-form-urlencoded, as the URL standard has it): decoded once, before any
+ * handler sees them. Own code because the suite has no HTTP library above the web server.
+ */
+#include <string.h>
+
+#include "http/pipeline.h"
+
+#define QUERY_PARAMETER_MAXIMUM 256
+
+static enum status parse(struct request *request)
+{
+    struct slice rest = exchange_parameter(request->exchange, "QUERY_STRING");
+    if (rest.length == 0) {
+        return STATUS_OK;
+    }
+    size_t maximum = 1;
+    for (size_t i = 0; i < rest.length; i++) {
+        maximum += rest.data[i] == '&';
+    }
+    if (maximum > QUERY_PARAMETER_MAXIMUM) {
+        return STATUS_TOO_LARGE;
+    }
+    request->query = arena_allocate(request->arena, maximum * sizeof *request->query);
+    if (request->query == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    struct slice pair;
+    while (slice_split(&rest, '&', &pair)) {
+        if (pair.length == 0) {
+            continue;
+        }
+        struct slice value = pair;
+        struct slice name = {0};
+        if (!slice_split(&value, '=', &name)) {
+            continue;
+        }
+        if (name.length == pair.length) {
+            value = (struct slice){"", 0};
+        }
+        struct request_parameter *out = &request->query[request->query_count];
+        enum status status = text_decode_percent(request->arena, name, true, &out->name);
+        if (status == STATUS_OK) {
+            status = text_decode_percent(request->arena, value, true, &out->value);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (!text_is_utf8(out->name.data, out->name.length) ||
+            !text_is_utf8(out->value.data, out->value.length)) {
+            return STATUS_INVALID;
+        }
+        request->query_count++;
+    }
+    return STATUS_OK;
+}
+
+bool request_query(const struct request *request, const char *name, struct slice *value)
+{
+    for (size_t i = request->query_count; i > 0; i--) {
+        if (slice_equals(request->query[i - 1].name, name)) {
+            *value = request->query[i - 1].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A parameter that asks for what is documented and not built: an answer without it would be taken for
+ * one with it. */
+static bool asks_for_the_unbuilt(const struct request *request)
+{
+    const struct app_options *options = request->app->options;
+    for (size_t i = 0; i < options->unbuilt_count; i++) {
+        const struct unbuilt_parameter *row = &options->unbuilt[i];
+        struct slice value;
+        if (strcmp(row->template, request->match.route->template) == 0 &&
+            request_query(request, row->name, &value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool query_read(struct request *request)
+{
+    request->query_status = parse(request);
+    if (request->query_status == STATUS_NO_MEMORY) {
+        problem_answer_status(request, STATUS_NO_MEMORY);
+        return false;
+    }
+    return true;
+}
+
+bool query_check(struct request *request)
+{
+    if (request->query_status != STATUS_OK) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "The query string is not valid");
+        return false;
+    }
+    if (asks_for_the_unbuilt(request)) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST,
+                       "The query asks for something that this version does not have");
+        return false;
+    }
+    return true;
+}
