@@ -32,21 +32,46 @@ static enum route_family family_of(const struct request *request)
     return request->match.route != NULL ? request->match.route->family : FAMILY_DEFAULT;
 }
 
-/* One person has a whole /64 of IPv6, so that is what counts. */
-static struct slice address_key(const struct request *request, char *out, size_t size)
+/* With the bits behind `prefix` cleared; what is no address stays as it is. */
+static void write_network(const char *address, unsigned v4_prefix, unsigned v6_prefix,
+                          char out[INET6_ADDRSTRLEN])
 {
-    struct in6_addr v6;
-    const char *family = family_names[family_of(request)];
-    char network[INET6_ADDRSTRLEN];
-    const char *address = request->client_address;
-    if (inet_pton(AF_INET6, address, &v6) == 1 && !IN6_IS_ADDR_V4MAPPED(&v6)) {
-        memset(&v6.s6_addr[8], 0, 8);
-        if (inet_ntop(AF_INET6, &v6, network, sizeof network) != NULL) {
-            address = network;
-        }
+    unsigned char bytes[sizeof(struct in6_addr)];
+    int family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
+    size_t size = family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
+    size_t kept = (family == AF_INET6 ? v6_prefix : v4_prefix) / 8;
+    if (inet_pton(family, address, bytes) == 1) {
+        memset(bytes + kept, 0, size - kept);
+        (void)inet_ntop(family, bytes, out, INET6_ADDRSTRLEN);
+    } else {
+        snprintf(out, INET6_ADDRSTRLEN, "%s", address);
     }
-    int length = snprintf(out, size, "%s|address|%s", family, address);
+}
+
+static struct slice key_text(const struct request *request, const char *kind, const char *who,
+                             char *out, size_t size)
+{
+    int length = snprintf(out, size, "%s|%s|%s", family_names[family_of(request)], kind, who);
     return (struct slice){out, (size_t)length < size ? (size_t)length : size - 1};
+}
+
+/* Of an address and of its network. */
+struct address_texts {
+    char who[128];
+    char network[128];
+};
+
+/* One person has a whole /64 of IPv6, so that is what counts. A /48 is what one site has, and a /24
+ * the least that is routed: those share when the table is full. */
+static struct ratelimit_key address_key(const struct request *request, struct address_texts *texts)
+{
+    char who[INET6_ADDRSTRLEN];
+    char network[INET6_ADDRSTRLEN];
+    write_network(request->client_address, 32, 64, who);
+    write_network(request->client_address, 24, 48, network);
+    return (struct ratelimit_key){
+        key_text(request, "address", who, texts->who, sizeof texts->who),
+        key_text(request, "network", network, texts->network, sizeof texts->network)};
 }
 
 static void refuse(struct request *request)
@@ -61,7 +86,8 @@ static void refuse(struct request *request)
     buffer_release(&text);
 }
 
-static bool check(struct request *request, const struct ratelimit_policy *policy, struct slice key)
+static bool check(struct request *request, const struct ratelimit_policy *policy,
+                  struct ratelimit_key key)
 {
     ratelimit_check(request->app->limits, policy, key, 1, &request->limit);
     metrics_add(request->app->metrics, METRIC_RATE_LIMIT_DECISIONS,
@@ -75,11 +101,10 @@ static bool check(struct request *request, const struct ratelimit_policy *policy
 }
 
 /* What does not fit is cut: then two share a budget. */
-static struct slice owner_key(const struct request *request, const char *kind, const char *who,
-                              char *out, size_t size)
+static struct ratelimit_key owner_key(const struct request *request, const char *kind,
+                                      const char *who, char *out, size_t size)
 {
-    int length = snprintf(out, size, "%s|%s|%s", family_names[family_of(request)], kind, who);
-    return (struct slice){out, (size_t)length < size ? (size_t)length : size - 1};
+    return ratelimit_key_alone(key_text(request, kind, who, out, size));
 }
 
 /* Of the limit that lets the fewest through in the long run. */
@@ -96,14 +121,15 @@ static double rate_of(const struct ratelimit_policy *policy)
 static bool check_owner(struct request *request, const struct ratelimit_policy *base)
 {
     char text[256];
-    struct slice owner = owner_key(request, "owner", request->principal.owner, text, sizeof text);
+    struct ratelimit_key owner =
+        owner_key(request, "owner", request->principal.owner, text, sizeof text);
     const struct ratelimit_policy *tier = live_find_tier(request->live, request->principal.tier);
     if (tier == NULL || rate_of(tier) >= rate_of(base)) {
         return check(request, tier ? tier : base, owner);
     }
     char own_text[256];
     struct ratelimit_decision own;
-    struct slice own_key =
+    struct ratelimit_key own_key =
         owner_key(request, "key", request->principal.id, own_text, sizeof own_text);
     ratelimit_check(request->app->limits, tier, own_key, 1, &own);
     if (!own.allowed) {
@@ -128,6 +154,6 @@ bool limits_check(struct request *request)
         request->principal.kind != PRINCIPAL_ANONYMOUS) {
         return check_owner(request, base);
     }
-    char text[128];
-    return check(request, base, address_key(request, text, sizeof text));
+    struct address_texts texts;
+    return check(request, base, address_key(request, &texts));
 }

@@ -1,10 +1,10 @@
 /*
  * ratelimit: all limits of a policy for a key, tested together and charged together.
  *
- * The groups that the limits fall into are locked in ascending order, overflow groups after all
+ * The groups that the limits fall into are locked in ascending order, those of shares after all
  * others, so processes never wait for each other in a circle. Under the locks each limit gets a
- * place (its slot, a slot it may take, or an overflow slot), all places are tested, and only if
- * all agree is any of them written.
+ * place (its slot, a slot it may take, or a share), all places are tested, and only if all agree is
+ * any of them written.
  */
 #include "ratelimit/ratelimit.h"
 
@@ -15,12 +15,11 @@
 #include "ratelimit/table.h"
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
-#define NO_GROUP               UINT32_MAX
 
 const struct segment_region ratelimit_segment_region = {
     .name = "ratelimit",
     .size = sizeof(struct ratelimit_region),
-    .schema = 1,
+    .schema = 2,
 };
 
 struct ratelimit_table {
@@ -30,13 +29,18 @@ struct ratelimit_table {
     enum ratelimit_strategy strategy;
 };
 
+enum level { LEVEL_OWN, LEVEL_NETWORK, LEVEL_COMMON, LEVEL_COUNT };
+
 /* Where one limit counts. */
 struct place {
     struct ratelimit_rule rule;
     uint32_t group;
-    int way;
+    int way; /* -1: nowhere, and then it is refused */
+    enum level level;
     bool is_present;  /* the slot is the rule's already */
     bool is_repeated; /* the policy has the same limit earlier: it counts once */
+    /* A share that counted for this key before it got this slot; NULL when none did. */
+    struct ratelimit_slot *origin;
     struct ratelimit_view view;
 };
 
@@ -44,9 +48,10 @@ struct request {
     struct ratelimit_table *table;
     const struct ratelimit_policy *policy;
     struct siphash_value key_hash;
+    struct siphash_value network_hash;
     struct place places[RATELIMIT_POLICY_MAXIMUM];
-    /* ascending, without repetition */
-    uint32_t locked[2 * RATELIMIT_POLICY_MAXIMUM];
+    /* ascending, without repetition: own ones, and two of shares */
+    uint32_t locked[RATELIMIT_POLICY_MAXIMUM + 2];
     size_t locked_count;
     uint64_t now;
 };
@@ -113,12 +118,13 @@ static struct ratelimit_rule make_rule(const struct ratelimit_table *table,
 
 /* Fills only the places that the policy has: the rest of the structure is large and unused. */
 static void begin_request(struct request *request, struct ratelimit_table *table,
-                          const struct ratelimit_policy *policy, struct slice key)
+                          const struct ratelimit_policy *policy, struct ratelimit_key key)
 {
     request->table = table;
     request->policy = policy;
     request->locked_count = 0;
-    request->key_hash = siphash_compute(&table->key, key.data, key.length);
+    request->key_hash = siphash_compute(&table->key, key.who.data, key.who.length);
+    request->network_hash = siphash_compute(&table->key, key.network.data, key.network.length);
     for (size_t i = 0; i < policy->count; i++) {
         struct place *place = &request->places[i];
         *place = (struct place){
@@ -198,7 +204,7 @@ static size_t find_present(struct request *request)
     return missing;
 }
 
-/* Chooses slots for those that have none; returns how many have to share. */
+/* Chooses slots of their own for those that have none; returns how many have to share. */
 static size_t choose_free(struct request *request)
 {
     size_t missing = 0;
@@ -206,48 +212,127 @@ static size_t choose_free(struct request *request)
         struct place *place = &request->places[i];
         if (place->way < 0 && !place->is_repeated) {
             place->way = ratelimit_group_choose(group_at(request, place->group), request->now,
-                                                pinned_ways(request, place->group), false);
+                                                pinned_ways(request, place->group));
             missing += place->way < 0;
         }
     }
     return missing;
 }
 
-/* The places without a way become shares: the key's hash picks one of the overflow groups, and
- * keys that pick the same one share its slot for this limit. */
-static void use_overflow(struct request *request)
+/* --- Shares --------------------------------------------------------------------------------- */
+
+/* The share of a limit on each level; `ways` -1 where it has no slot. */
+struct shares {
+    uint32_t groups[LEVEL_COUNT];
+    struct ratelimit_rule rules[RATELIMIT_POLICY_MAXIMUM][LEVEL_COUNT];
+    int ways[RATELIMIT_POLICY_MAXIMUM][LEVEL_COUNT];
+};
+
+static bool needs_share(const struct place *place)
 {
-    uint32_t share = (uint32_t)(request->key_hash.words[1] % RATELIMIT_OVERFLOW_GROUPS);
-    uint32_t group = RATELIMIT_GROUPS + share;
-    for (size_t i = 0; i < request->policy->count; i++) {
-        struct place *place = &request->places[i];
-        if (place->way < 0 && !place->is_repeated) {
-            struct siphash_value who = {{share, 0}};
-            place->rule = make_rule(request->table, &request->policy->limits[i], who);
-            place->group = group;
-        }
-    }
-    lock_groups(request, &group, 1);
-    /* Again: the overflow group may have been used while this request waited for it. */
-    request->now = clock_now();
+    return !place->is_repeated && !place->is_present;
 }
 
-static void find_in_overflow(struct request *request, bool may_assign)
+/* Locks the groups of the shares and finds those of all limits without a slot of their own. A
+ * network has one common share, so what it counted there is found when the network gets its own; and
+ * only networks of neighbouring groups have the same, so one full group bothers no others. */
+static void find_shares(struct request *request, struct shares *shares)
 {
+    uint32_t network =
+        (uint32_t)(((request->network_hash.words[0] >> 32) * RATELIMIT_NETWORK_GROUPS) >> 32);
+    uint32_t common = network * RATELIMIT_OVERFLOW_GROUPS / RATELIMIT_NETWORK_GROUPS;
+    struct siphash_value who[LEVEL_COUNT] = {
+        [LEVEL_NETWORK] = request->network_hash, [LEVEL_COMMON] = {{common, 0}}};
+    shares->groups[LEVEL_NETWORK] = RATELIMIT_GROUPS + network;
+    shares->groups[LEVEL_COMMON] = RATELIMIT_GROUPS + RATELIMIT_NETWORK_GROUPS + common;
+    lock_groups(request, &shares->groups[LEVEL_NETWORK], 2);
+    /* Again: the shares may have been used while this request waited for them. */
+    request->now = clock_now();
     for (size_t i = 0; i < request->policy->count; i++) {
-        struct place *place = &request->places[i];
-        if (place->way >= 0 || place->is_repeated) {
-            continue;
-        }
-        struct ratelimit_group *group = group_at(request, place->group);
-        place->way = ratelimit_group_find(group, &place->rule);
-        place->is_present = place->way >= 0;
-        if (!place->is_present && may_assign) {
-            place->way = ratelimit_group_choose(group, request->now,
-                                                pinned_ways(request, place->group), true);
+        for (int level = LEVEL_NETWORK; level < LEVEL_COUNT && needs_share(&request->places[i]);
+             level++) {
+            struct ratelimit_rule *rule = &shares->rules[i][level];
+            *rule = make_rule(request->table, &request->policy->limits[i], who[level]);
+            shares->ways[i][level] =
+                ratelimit_group_find(group_at(request, shares->groups[level]), rule);
         }
     }
 }
+
+/* The slot of a share if anything in it counts, else NULL. */
+static struct ratelimit_slot *active_share(struct request *request, const struct shares *shares,
+                                           size_t limit, enum level level)
+{
+    int way = shares->ways[limit][level];
+    struct ratelimit_slot *slot =
+        way < 0 ? NULL : &group_at(request, shares->groups[level])->slots[way];
+    return slot == NULL || ratelimit_slot_is_idle(slot, request->now) ? NULL : slot;
+}
+
+/* A slot for a new share: none that a share of this request has. */
+static int choose_share(struct request *request, const struct shares *shares, enum level level)
+{
+    uint32_t pinned = pinned_ways(request, shares->groups[level]);
+    for (size_t i = 0; i < request->policy->count; i++) {
+        if (needs_share(&request->places[i]) && shares->ways[i][level] >= 0) {
+            pinned |= 1U << shares->ways[i][level];
+        }
+    }
+    return ratelimit_group_choose(group_at(request, shares->groups[level]), request->now, pinned);
+}
+
+/* The first level that has a slot for the limit, or room for one. */
+static void use_share(struct request *request, const struct shares *shares, size_t limit)
+{
+    struct place *place = &request->places[limit];
+    for (int level = LEVEL_NETWORK; level < LEVEL_COUNT && place->way < 0; level++) {
+        bool has_slot = shares->ways[limit][level] >= 0;
+        int way = has_slot ? shares->ways[limit][level]
+                           : choose_share(request, shares, (enum level)level);
+        if (way >= 0) {
+            place->rule = shares->rules[limit][level];
+            place->group = shares->groups[level];
+            place->way = way;
+            place->level = (enum level)level;
+            place->is_present = has_slot;
+            place->origin = has_slot || level == LEVEL_COMMON
+                                ? NULL
+                                : active_share(request, shares, limit, LEVEL_COMMON);
+        }
+    }
+}
+
+/* What a key without a slot has to do with shares: it uses one, or it has used one and takes over
+ * what that has counted. */
+static void settle_shares(struct request *request)
+{
+    struct shares shares;
+    find_shares(request, &shares);
+    for (size_t i = 0; i < request->policy->count; i++) {
+        struct place *place = &request->places[i];
+        if (!needs_share(place)) {
+            continue;
+        }
+        if (place->way < 0) {
+            use_share(request, &shares, i);
+        } else {
+            enum level nearest = shares.ways[i][LEVEL_NETWORK] >= 0 ? LEVEL_NETWORK : LEVEL_COMMON;
+            place->origin = active_share(request, &shares, i, nearest);
+        }
+    }
+}
+
+/* Said before a share is charged, so that no death in between hides the charge. */
+static void announce_share(struct request *request, const struct place *place)
+{
+    _Atomic uint64_t *shared_until = &request->table->region->shared_until;
+    uint64_t until = request->now + 2 * place->rule.window;
+    uint64_t seen = atomic_load(shared_until);
+    while (seen < until && !atomic_compare_exchange_weak(shared_until, &seen, until)) {
+    }
+}
+
+/* --- All limits together -------------------------------------------------------------------- */
 
 static bool test_all(struct request *request, uint32_t cost)
 {
@@ -257,7 +342,14 @@ static bool test_all(struct request *request, uint32_t cost)
         if (place->is_repeated) {
             continue;
         }
-        struct ratelimit_slot *slot = place->is_present ? slot_of(request, place) : NULL;
+        if (place->way < 0) {
+            /* More limits than the common shares have slots for: rather strict than open. */
+            place->view = (struct ratelimit_view){.reset_nanoseconds = NANOSECONDS_PER_SECOND,
+                                                  .retry_nanoseconds = NANOSECONDS_PER_SECOND};
+            allowed = false;
+            continue;
+        }
+        struct ratelimit_slot *slot = place->is_present ? slot_of(request, place) : place->origin;
         if (slot != NULL) {
             ratelimit_slot_advance(slot, request->now);
         }
@@ -274,9 +366,13 @@ static void charge_all(struct request *request, uint32_t cost)
         if (place->is_repeated) {
             continue;
         }
+        if (place->level != LEVEL_OWN) {
+            announce_share(request, place);
+        }
         struct ratelimit_slot *slot = slot_of(request, place);
         if (!place->is_present) {
-            ratelimit_group_assign(group_at(request, place->group), place->way, &place->rule);
+            ratelimit_group_assign(group_at(request, place->group), place->way, &place->rule,
+                                   place->origin);
             ratelimit_slot_advance(slot, request->now);
         }
         ratelimit_slot_charge(slot, cost);
@@ -327,10 +423,13 @@ static void describe_decision(const struct request *request, bool allowed,
         /* Not 0, whatever the clock says. */
         .charge = allowed ? request->now + 1 : 0,
     };
+    for (size_t i = 0; i < request->policy->count; i++) {
+        decision->shares |= (uint16_t)((unsigned)request->places[i].level << (2 * i));
+    }
 }
 
 void ratelimit_check(struct ratelimit_table *table, const struct ratelimit_policy *policy,
-                     struct slice key, uint32_t cost, struct ratelimit_decision *decision)
+                     struct ratelimit_key key, uint32_t cost, struct ratelimit_decision *decision)
 {
     if (policy->count == 0) {
         *decision = (struct ratelimit_decision){.allowed = true, .reset_seconds = 1};
@@ -341,9 +440,9 @@ void ratelimit_check(struct ratelimit_table *table, const struct ratelimit_polic
     lock_own_groups(&request);
     /* Under the locks: time then never goes back within a slot. */
     request.now = clock_now();
-    if (find_present(&request) > 0 && choose_free(&request) > 0) {
-        use_overflow(&request);
-        find_in_overflow(&request, true);
+    if (find_present(&request) > 0 &&
+        (choose_free(&request) > 0 || atomic_load(&table->region->shared_until) > request.now)) {
+        settle_shares(&request);
     }
     bool allowed = test_all(&request, cost);
     if (allowed) {
@@ -353,8 +452,25 @@ void ratelimit_check(struct ratelimit_table *table, const struct ratelimit_polic
     describe_decision(&request, allowed, decision);
 }
 
+/* What was charged to a share and has no slot of its own since: there it would be counted too. */
+static void find_charged_shares(struct request *request, uint16_t levels)
+{
+    struct shares shares;
+    find_shares(request, &shares);
+    for (size_t i = 0; i < request->policy->count; i++) {
+        struct place *place = &request->places[i];
+        unsigned level = levels >> (2 * i) & 3U;
+        if (needs_share(place) && level != LEVEL_OWN) {
+            place->group = shares.groups[level];
+            place->way = shares.ways[i][level];
+            place->is_present = place->way >= 0;
+        }
+    }
+}
+
 void ratelimit_refund(struct ratelimit_table *table, const struct ratelimit_policy *policy,
-                      struct slice key, uint32_t cost, const struct ratelimit_decision *decision)
+                      struct ratelimit_key key, uint32_t cost,
+                      const struct ratelimit_decision *decision)
 {
     if (decision->charge == 0 || policy->count == 0) {
         return;
@@ -363,10 +479,8 @@ void ratelimit_refund(struct ratelimit_table *table, const struct ratelimit_poli
     begin_request(&request, table, policy, key);
     lock_own_groups(&request);
     request.now = clock_now();
-    if (find_present(&request) > 0) {
-        /* What has no slot of its own was charged to its share, or has been forgotten since. */
-        use_overflow(&request);
-        find_in_overflow(&request, false);
+    if (find_present(&request) > 0 && decision->shares != 0) {
+        find_charged_shares(&request, decision->shares);
     }
     for (size_t i = 0; i < policy->count; i++) {
         struct place *place = &request.places[i];

@@ -3,8 +3,6 @@
  */
 #include "ratelimit/table.h"
 
-#define USAGE_THAT_PROTECTS 500 /* per mille: a slot used more is not given to another key */
-
 int ratelimit_group_find(const struct ratelimit_group *group, const struct ratelimit_rule *rule)
 {
     for (int way = 0; way < RATELIMIT_WAYS; way++) {
@@ -15,34 +13,27 @@ int ratelimit_group_find(const struct ratelimit_group *group, const struct ratel
     return -1;
 }
 
-int ratelimit_group_choose(const struct ratelimit_group *group, uint64_t now, uint32_t pinned,
-                           bool force)
+int ratelimit_group_choose(const struct ratelimit_group *group, uint64_t now, uint32_t pinned)
 {
-    int chosen = -1;
-    uint32_t least = UINT32_MAX;
     for (int way = 0; way < RATELIMIT_WAYS; way++) {
-        if ((pinned & (1U << way)) != 0) {
-            continue;
-        }
-        if (group->tags[way] == 0) {
+        if ((pinned & (1U << way)) == 0 &&
+            (group->tags[way] == 0 || ratelimit_slot_is_idle(&group->slots[way], now))) {
             return way;
         }
-        uint32_t usage = ratelimit_slot_usage(&group->slots[way], now);
-        if (usage < least && (force || usage <= USAGE_THAT_PROTECTS)) {
-            least = usage;
-            chosen = way;
-        }
     }
-    return chosen;
+    return -1;
 }
 
 void ratelimit_group_assign(struct ratelimit_group *group, int way,
-                            const struct ratelimit_rule *rule)
+                            const struct ratelimit_rule *rule, const struct ratelimit_slot *origin)
 {
     /* Free while it is rewritten, so that a death in between leaves no half of a slot. */
     group->tags[way] = 0;
     atomic_signal_fence(memory_order_seq_cst);
     ratelimit_slot_prepare(&group->slots[way], rule);
+    if (origin != NULL) {
+        ratelimit_slot_copy(&group->slots[way], origin);
+    }
     atomic_signal_fence(memory_order_seq_cst);
     group->tags[way] = rule->tag;
 }

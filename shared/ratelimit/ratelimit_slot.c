@@ -14,8 +14,6 @@
 
 __extension__ typedef unsigned __int128 uint128;
 
-#define PER_MILLE 1000
-
 static uint64_t bucket_width(uint64_t window)
 {
     return (window + RATELIMIT_BUCKETS - 2) / (RATELIMIT_BUCKETS - 1);
@@ -242,14 +240,19 @@ void ratelimit_slot_refund(struct ratelimit_slot *slot, uint64_t now, uint64_t c
     }
 }
 
-uint32_t ratelimit_slot_usage(const struct ratelimit_slot *slot, uint64_t now)
+bool ratelimit_slot_is_idle(const struct ratelimit_slot *slot, uint64_t now)
 {
     struct ratelimit_slot copy = *slot;
     ratelimit_slot_advance(&copy, now);
-    if (copy.strategy == RATELIMIT_GCRA) {
-        return (uint32_t)((uint128)(copy.position - now) * PER_MILLE / copy.window);
-    }
-    return (uint32_t)((uint64_t)copy.total * PER_MILLE / copy.limit);
+    return copy.strategy == RATELIMIT_GCRA ? copy.position <= now && copy.total == 0
+                                           : copy.total == 0;
+}
+
+void ratelimit_slot_copy(struct ratelimit_slot *slot, const struct ratelimit_slot *from)
+{
+    slot->position = from->position;
+    slot->total = from->total;
+    memcpy(slot->buckets, from->buckets, sizeof slot->buckets);
 }
 
 void ratelimit_slot_repair(struct ratelimit_slot *slot)

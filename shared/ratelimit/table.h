@@ -3,9 +3,12 @@
  * to shared/ratelimit.
  *
  * Region: groups of 4096 bytes, each a lock, the tags of its 14 slots and the slots. A key's hash
- * names its group; it may be in any slot of it. The groups behind the first RATELIMIT_GROUPS are
- * for overflow: keys that found no slot share one there. A group is a page, so a host with few
- * clients touches few pages.
+ * names its group; it may be in any slot of it. A slot is given to another key only when nothing in
+ * it counts any more, so nobody's limit is forgotten. A key that finds none shares: one slot with its
+ * network (the groups behind the first), or, where those are full too, one of 64 with many networks
+ * (the last groups). What a share has counted may have been any of its keys, so a key that gets a
+ * slot of its own begins with a copy of it: its limit holds then too, and the share empties. A group
+ * is a page, so a host with few clients touches few pages.
  *
  * All of a group changes under its lock. Stores are ordered so that a process killed between any
  * two of them leaves a slot that is empty or counts too much, never too little, once the next
@@ -18,7 +21,8 @@
 
 #define RATELIMIT_WAYS            14
 #define RATELIMIT_GROUPS          1171 /* 16,394 slots */
-#define RATELIMIT_OVERFLOW_GROUPS 64
+#define RATELIMIT_NETWORK_GROUPS  256  /* 3,584 shares of networks */
+#define RATELIMIT_OVERFLOW_GROUPS 64   /* one share of many networks each, for each limit */
 #define RATELIMIT_BUCKETS         60
 
 /*
@@ -49,7 +53,12 @@ _Static_assert(sizeof(struct ratelimit_slot) == 280, "the layout of the region i
 _Static_assert(sizeof(struct ratelimit_group) == 4096, "a group is a page");
 
 struct ratelimit_region {
-    struct ratelimit_group groups[RATELIMIT_GROUPS + RATELIMIT_OVERFLOW_GROUPS];
+    struct ratelimit_group
+        groups[RATELIMIT_GROUPS + RATELIMIT_NETWORK_GROUPS + RATELIMIT_OVERFLOW_GROUPS];
+    /* Boot nanoseconds after which nothing in a share counts: until then a key without a slot must
+     * look for what its share has counted. Written before the share is charged. */
+    _Atomic uint64_t shared_until;
+    unsigned char reserved[4096 - 8];
 };
 
 /* What one limit of a policy means for one key. */
@@ -84,8 +93,10 @@ struct ratelimit_view ratelimit_slot_test(const struct ratelimit_slot *slot,
 void ratelimit_slot_charge(struct ratelimit_slot *slot, uint32_t cost);
 void ratelimit_slot_refund(struct ratelimit_slot *slot, uint64_t now, uint64_t charged_at,
                            uint32_t cost);
-/* Used part of the limit at `now`, in 1/1000; changes nothing. */
-uint32_t ratelimit_slot_usage(const struct ratelimit_slot *slot, uint64_t now);
+/* Whether anything in it counts at `now`; changes nothing. */
+bool ratelimit_slot_is_idle(const struct ratelimit_slot *slot, uint64_t now);
+/* Takes over what `from`, a slot of the same limit, has counted. */
+void ratelimit_slot_copy(struct ratelimit_slot *slot, const struct ratelimit_slot *from);
 void ratelimit_slot_repair(struct ratelimit_slot *slot);
 
 /* --- one group: ratelimit_group.c ---------------------------------------------------------- */
@@ -93,14 +104,13 @@ void ratelimit_slot_repair(struct ratelimit_slot *slot);
 /* The rule's slot, or -1. */
 int ratelimit_group_find(const struct ratelimit_group *group, const struct ratelimit_rule *rule);
 
-/* A slot that may be given to another key: a free one, else the least used, if it is at most half
- * used or `force`; none whose bit is in `pinned`. -1: none. Changes nothing. */
-int ratelimit_group_choose(const struct ratelimit_group *group, uint64_t now, uint32_t pinned,
-                           bool force);
+/* A slot that is free, or in which nothing counts any more; none whose bit is in `pinned`. -1: none.
+ * Changes nothing. */
+int ratelimit_group_choose(const struct ratelimit_group *group, uint64_t now, uint32_t pinned);
 
-/* Gives the slot to `rule`, empty. */
+/* Gives the slot to `rule`; it begins with what `origin` has counted, or empty for NULL. */
 void ratelimit_group_assign(struct ratelimit_group *group, int way,
-                            const struct ratelimit_rule *rule);
+                            const struct ratelimit_rule *rule, const struct ratelimit_slot *origin);
 
 void ratelimit_group_lock(struct segment *segment, struct ratelimit_group *group);
 void ratelimit_group_unlock(struct segment *segment, struct ratelimit_group *group);

@@ -57,9 +57,21 @@ static inline void tear_down(struct fixture *fixture)
     segment_close(fixture->segment);
 }
 
+static inline struct ratelimit_key alone(const char *key)
+{
+    return ratelimit_key_alone(slice_of(key));
+}
+
 static inline bool spend(struct fixture *fixture, const char *key, uint32_t cost)
 {
-    ratelimit_check(fixture->table, &fixture->policy, slice_of(key), cost, &fixture->decision);
+    ratelimit_check(fixture->table, &fixture->policy, alone(key), cost, &fixture->decision);
+    return fixture->decision.allowed;
+}
+
+static inline bool spend_in(struct fixture *fixture, const char *network, const char *key)
+{
+    struct ratelimit_key both = {slice_of(key), slice_of(network)};
+    ratelimit_check(fixture->table, &fixture->policy, both, 1, &fixture->decision);
     return fixture->decision.allowed;
 }
 

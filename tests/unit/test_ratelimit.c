@@ -269,12 +269,12 @@ static void refund_gives_back_exactly_what_was_charged(void **state)
         struct fixture fixture = set_up("10/minute;20/hour", strategies[i]);
         for (int round = 0; round < 500; round++) {
             assert_true(spend(&fixture, "a", 7));
-            ratelimit_refund(fixture.table, &fixture.policy, slice_of("a"), 7, &fixture.decision);
+            ratelimit_refund(fixture.table, &fixture.policy, alone("a"), 7, &fixture.decision);
             simulated_now += random_below(SECOND);
         }
         assert_int_equal(count_admitted(&fixture, "a", 20), 10);
         assert_false(fixture.decision.allowed);
-        ratelimit_refund(fixture.table, &fixture.policy, slice_of("a"), 5, &fixture.decision);
+        ratelimit_refund(fixture.table, &fixture.policy, alone("a"), 5, &fixture.decision);
         assert_false(spend(&fixture, "a", 1)); /* a refusal has nothing to give back */
         tear_down(&fixture);
     }
@@ -291,9 +291,9 @@ static void refund_reaches_no_other_window(void **state)
         struct ratelimit_decision old = fixture.decision;
         simulated_now += 2 * MINUTE;
         assert_true(spend(&fixture, "a", 10));
-        ratelimit_refund(fixture.table, &fixture.policy, slice_of("a"), 10, &old);
+        ratelimit_refund(fixture.table, &fixture.policy, alone("a"), 10, &old);
         assert_false(spend(&fixture, "a", 1));
-        ratelimit_refund(fixture.table, &fixture.policy, slice_of("stranger"), 10, &old);
+        ratelimit_refund(fixture.table, &fixture.policy, alone("stranger"), 10, &old);
         assert_int_equal(count_admitted(&fixture, "stranger", 20), 10);
         tear_down(&fixture);
     }
@@ -312,7 +312,7 @@ static void largest_limits_and_windows_are_exact(void **state)
             assert_int_equal(fixture.decision.remaining, 1);
             assert_true(spend(&fixture, "a", 1));
             assert_false(spend(&fixture, "a", 1));
-            ratelimit_refund(fixture.table, &fixture.policy, slice_of("a"), 1,
+            ratelimit_refund(fixture.table, &fixture.policy, alone("a"), 1,
                              &(struct ratelimit_decision){.charge = simulated_now + 1});
             assert_true(spend(&fixture, "a", 1));
             assert_false(spend(&fixture, "a", 1));
@@ -398,8 +398,7 @@ static void check_property(enum ratelimit_strategy strategy, unsigned factor)
                 continue;
             }
             if (random_below(10) == 0) {
-                ratelimit_refund(fixture.table, &fixture.policy, slice_of(key), 1,
-                                 &fixture.decision);
+                ratelimit_refund(fixture.table, &fixture.policy, alone(key), 1, &fixture.decision);
             } else {
                 admitted[count++] = simulated_now;
             }
