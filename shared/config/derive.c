@@ -49,8 +49,33 @@ static enum status expand_allowed_headers(struct config *config)
     return STATUS_OK;
 }
 
+/* Consul's name for the limit of all routes: every family that has none of its own set. */
+static void spread_default_limit(struct config *config)
+{
+    const struct {
+        const char *name;
+        const char **limit;
+    } families[] = {{"RATE_LIMIT_AUTH", &config->rate_limit_auth},
+                    {"RATE_LIMIT_CHAT", &config->rate_limit_chat},
+                    {"RATE_LIMIT_CHARTS", &config->rate_limit_charts},
+                    {"RATE_LIMIT_HISTORY", &config->rate_limit_history},
+                    {"RATE_LIMIT_HEALTH", &config->rate_limit_health}};
+    int index = config_find_setting("RATE_LIMIT_DEFAULT");
+    const struct config_entry *entry = index < 0 ? NULL : config->values->chosen[index];
+
+    if (entry == NULL || strcmp(entry->name, "CONSOUL_DEFAULT_LIMITS") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        if (!is_set(config, families[i].name)) {
+            *families[i].limit = config->rate_limit_default;
+        }
+    }
+}
+
 enum status config_derive(struct config *config)
 {
+    spread_default_limit(config);
     config->is_production = strcmp(config->environment, "production") == 0;
     config->is_development = strcmp(config->environment, "development") == 0;
     if (config->debug && !is_set(config, "LOG_LEVEL")) {

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/rate.h"
+
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -442,18 +444,12 @@ static enum status check_duration(struct arena *arena, struct slice text, const 
 
 /* --- Rate limits ---------------------------------------------------------------------------- */
 
-/* The grammar is checked where limits are used (ratelimit/ comes after config/); here a JSON
- * array of limits only becomes one text. */
-static enum status check_limit(struct arena *arena, struct slice text, const char **out,
+static enum status join_limits(struct arena *arena, struct slice text, const char **out,
                                struct config_problem *problem)
 {
     struct config_list list;
-    enum status status;
+    enum status status = config_parse_array(arena, text, &list, problem);
 
-    if (text.length == 0 || text.data[0] != '[') {
-        return copy(arena, text, out);
-    }
-    status = config_parse_array(arena, text, &list, problem);
     if (status == STATUS_OK && (list.count == 0 || list.items[0][0] == '[')) {
         return config_blame(problem, text, "holds no limit");
     }
@@ -462,6 +458,22 @@ static enum status check_limit(struct arena *arena, struct slice text, const cha
         if (*out == NULL) {
             status = STATUS_NO_MEMORY;
         }
+    }
+    return status;
+}
+
+/* One or several, also as a JSON array, which becomes one text. */
+static enum status check_limit(struct arena *arena, struct slice text, const char **out,
+                               struct config_problem *problem)
+{
+    struct rate rates[RATE_LIST_MAXIMUM];
+    size_t count;
+    bool is_array = text.length > 0 && text.data[0] == '[';
+    enum status status = is_array ? join_limits(arena, text, out, problem) : copy(arena, text, out);
+
+    if (status == STATUS_OK &&
+        rate_parse_list(slice_of(*out), rates, RATE_LIST_MAXIMUM, &count) != STATUS_OK) {
+        return config_blame(problem, text, "is not a rate limit such as 10/minute");
     }
     return status;
 }

@@ -184,13 +184,15 @@ static enum status parse_list(const struct config_setting *setting, struct arena
 
 /* --- Maps ----------------------------------------------------------------------------------- */
 
-static enum status parse_map(struct arena *arena, struct slice text, const char **out,
-                             struct config_problem *problem)
+/* `bounds` are those of the values. */
+static enum status parse_map(const char *bounds, struct arena *arena, struct slice text,
+                             const char **out, struct config_problem *problem)
 {
     struct json_scanner scanner;
     struct json_value value;
     struct slice name;
-    struct slice ignored;
+    struct slice plain;
+    const char *ignored;
     bool first = true;
     enum status status = json_validate(text, arena);
 
@@ -205,7 +207,13 @@ static enum status parse_map(struct arena *arena, struct slice text, const char 
         if (value.kind != JSON_STRING) {
             return config_blame(problem, name, "has a value that is not a string");
         }
-        status = json_unescape(arena, value.text, &ignored);
+        status = json_unescape(arena, value.text, &plain);
+        if (status == STATUS_OK && bounds[0] != '\0') {
+            status = config_check_text(bounds, arena, plain, &ignored, problem);
+            if (status == STATUS_INVALID) {
+                return status;
+            }
+        }
         if (status != STATUS_OK) {
             return status == STATUS_NO_MEMORY
                        ? status
@@ -256,7 +264,7 @@ enum status config_parse_value(const struct config_setting *setting, struct aren
     case CONFIG_LIST:
         return parse_list(setting, arena, text, &out->list, problem);
     case CONFIG_MAP:
-        return parse_map(arena, text, &out->text, problem);
+        return parse_map(setting->bounds, arena, text, &out->text, problem);
     case CONFIG_CHOICE:
         return parse_choice(setting, arena, text, &out->text, problem);
     }

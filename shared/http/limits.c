@@ -80,7 +80,7 @@ static void refuse(struct request *request)
     struct buffer text;
     buffer_init(&text, 128);
     buffer_append_text(&text, "Rate limit exceeded: ");
-    ratelimit_describe(decision->limit, &text);
+    rate_describe(decision->limit, &text);
     problem_set_retry_after(request, (int64_t)decision->retry_after_seconds);
     problem_answer(request, PROBLEM_RATE_LIMIT_EXCEEDED, buffer_text(&text));
     buffer_release(&text);

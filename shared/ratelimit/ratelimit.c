@@ -100,8 +100,7 @@ static struct ratelimit_slot *slot_of(struct request *request, const struct plac
 
 /* The hash of one limit for whoever `who` stands for: a key, or a share of the overflow. */
 static struct ratelimit_rule make_rule(const struct ratelimit_table *table,
-                                       const struct ratelimit_limit *limit,
-                                       struct siphash_value who)
+                                       const struct rate *limit, struct siphash_value who)
 {
     struct ratelimit_rule rule = {
         .window = limit->window_seconds * NANOSECONDS_PER_SECOND,

@@ -19,39 +19,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buffer.h"
+#include "base/rate.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "segment/segment.h"
 
 extern const struct segment_region ratelimit_segment_region;
 
-#define RATELIMIT_POLICY_MAXIMUM 8
-
-struct ratelimit_limit {
-    uint32_t count;          /* 1 … 1,000,000,000 */
-    uint32_t multiple;       /* K of "N per K unit" */
-    const char *unit;        /* "second" … "year" */
-    uint64_t window_seconds; /* multiple * unit; month = 30 days, year = 360 days, as in the
-                                grammar this follows (the Python library "limits") */
-};
+#define RATELIMIT_POLICY_MAXIMUM RATE_LIST_MAXIMUM
 
 /* All must pass, and all are charged or none. */
 struct ratelimit_policy {
-    struct ratelimit_limit limits[RATELIMIT_POLICY_MAXIMUM];
+    struct rate limits[RATELIMIT_POLICY_MAXIMUM];
     size_t count;
 };
 
 enum ratelimit_strategy { RATELIMIT_MOVING_WINDOW, RATELIMIT_FIXED_WINDOW, RATELIMIT_GCRA };
 
-/* "10/minute;100/hour", "5 per 2 seconds", … separators ; , | ; any case, optional plural.
- * STATUS_INVALID for anything else, a count of 0, or more than RATELIMIT_POLICY_MAXIMUM. */
+/* See rate_parse_list. */
 enum status ratelimit_parse_policy(struct slice text, struct ratelimit_policy *policy) MUST_CHECK;
 enum status ratelimit_parse_strategy(const char *text,
                                      enum ratelimit_strategy *strategy) MUST_CHECK;
-
-/* "10 per 1 minute" */
-void ratelimit_describe(const struct ratelimit_limit *limit, struct buffer *out);
 
 /* Who is limited, any bytes ("chat|address|192.0.2.7"), and who shares a slot with it when the table
  * is full ("192.0.2.0/24"). */
@@ -68,12 +56,12 @@ static inline struct ratelimit_key ratelimit_key_alone(struct slice who)
 
 struct ratelimit_decision {
     bool allowed;
-    const struct ratelimit_limit *limit; /* the tightest one (the refusing one when refused) */
-    uint64_t remaining;                  /* of that limit, after this request */
-    uint64_t reset_seconds;              /* until that limit is whole again, rounded up, >= 1 */
-    uint64_t retry_after_seconds;        /* refused: until one more would pass; else 0 */
-    uint64_t charge;                     /* opaque, for ratelimit_refund: when */
-    uint16_t shares;                     /* opaque too: where, two bits for each limit */
+    const struct rate *limit;     /* the tightest one (the refusing one when refused) */
+    uint64_t remaining;           /* of that limit, after this request */
+    uint64_t reset_seconds;       /* until that limit is whole again, rounded up, >= 1 */
+    uint64_t retry_after_seconds; /* refused: until one more would pass; else 0 */
+    uint64_t charge;              /* opaque, for ratelimit_refund: when */
+    uint16_t shares;              /* opaque too: where, two bits for each limit */
 };
 
 struct ratelimit_table;

@@ -461,6 +461,79 @@ static void answers_tell_what_is_left_and_refusals_when_to_return(void **state)
     assert_header(pipeline, "Retry-After", text);
 }
 
+static void decisions_are_counted_by_family_and_result(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options,
+                  SETTINGS("RATE_LIMIT_CHARTS=2/hour", "RATE_LIMIT_DEFAULT=1/hour"));
+    for (int i = 0; i < 5; i++) {
+        assert_answers(pipeline, CALL(.path = "/charts"), i < 2 ? 200 : 429);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_answers(pipeline, CALL(.path = "/open"), i < 1 ? 200 : 429);
+    }
+    struct buffer text;
+    buffer_init(&text, 4u << 20);
+    assert_int_equal(metrics_render(pipeline->app->metrics, METRICS_TEXT_0_0_4, false, &text),
+                     STATUS_OK);
+    static const char *const lines[] = {
+        "\nrate_limit_decisions_total{family=\"charts\",result=\"allowed\"} 2\n",
+        "\nrate_limit_decisions_total{family=\"charts\",result=\"refused\"} 3\n",
+        "\nrate_limit_decisions_total{family=\"default\",result=\"allowed\"} 1\n",
+        "\nrate_limit_decisions_total{family=\"default\",result=\"refused\"} 2\n",
+        "\nhttp_requests_total{method=\"GET\",endpoint=\"/charts\",status_code=\"429\"} 3\n",
+        "\nhttp_errors_total{method=\"GET\",endpoint=\"/"
+        "charts\",error_type=\"rate_limit_exceeded\"} "
+        "3\n",
+        "\nhttp_request_duration_seconds_count{method=\"GET\",endpoint=\"/charts\"} 5\n",
+        "\nhttp_requests_in_progress{method=\"GET\",endpoint=\"/charts\"} 0\n",
+    };
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        if (strstr(buffer_text(&text), lines[i]) == NULL) {
+            fail_msg("no %s in %s", lines[i], buffer_text(&text));
+        }
+    }
+    buffer_release(&text);
+}
+
+static void what_a_page_may_read_is_told_with_its_origin(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {ORIGIN}), 200);
+    assert_header(pipeline, "Cross-Origin-Resource-Policy", "cross-origin");
+    assert_answers(pipeline, CALL(.path = "/open"), 200);
+    assert_header(pipeline, "Cross-Origin-Resource-Policy", "same-site");
+    assert_header(pipeline, "Strict-Transport-Security", NULL);
+    assert_answers(pipeline, CALL(.path = "/open", .cgi = {"HTTPS=on"}), 200);
+    assert_header(pipeline, "Strict-Transport-Security", "max-age=31536000; includeSubDomains");
+}
+
+/* One line for each request, with each field that an auditor looks for. */
+static void a_request_is_one_line_of_the_log_with_its_fields(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("LOG_LEVEL=debug"));
+    assert_answers(
+        pipeline,
+        CALL(.path = "/private", .key = PLAIN_KEY,
+             .cgi = {"HTTP_X_REQUEST_ID=of-the-request", "REMOTE_ADDR=::ffff:192.0.2.9"}),
+        200);
+    assert_refused(pipeline, CALL(.path = "/private", .cgi = {"HTTP_X_REQUEST_ID=refused"}), 401,
+                   "auth_required");
+    const char *log = pipeline_log(pipeline);
+    assert_int_equal(count_in(log, "\"message\":\"incoming_request\""), 2);
+    assert_int_equal(count_in(log, "\"message\":\"request_completed\""), 2);
+    assert_int_equal(count_in(log, "\"correlation_id\":\"of-the-request\""), 2);
+    assert_int_equal(
+        count_in(log, "\"method\":\"GET\",\"path\":\"/private\",\"client\":\"192.0.2.9\""), 1);
+    assert_int_equal(count_in(log, "\"method\":\"GET\",\"path\":\"/private\",\"status_code\":200,"
+                                   "\"duration_ms\":"),
+                     1);
+    assert_int_equal(count_in(log, "\"client\":\"192.0.2.9\",\"user\":\"key:"), 1);
+    assert_int_equal(count_in(log, "\"status_code\":401"), 1);
+    assert_int_equal(count_in(log, "\"error_type\":\"auth_required\""), 1);
+}
+
 static void addresses_and_families_are_counted_apart(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -640,6 +713,9 @@ int main(void)
         TEST(headers_of_official_libraries_are_allowed),
         TEST(preflights_follow_the_settings),
         TEST(answers_tell_what_is_left_and_refusals_when_to_return),
+        TEST(decisions_are_counted_by_family_and_result),
+        TEST(what_a_page_may_read_is_told_with_its_origin),
+        TEST(a_request_is_one_line_of_the_log_with_its_fields),
         TEST(addresses_and_families_are_counted_apart),
         TEST(a_network_of_ipv6_counts_as_one_client),
         TEST(exempt_routes_trusted_clients_and_a_switch_are_never_limited),

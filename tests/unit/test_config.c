@@ -284,6 +284,28 @@ static void consoul_is_a_prefix_for_every_setting(void **state)
     assert_int_equal(config_find_setting(""), -1);
 }
 
+/* Consul's programs have one limit for all routes, so its name means all families here. */
+static void consuls_default_limits_count_for_every_family_without_one_of_its_own(void **state)
+{
+    static const char *const families[] = {"RATE_LIMIT_AUTH", "RATE_LIMIT_CHAT",
+                                           "RATE_LIMIT_HISTORY", "RATE_LIMIT_HEALTH",
+                                           "RATE_LIMIT_DEFAULT"};
+    struct fixture *fixture = *state;
+    assert_loads(
+        fixture,
+        ENVIRONMENT("CONSOUL_DEFAULT_LIMITS=3/minute;500/hour", "RATE_LIMIT_CHARTS=7/second"),
+        NULL);
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        assert_describes(fixture->config, families[i], false, "3/minute;500/hour");
+    }
+    assert_describes(fixture->config, "RATE_LIMIT_CHARTS", false, "7/second");
+    /* Our own name means what is left. */
+    assert_loads(fixture, ENVIRONMENT("RATE_LIMIT_DEFAULT=3/minute"), NULL);
+    assert_describes(fixture->config, "RATE_LIMIT_DEFAULT", false, "3/minute");
+    assert_describes(fixture->config, "RATE_LIMIT_AUTH", false, "10/minute");
+    assert_describes(fixture->config, "RATE_LIMIT_CHAT", false, "30/minute");
+}
+
 static void names_and_aliases_are_all_different(void **state)
 {
     size_t count;
@@ -473,6 +495,7 @@ int main(void)
         CONFIG_TEST(defaults_follow_the_settings_they_depend_on),
         CONFIG_TEST(every_alias_means_its_setting),
         CONFIG_TEST(consoul_is_a_prefix_for_every_setting),
+        CONFIG_TEST(consuls_default_limits_count_for_every_family_without_one_of_its_own),
         CONFIG_TEST(names_and_aliases_are_all_different),
         CONFIG_TEST(the_other_systems_files_load_unchanged),
         CONFIG_TEST(a_setting_and_its_alias_must_agree_within_a_source),

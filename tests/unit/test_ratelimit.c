@@ -41,7 +41,7 @@ static void grammar_accepts_what_limits_accepts(void **state)
         assert_int_equal(policy.limits[0].window_seconds, cases[i].window);
         struct buffer out;
         buffer_init(&out, 100);
-        ratelimit_describe(&policy.limits[0], &out);
+        rate_describe(&policy.limits[0], &out);
         assert_string_equal(buffer_text(&out), cases[i].described);
         buffer_release(&out);
     }
