@@ -9,9 +9,9 @@
 #include "chat.h"
 #include "log/log.h"
 
-bool accounting_is_due(const struct model_call *call, bool is_cut_off)
+bool accounting_is_due(const struct model_call *call)
 {
-    return call->started != 0 && (call->has_answered || is_cut_off);
+    return call->has_answered || (call->was_sent && !call->was_refused);
 }
 
 void accounting_fill(const struct request *request, const struct model_call *call,
@@ -51,7 +51,7 @@ void accounting_count(const struct model_call *call, const char *outcome)
 {
     struct metrics *metrics = call->chat->app->metrics;
     const char *provider = call->choice.provider->name;
-    const char *model = call->choice.model;
+    const char *model = call->choice.label;
     struct token_usage usage = model_call_usage(call);
     if (strcmp(outcome, OUTCOME_OK) == 0) {
         metrics_add(metrics, METRIC_CHAT_COMPLETIONS, METRIC_LABELS(provider, model), 1);

@@ -15,9 +15,9 @@
 #define OUTCOME_CUT_OFF "cut_off" /* the client left */
 #define OUTCOME_FAILED  "failed"
 
-/* True when tokens have (or may have) been used, so that the ledger must know. `is_cut_off`: we
- * stopped the call, and the provider may be charging for it. */
-bool accounting_is_due(const struct model_call *call, bool is_cut_off);
+/* True when the call was sent, so that the ledger must know, whatever became of it; one that the
+ * provider has refused by a status is none. */
+bool accounting_is_due(const struct model_call *call);
 
 /* Texts are not copied. */
 void accounting_fill(const struct request *request, const struct model_call *call,

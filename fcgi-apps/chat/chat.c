@@ -7,14 +7,42 @@
 #include "base/memory.h"
 #include "log/log.h"
 
-#define FRAME_MAXIMUM ((size_t)16 << 20)
-#define FRAME_KEPT    ((size_t)64 << 10)
-#define SWEEP_LEASE   "chat sweep"
-#define SWEEP_BATCH   500
+#define FRAME_MAXIMUM           ((size_t)16 << 20)
+#define FRAME_KEPT              ((size_t)64 << 10)
+#define SILENCE_ALLOWED_SECONDS 60
+#define HEAD_AFTER_MILLISECONDS 50000
+#define SWEEP_LEASE             "chat sweep"
+#define SWEEP_BATCH             500
 
 struct chat *chat_of(const struct request *request)
 {
     return request->app->state;
+}
+
+static size_t place_of(const struct chat *chat, const struct provider *provider)
+{
+    return (size_t)(provider - chat->catalogue->providers);
+}
+
+bool chat_takes_stream_options(const struct chat *chat, const struct provider *provider)
+{
+    return provider->takes_stream_options &&
+           !atomic_load(&chat->refuses_stream_options[place_of(chat, provider)]);
+}
+
+void chat_note_stream_options_refused(struct chat *chat, const struct provider *provider)
+{
+    if (!atomic_exchange(&chat->refuses_stream_options[place_of(chat, provider)], true)) {
+        log_write(LOG_WARNING, "provider_refuses_stream_options",
+                  LOG_TEXT("provider", provider->name));
+    }
+}
+
+uint64_t chat_head_after(const struct chat *chat)
+{
+    return chat->app->config->upstream_first_byte_timeout > SILENCE_ALLOWED_SECONDS
+               ? HEAD_AFTER_MILLISECONDS
+               : 0;
 }
 
 void chat_trim(struct buffer *scratch)

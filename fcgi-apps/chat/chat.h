@@ -7,6 +7,9 @@
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "http/app.h"
@@ -19,6 +22,8 @@ struct chat {
     struct app *app;
     struct catalogue *catalogue;
     struct ledger_queue ledger;
+    /* Of each provider of the catalogue: it has refused `stream_options`. */
+    _Atomic bool refuses_stream_options[PROVIDER_MAXIMUM];
     /* --- Pump thread --- */
     struct session_queue sessions;
     struct buffer frame; /* the frame being made */
@@ -27,6 +32,16 @@ struct chat {
 
 /* Of the running program. */
 struct chat *chat_of(const struct request *request);
+
+/* Whether a provider can be asked to tell the usage of a stream, as far as is known. */
+bool chat_takes_stream_options(const struct chat *chat, const struct provider *provider);
+void chat_note_stream_options_refused(struct chat *chat, const struct provider *provider);
+
+/* When the head of a stream must be sent although there is nothing to tell, in milliseconds; 0 =
+ * never. Until the head is sent a failure has its own status, so it waits for the first chunk. Only
+ * where a provider may be silent for longer than servers in between wait for a head (60 seconds at
+ * least) a comment goes ahead. */
+uint64_t chat_head_after(const struct chat *chat);
 
 /* Room that one large frame made is not kept for good. */
 void chat_trim(struct buffer *scratch);

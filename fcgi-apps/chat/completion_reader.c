@@ -1,54 +1,29 @@
 /*
  * chat/completion_reader: walks over a provider's JSON with the strict scanner.
  *
- * Mending happens while walking: `copied` is how far the text has been taken over into the output;
- * at a place that must change, what stands before it is taken over, then the new text.
+ * An object is walked once to find the members that matter, the last of each name; what must change
+ * is noted (completion_mend) and changed at the end. Text that the scanner refuses is repaired and
+ * read a second time.
  */
 #include "completion_reader.h"
 
 #include <string.h>
 
+#include "completion_mend.h"
 #include "usage.h"
-#include "json/json.h"
 #include "json/scan.h"
+#include "json/write.h"
 
 /* No model says or reads as much at once; sums of such numbers stay far from overflowing. */
 #define COUNT_MAXIMUM INT64_C(1000000000000)
 
-struct mender {
-    struct buffer *out; /* NULL: nothing is written */
-    const char *copied;
+struct reading {
+    bool is_whole;
+    bool hides_usage;
+    struct completion_progress *progress;
+    struct completion_chunk *chunk;
+    struct completion_mender mender;
 };
-
-/* --- Output ---------------------------------------------------------------------------------- */
-
-/* JSON may be spread over lines; a frame of an event stream may not. Inside of strings there are
- * no line ends, so a blank means the same. */
-static void append_as_line(struct buffer *out, const char *from, const char *until)
-{
-    while (from < until) {
-        const char *end = from;
-        while (end < until && *end != '\n' && *end != '\r') {
-            end++;
-        }
-        buffer_append(out, from, (size_t)(end - from));
-        if (end < until) {
-            buffer_append_char(out, ' ');
-            end++;
-        }
-        from = end;
-    }
-}
-
-/* Puts `text` in the place of `length` bytes at `at`. */
-static void mend(struct mender *mender, const char *at, size_t length, const char *text)
-{
-    if (mender->out != NULL) {
-        append_as_line(mender->out, mender->copied, at);
-        buffer_append_text(mender->out, text);
-        mender->copied = at + length;
-    }
-}
 
 /* --- Walking --------------------------------------------------------------------------------- */
 
@@ -91,6 +66,62 @@ static enum status walk_end(enum status status)
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
+/* A member that matters, wherever it stands in its object. */
+struct field {
+    const char *name;
+    bool is_there;
+    struct slice spelled; /* the name as it stands there */
+    struct json_value value;
+};
+
+static void change(struct reading *reading, struct slice place, const char *text)
+{
+    completion_mend(&reading->mender, place.data, place.length, slice_of(text));
+}
+
+/* Fills in `fields`; names in other case are mended. */
+static enum status find_fields(struct reading *reading, struct slice text, struct field *fields,
+                               size_t count, bool *is_empty)
+{
+    struct walk walk;
+    *is_empty = true;
+    enum status status = walk_object(&walk, text);
+    while (status == STATUS_OK && walk_member(&walk, &status)) {
+        *is_empty = false;
+        for (size_t i = 0; i < count; i++) {
+            if (slice_equals_ignoring_case(walk.name, fields[i].name)) {
+                fields[i].is_there = true;
+                fields[i].spelled = walk.name;
+                fields[i].value = walk.value;
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].is_there && !slice_equals(fields[i].spelled, fields[i].name)) {
+            change(reading, fields[i].spelled, fields[i].name);
+        }
+    }
+    return walk_end(status);
+}
+
+static bool is_kind(const struct field *field, enum json_kind kind)
+{
+    return field->is_there && field->value.kind == kind;
+}
+
+/* Gives the object a member, or another value to one that it has. `member` is its whole text with
+ * the comma that another one needs, `value` that of the value alone. */
+static void set_member(struct reading *reading, struct slice object, bool is_empty,
+                       const struct field *field, const char *member, const char *value)
+{
+    if (field->is_there) {
+        change(reading, field->value.text, value);
+        return;
+    }
+    size_t length = strlen(member) - (is_empty ? 1 : 0);
+    completion_mend(&reading->mender, object.data + 1, 0, (struct slice){member, length});
+}
+
 static bool get_count(const struct json_value *value, int64_t *out)
 {
     int64_t number;
@@ -124,23 +155,25 @@ bool completion_is_complete(const struct completion_progress *progress)
     return any != 0;
 }
 
-/* --- Parts of both forms --------------------------------------------------------------------- */
+/* --- Usage ----------------------------------------------------------------------------------- */
 
-static enum status read_usage(struct slice text, struct completion_progress *progress)
+/* Nothing but zeros is no usage: some providers send it before they have counted. */
+static enum status read_usage(struct reading *reading, struct slice text)
 {
+    struct completion_progress *progress = reading->progress;
     struct walk walk;
     int64_t input = -1;
     int64_t output = -1;
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
-        if (slice_equals(walk.name, "prompt_tokens")) {
+        if (slice_equals_ignoring_case(walk.name, "prompt_tokens")) {
             (void)get_count(&walk.value, &input);
-        } else if (slice_equals(walk.name, "completion_tokens")) {
+        } else if (slice_equals_ignoring_case(walk.name, "completion_tokens")) {
             (void)get_count(&walk.value, &output);
         }
     }
     /* An embedding or a cached answer may leave one of them out. */
-    if (input >= 0 || output >= 0) {
+    if (input > 0 || output > 0) {
         progress->has_usage = true;
         progress->input_tokens = input < 0 ? 0 : input;
         progress->output_tokens = output < 0 ? 0 : output;
@@ -148,49 +181,90 @@ static enum status read_usage(struct slice text, struct completion_progress *pro
     return walk_end(status);
 }
 
-/* The texts in a tool call, for the estimate of tokens. */
-static enum status read_function(struct slice text, struct completion_progress *progress)
+/* --- Tool calls ------------------------------------------------------------------------------ */
+
+/* A JSON value as the text of a JSON string; NULL when memory is out. */
+static const char *quote(struct reading *reading, struct slice text)
+{
+    struct buffer quoted;
+    buffer_init(&quoted, 6 * text.length + 3);
+    json_write_escaped(&quoted, text);
+    const char *copy = buffer_status(&quoted) == STATUS_OK
+                           ? arena_copy(reading->mender.arena, quoted.data, quoted.length)
+                           : NULL;
+    buffer_release(&quoted);
+    return copy;
+}
+
+/* The texts in it count for the estimate of tokens; arguments that are an object become text. */
+static enum status read_function(struct reading *reading, struct slice text)
 {
     struct walk walk;
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
         if (walk.value.kind == JSON_STRING) {
-            progress->output_characters += usage_count_characters(walk.value.text);
+            reading->progress->output_characters += usage_count_characters(walk.value.text);
+        } else if (walk.value.kind == JSON_OBJECT && slice_equals(walk.name, "arguments")) {
+            const char *quoted = quote(reading, walk.value.text);
+            if (quoted == NULL) {
+                return STATUS_NO_MEMORY;
+            }
+            reading->progress->output_characters += (int64_t)walk.value.text.length;
+            change(reading, walk.value.text, quoted);
         }
     }
     return walk_end(status);
 }
 
-static enum status read_tool_call(struct slice text, size_t place,
-                                  struct completion_progress *progress, struct mender *mender)
+/* Which call of its choice it belongs to when it does not say: one with an id is the next, what
+ * comes without goes on with the last. */
+static int64_t number_tool_call(const struct completion_progress *progress, int64_t choice,
+                                size_t place, const struct field *id)
 {
-    struct walk walk;
-    bool has_index = false;
-    bool is_empty = true;
-    enum status status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
-        is_empty = false;
-        if (slice_equals(walk.name, "index")) {
-            has_index = true;
-        } else if (slice_equals(walk.name, "function") && walk.value.kind == JSON_OBJECT) {
-            status = read_function(walk.value.text, progress);
-        }
+    int64_t count = progress->tool_calls[choice];
+    bool is_next = is_kind(id, JSON_STRING) && id->value.text.length > 2;
+    if (is_next || count == 0) {
+        return count;
     }
-    if (!has_index && walk_end(status) == STATUS_OK) {
-        char member[32] = "\"index\":";
-        size_t length = strlen(member);
-        if (place >= 10) {
-            member[length++] = (char)('0' + place / 10 % 10);
-        }
-        member[length++] = (char)('0' + place % 10);
-        member[length] = is_empty ? '\0' : ',';
-        mend(mender, text.data + 1, 0, member);
-    }
-    return walk_end(status);
+    return place > 0 ? (int64_t)place : count - 1;
 }
 
-static enum status read_tool_calls(struct slice text, struct completion_progress *progress,
-                                   struct mender *mender)
+static enum status set_index(struct reading *reading, struct slice object, bool is_empty,
+                             const struct field *index, int64_t number)
+{
+    const char *member = arena_format(reading->mender.arena, "\"index\":%lld,", (long long)number);
+    const char *value = arena_format(reading->mender.arena, "%lld", (long long)number);
+    if (member == NULL || value == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    set_member(reading, object, is_empty, index, member, value);
+    return STATUS_OK;
+}
+
+static enum status read_tool_call(struct reading *reading, struct slice text, int64_t choice,
+                                  size_t place)
+{
+    struct completion_progress *progress = reading->progress;
+    struct field fields[] = {{.name = "index"}, {.name = "id"}, {.name = "function"}};
+    bool is_empty;
+    enum status status = find_fields(reading, text, fields, 3, &is_empty);
+    int64_t index;
+    if (status == STATUS_OK && !reading->is_whole && !get_count(&fields[0].value, &index)) {
+        index = number_tool_call(progress, choice, place, &fields[1]);
+        status = set_index(reading, text, is_empty, &fields[0], index);
+    } else if (reading->is_whole) {
+        index = (int64_t)place;
+    }
+    if (status == STATUS_OK && index >= progress->tool_calls[choice] && index < UINT16_MAX) {
+        progress->tool_calls[choice] = (uint16_t)(index + 1);
+    }
+    if (status == STATUS_OK && is_kind(&fields[2], JSON_OBJECT)) {
+        status = read_function(reading, fields[2].value.text);
+    }
+    return status;
+}
+
+static enum status read_tool_calls(struct reading *reading, struct slice text, int64_t choice)
 {
     struct walk walk;
     size_t place = 0;
@@ -199,276 +273,380 @@ static enum status read_tool_calls(struct slice text, struct completion_progress
         if (walk.value.kind != JSON_OBJECT) {
             return STATUS_INVALID;
         }
-        status = read_tool_call(walk.value.text, place++, progress, mender);
+        status = read_tool_call(reading, walk.value.text, choice, place++);
     }
     return walk_end(status);
 }
 
-/* A delta or a message: what the assistant says. */
-struct saying {
-    struct slice content; /* with quotes; a refusal is content as well */
-    struct slice role;    /* whatever it is */
-    bool has_role;        /* a string */
-    bool is_empty;
-};
+/* --- What is said ---------------------------------------------------------------------------- */
 
-/* `mends_role`: one that is no string becomes "assistant". */
-static enum status read_saying(struct slice text, struct completion_progress *progress,
-                               struct mender *mender, bool mends_role, struct saying *out)
+static void append_inside(struct buffer *joined, const struct json_value *string)
+{
+    buffer_append(joined, string->text.data + 1, string->text.length - 2);
+}
+
+/* The text of a part of the content; what a model thinks is none. */
+static enum status join_part(struct buffer *joined, const struct json_value *part)
 {
     struct walk walk;
-    int64_t reasoning = 0;
-    *out = (struct saying){.is_empty = true};
-    enum status status = walk_object(&walk, text);
+    struct json_value text = {.kind = JSON_NULL};
+    bool is_text = true;
+    if (part->kind == JSON_STRING) {
+        append_inside(joined, part);
+        return STATUS_OK;
+    }
+    if (part->kind != JSON_OBJECT) {
+        return STATUS_OK;
+    }
+    enum status status = walk_object(&walk, part->text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
-        int64_t characters =
-            walk.value.kind == JSON_STRING ? usage_count_characters(walk.value.text) : 0;
-        bool is_content = slice_equals(walk.name, "content") || slice_equals(walk.name, "refusal");
-        out->is_empty = false;
-        if (is_content && characters > 0) {
-            out->content = walk.value.text;
-            progress->output_characters += characters;
-        } else if (slice_equals(walk.name, "reasoning_content") ||
-                   slice_equals(walk.name, "reasoning")) {
-            /* Some say the same under both names. */
-            reasoning = characters > reasoning ? characters : reasoning;
-        } else if (slice_equals(walk.name, "role")) {
-            out->role = walk.value.text;
-            out->has_role = walk.value.kind == JSON_STRING;
-            if (mends_role && !out->has_role) {
-                mend(mender, walk.value.text.data, walk.value.text.length, "\"assistant\"");
-            }
-        } else if (slice_equals(walk.name, "tool_calls") && walk.value.kind == JSON_ARRAY) {
-            status = read_tool_calls(walk.value.text, progress, mender);
+        if (slice_equals_ignoring_case(walk.name, "text")) {
+            text = walk.value;
+        } else if (slice_equals_ignoring_case(walk.name, "type") &&
+                   walk.value.kind == JSON_STRING) {
+            is_text = slice_equals(walk.value.text, "\"text\"") ||
+                      slice_equals(walk.value.text, "\"output_text\"");
         }
     }
-    progress->output_characters += reasoning;
+    if (is_text && text.kind == JSON_STRING) {
+        append_inside(joined, &text);
+    }
     return walk_end(status);
 }
 
-/* The texts of one choice, in two walks: its index must be known before its delta is mended. */
-struct choice {
-    int64_t index;
-    struct slice saying;        /* delta or message */
-    struct slice finish_reason; /* with quotes; empty when none */
-};
-
-static enum status find_choice(struct slice text, const char *saying_name, struct choice *out)
+static enum status join_parts(const struct json_value *content, struct buffer *joined)
 {
     struct walk walk;
-    *out = (struct choice){0};
-    enum status status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
-        if (slice_equals(walk.name, "index")) {
-            if (!get_count(&walk.value, &out->index) || out->index >= COMPLETION_CHOICES_MAXIMUM) {
-                return STATUS_INVALID;
-            }
-        } else if (slice_equals(walk.name, saying_name) && walk.value.kind == JSON_OBJECT) {
-            out->saying = walk.value.text;
-        } else if (slice_equals(walk.name, "finish_reason") && walk.value.kind == JSON_STRING &&
-                   walk.value.text.length > 2) {
-            /* Some write "" for null. */
-            out->finish_reason = walk.value.text;
-        }
+    if (content->kind == JSON_OBJECT) {
+        return join_part(joined, content);
+    }
+    enum status status = walk_array(&walk, content->text);
+    while (status == STATUS_OK && walk_element(&walk, &status)) {
+        status = join_part(joined, &walk.value);
     }
     return walk_end(status);
 }
 
-static void note_finish(struct completion_progress *progress, const struct choice *choice)
+/* Content as a list of parts, or as one part, becomes a string. */
+static enum status flatten_content(struct reading *reading, struct json_value *content)
 {
-    set_bit(progress->seen, choice->index);
-    if (choice->finish_reason.length > 0) {
-        set_bit(progress->finished, choice->index);
-        progress->was_filtered =
-            progress->was_filtered || slice_equals(choice->finish_reason, "\"content_filter\"");
+    struct buffer joined;
+    buffer_init(&joined, content->text.length + 2);
+    buffer_append_char(&joined, '"');
+    enum status status = join_parts(content, &joined);
+    buffer_append_char(&joined, '"');
+    if (status == STATUS_OK) {
+        status = buffer_status(&joined);
     }
-}
-
-/* --- Chunks ---------------------------------------------------------------------------------- */
-
-/* The first delta of a choice without a role gets one in front. That needs a look at the whole
- * delta before it is walked, for mending goes from the front. */
-static enum status add_role(const struct choice *choice, struct mender *mender)
-{
-    struct completion_progress ignored = {0};
-    struct mender nobody = {0};
-    struct saying saying;
-    enum status status = read_saying(choice->saying, &ignored, &nobody, false, &saying);
-    if (status == STATUS_OK && saying.role.length == 0) {
-        mend(mender, choice->saying.data + 1, 0,
-             saying.is_empty ? "\"role\":\"assistant\"" : "\"role\":\"assistant\",");
+    char *copy =
+        status == STATUS_OK ? arena_copy(reading->mender.arena, joined.data, joined.length) : NULL;
+    size_t length = joined.length;
+    buffer_release(&joined);
+    if (status == STATUS_OK && copy == NULL) {
+        status = STATUS_NO_MEMORY;
+    }
+    if (status == STATUS_OK) {
+        change(reading, content->text, copy);
+        *content = (struct json_value){.kind = JSON_STRING, .text = {copy, length}};
     }
     return status;
 }
 
-static enum status read_chunk_choice(struct slice text, struct completion_progress *progress,
-                                     struct completion_chunk *chunk, struct mender *mender)
+static int64_t count_field(const struct field *field)
 {
-    struct choice choice;
-    enum status status = find_choice(text, "delta", &choice);
+    return is_kind(field, JSON_STRING) ? usage_count_characters(field->value.text) : 0;
+}
+
+/* The first of a choice says who speaks. */
+static void mend_role(struct reading *reading, struct slice object, bool is_empty,
+                      const struct field *role)
+{
+    if (!is_kind(role, JSON_STRING)) {
+        set_member(reading, object, is_empty, role, "\"role\":\"assistant\",", "\"assistant\"");
+    } else if (!slice_equals(role->value.text, "\"assistant\"") &&
+               slice_equals_ignoring_case(role->value.text, "\"assistant\"")) {
+        change(reading, role->value.text, "\"assistant\"");
+    }
+}
+
+/* A delta or a message. A refusal is content as well. */
+static enum status read_saying(struct reading *reading, struct slice text, int64_t choice,
+                               bool is_first)
+{
+    enum { CONTENT, REFUSAL, REASONING_CONTENT, REASONING, ROLE, TOOL_CALLS, FIELDS };
+    struct completion_progress *progress = reading->progress;
+    struct field fields[FIELDS] = {
+        {.name = "content"},   {.name = "refusal"}, {.name = "reasoning_content"},
+        {.name = "reasoning"}, {.name = "role"},    {.name = "tool_calls"}};
+    bool is_empty;
+    enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
+    if (status == STATUS_OK &&
+        (is_kind(&fields[CONTENT], JSON_ARRAY) || is_kind(&fields[CONTENT], JSON_OBJECT))) {
+        status = flatten_content(reading, &fields[CONTENT].value);
+    }
     if (status != STATUS_OK) {
         return status;
     }
-    note_finish(progress, &choice);
-    if (choice.saying.length == 0) {
-        return STATUS_OK;
-    }
-    bool is_first = !get_bit(progress->has_role, choice.index);
-    set_bit(progress->has_role, choice.index);
     if (is_first) {
-        status = add_role(&choice, mender);
+        mend_role(reading, text, is_empty, &fields[ROLE]);
     }
-    struct saying saying = {0};
+    int64_t said = count_field(&fields[CONTENT]);
+    int64_t refused = count_field(&fields[REFUSAL]);
+    /* Some say the same under both names. */
+    int64_t thought = count_field(&fields[REASONING_CONTENT]);
+    int64_t also = count_field(&fields[REASONING]);
+    progress->output_characters += said + refused + (thought > also ? thought : also);
+    if (choice == 0 && said > 0) {
+        reading->chunk->content = fields[CONTENT].value.text;
+    } else if (choice == 0 && refused > 0) {
+        reading->chunk->content = fields[REFUSAL].value.text;
+    }
+    return is_kind(&fields[TOOL_CALLS], JSON_ARRAY)
+               ? read_tool_calls(reading, fields[TOOL_CALLS].value.text, choice)
+               : STATUS_OK;
+}
+
+/* --- Choices --------------------------------------------------------------------------------- */
+
+static enum status read_index(struct reading *reading, struct slice object, bool is_empty,
+                              const struct field *field, size_t place, int64_t *index)
+{
+    if (is_kind(field, JSON_NUMBER)) {
+        return get_count(&field->value, index) && *index < COMPLETION_CHOICES_MAXIMUM
+                   ? STATUS_OK
+                   : STATUS_INVALID;
+    }
+    *index = (int64_t)place;
+    return place < COMPLETION_CHOICES_MAXIMUM ? set_index(reading, object, is_empty, field, *index)
+                                              : STATUS_INVALID;
+}
+
+/* Some write "" for null, some write in capitals. A whole answer has come to its end, whether it
+ * says so or not. */
+static void read_finish(struct reading *reading, struct slice object, const struct field *field,
+                        int64_t index)
+{
+    static const char *const words[] = {"\"stop\"", "\"length\"", "\"tool_calls\"",
+                                        "\"content_filter\"", "\"function_call\""};
+    struct completion_progress *progress = reading->progress;
+    struct slice text = is_kind(field, JSON_STRING) ? field->value.text : (struct slice){"", 0};
+    set_bit(progress->seen, index);
+    if (text.length <= 2) {
+        if (reading->is_whole) {
+            bool has_tools = progress->tool_calls[index] > 0;
+            set_bit(progress->finished, index);
+            set_member(reading, object, false, field,
+                       has_tools ? "\"finish_reason\":\"tool_calls\","
+                                 : "\"finish_reason\":\"stop\",",
+                       has_tools ? "\"tool_calls\"" : "\"stop\"");
+        } else if (text.length > 0) {
+            change(reading, text, "null");
+        }
+        return;
+    }
+    set_bit(progress->finished, index);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (slice_equals_ignoring_case(text, words[i]) && !slice_equals(text, words[i])) {
+            change(reading, text, words[i]);
+        }
+    }
+    progress->was_filtered =
+        progress->was_filtered || slice_equals_ignoring_case(text, "\"content_filter\"");
+}
+
+static enum status read_choice(struct reading *reading, struct slice text, size_t place)
+{
+    enum { INDEX, SAYING, OTHER, FINISH, FIELDS };
+    const char *own = reading->is_whole ? "message" : "delta";
+    struct field fields[FIELDS] = {{.name = "index"},
+                                   {.name = own},
+                                   {.name = reading->is_whole ? "delta" : "message"},
+                                   {.name = "finish_reason"}};
+    bool is_empty;
+    int64_t index;
+    enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
     if (status == STATUS_OK) {
-        status = read_saying(choice.saying, progress, mender, is_first, &saying);
+        status = read_index(reading, text, is_empty, &fields[INDEX], place, &index);
     }
-    if (choice.index == 0 && saying.content.length > 2) {
-        chunk->content = saying.content;
+    if (status != STATUS_OK) {
+        return status;
     }
+    struct field *saying = &fields[SAYING];
+    if (!saying->is_there && is_kind(&fields[OTHER], JSON_OBJECT) &&
+        slice_equals(fields[OTHER].spelled, fields[OTHER].name)) {
+        /* It says the same under the other form's name. */
+        change(reading, fields[OTHER].spelled, own);
+        saying = &fields[OTHER];
+    }
+    if (is_kind(saying, JSON_OBJECT)) {
+        bool is_first = !get_bit(reading->progress->has_role, index);
+        set_bit(reading->progress->has_role, index);
+        status = read_saying(reading, saying->value.text, index, is_first);
+    } else if (is_kind(saying, JSON_NULL)) {
+        change(reading, saying->value.text, "{}");
+    }
+    read_finish(reading, text, &fields[FINISH], index);
     return status;
 }
 
-static enum status read_chunk_choices(struct slice text, struct completion_progress *progress,
-                                      struct completion_chunk *chunk, struct mender *mender,
-                                      bool *is_empty)
+static enum status read_choices(struct reading *reading, struct slice text, size_t *count)
 {
     struct walk walk;
     enum status status = walk_array(&walk, text);
     while (status == STATUS_OK && walk_element(&walk, &status)) {
-        *is_empty = false;
         if (walk.value.kind != JSON_OBJECT) {
             return STATUS_INVALID;
         }
-        status = read_chunk_choice(walk.value.text, progress, chunk, mender);
+        status = read_choice(reading, walk.value.text, (*count)++);
     }
     return walk_end(status);
 }
 
-/* Takes members out of an object together with their commas. */
-struct omission {
-    const char *kept_until; /* the end of the last member that stays; NULL: none yet */
-    const char *left_out;   /* the first member, which goes; NULL when it stays */
-};
+/* --- The object ------------------------------------------------------------------------------ */
 
-static void keep_member(struct omission *omission, const struct walk *walk, struct mender *mender)
+/* Takes each `usage` out together with its comma. */
+static enum status leave_usage_out(struct reading *reading, struct slice text)
 {
-    const char *start = walk->name.data - 1;
-    if (omission->left_out != NULL) {
-        mend(mender, omission->left_out, (size_t)(start - omission->left_out), "");
-        omission->left_out = NULL;
-    }
-    omission->kept_until = walk->value.text.data + walk->value.text.length;
-}
-
-static void leave_member_out(struct omission *omission, const struct walk *walk,
-                             struct mender *mender)
-{
-    const char *end = walk->value.text.data + walk->value.text.length;
-    if (omission->kept_until != NULL) {
-        mend(mender, omission->kept_until, (size_t)(end - omission->kept_until), "");
-        omission->kept_until = end;
-    } else if (omission->left_out == NULL) {
-        /* Up to the next one, with the comma behind it. */
-        omission->left_out = walk->name.data - 1;
-    }
-}
-
-enum status completion_read_chunk(struct slice text, bool hides_usage,
-                                  struct completion_progress *progress,
-                                  struct completion_chunk *chunk, struct buffer *mended)
-{
-    struct mender mender = {.out = mended, .copied = text.data};
-    struct omission omission = {0};
     struct walk walk;
-    bool has_usage = false;
-    bool has_choices = false;
-    bool is_empty = true;
-    *chunk = (struct completion_chunk){0};
+    const char *kept_until = NULL; /* the end of the last member that stays */
+    const char *left_out = NULL;   /* the first member, which goes */
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
-        bool is_usage = slice_equals(walk.name, "usage");
-        if (is_usage && hides_usage) {
-            leave_member_out(&omission, &walk, &mender);
-        } else {
-            keep_member(&omission, &walk, &mender);
-        }
-        if (slice_equals(walk.name, "choices") && walk.value.kind == JSON_ARRAY) {
-            has_choices = true;
-            status = read_chunk_choices(walk.value.text, progress, chunk, &mender, &is_empty);
-        } else if (is_usage && walk.value.kind == JSON_OBJECT) {
-            has_usage = true;
-            status = read_usage(walk.value.text, progress);
-        } else if (slice_equals(walk.name, "error") && walk.value.kind != JSON_NULL) {
-            chunk->has_error = true;
+        const char *start = walk.name.data - 1;
+        const char *end = walk.value.text.data + walk.value.text.length;
+        if (!slice_equals_ignoring_case(walk.name, "usage")) {
+            if (left_out != NULL) {
+                change(reading, (struct slice){left_out, (size_t)(start - left_out)}, "");
+                left_out = NULL;
+            }
+            kept_until = end;
+        } else if (kept_until != NULL) {
+            change(reading, (struct slice){kept_until, (size_t)(end - kept_until)}, "");
+            kept_until = end;
+        } else if (left_out == NULL) {
+            left_out = start;
         }
     }
-    status = walk_end(status);
-    if (status == STATUS_OK &&
-        (!json_scan_at_end(&walk.scanner) || (!has_choices && !has_usage && !chunk->has_error))) {
-        status = STATUS_INVALID;
+    return walk_end(status);
+}
+
+/* `"error":""` and the like say that there is none. */
+static bool is_error(const struct field *field)
+{
+    static const char *const nothing[] = {"null", "\"\"", "false", "{}", "[]", "0"};
+    bool is_something = field->is_there;
+    for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
+        is_something = is_something && !slice_equals(field->value.text, nothing[i]);
     }
-    chunk->is_usage_only = has_usage && is_empty;
-    if (status == STATUS_OK && mended != NULL) {
-        append_as_line(mended, mender.copied, text.data + text.length);
+    return is_something;
+}
+
+static enum status read_object(struct reading *reading, struct slice text)
+{
+    enum { CHOICES, USAGE, ERROR, FIELDS };
+    struct field fields[FIELDS] = {{.name = "choices"}, {.name = "usage"}, {.name = "error"}};
+    struct completion_chunk *chunk = reading->chunk;
+    size_t count = 0;
+    bool is_empty;
+    enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
+    bool has_usage = status == STATUS_OK && is_kind(&fields[USAGE], JSON_OBJECT);
+    bool has_choices = status == STATUS_OK && is_kind(&fields[CHOICES], JSON_ARRAY);
+    if (status == STATUS_OK && fields[CHOICES].is_there && !has_choices &&
+        !is_kind(&fields[CHOICES], JSON_NULL)) {
+        return STATUS_INVALID;
+    }
+    if (has_choices) {
+        status = read_choices(reading, fields[CHOICES].value.text, &count);
+    }
+    if (status == STATUS_OK && has_usage) {
+        status = read_usage(reading, fields[USAGE].value.text);
+        reading->progress->told_characters = reading->progress->output_characters;
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (is_error(&fields[ERROR])) {
+        chunk->error = fields[ERROR].value.text;
+    }
+    chunk->is_usage_only = has_usage && count == 0;
+    chunk->is_nothing = !has_choices && !has_usage && chunk->error.length == 0;
+    if (!has_choices) {
+        set_member(reading, text, is_empty, &fields[CHOICES], "\"choices\":[],", "[]");
+    }
+    return fields[USAGE].is_there && reading->hides_usage ? leave_usage_out(reading, text)
+                                                          : STATUS_OK;
+}
+
+static enum status read_text(struct reading *reading, struct slice text)
+{
+    struct json_scanner scanner;
+    struct json_value value;
+    *reading->chunk = (struct completion_chunk){0};
+    json_scan_start(&scanner, text);
+    enum status status = json_scan_value(&scanner, &value);
+    if (status != STATUS_OK || !json_scan_at_end(&scanner)) {
+        return status == STATUS_NO_MEMORY ? status : STATUS_INVALID;
+    }
+    if (value.kind == JSON_NULL) {
+        reading->chunk->is_nothing = true;
+        return STATUS_OK;
+    }
+    return value.kind == JSON_OBJECT ? read_object(reading, value.text) : STATUS_INVALID;
+}
+
+/* `mended` gets what was changed, or everything if `always`. */
+static enum status read_mending(struct reading *reading, struct slice text, bool always,
+                                struct buffer *mended)
+{
+    struct completion_progress before = *reading->progress;
+    struct slice as_read = text;
+    enum status status = read_text(reading, text);
+    bool is_repaired = status == STATUS_INVALID || status == STATUS_TOO_LARGE;
+    if (is_repaired) {
+        *reading->progress = before;
+        reading->mender.count = 0;
+        status =
+            completion_repair(text, reading->mender.arena, &reading->progress->pending, &as_read);
+        if (status == STATUS_OK) {
+            status = read_text(reading, as_read);
+        }
+    }
+    if (reading->mender.is_out_of_memory) {
+        return STATUS_NO_MEMORY;
+    }
+    reading->chunk->is_changed = is_repaired || reading->mender.count > 0;
+    if (status == STATUS_OK && mended != NULL && (always || reading->chunk->is_changed)) {
+        completion_mend_apply(&reading->mender, as_read, mended);
         status = buffer_status(mended);
     }
     return status;
 }
 
-/* --- Whole answers --------------------------------------------------------------------------- */
-
-static enum status read_whole_choices(struct slice text, struct completion_progress *progress,
-                                      struct completion_chunk *chunk)
+enum status completion_read_chunk(struct slice text, bool hides_usage, struct arena *scratch,
+                                  struct completion_progress *progress,
+                                  struct completion_chunk *chunk, struct buffer *mended)
 {
-    struct mender nobody = {0};
-    struct walk walk;
-    enum status status = walk_array(&walk, text);
-    while (status == STATUS_OK && walk_element(&walk, &status)) {
-        struct choice choice;
-        status = walk.value.kind == JSON_OBJECT ? find_choice(walk.value.text, "message", &choice)
-                                                : STATUS_INVALID;
-        if (status != STATUS_OK) {
-            return status;
-        }
-        note_finish(progress, &choice);
-        struct saying saying = {0};
-        if (choice.saying.length > 0) {
-            status = read_saying(choice.saying, progress, &nobody, false, &saying);
-        }
-        if (choice.index == 0 && saying.content.length > 2) {
-            chunk->content = saying.content;
-        }
-    }
-    return walk_end(status);
+    struct reading reading = {.hides_usage = hides_usage,
+                              .progress = progress,
+                              .chunk = chunk,
+                              .mender = {.arena = scratch}};
+    return read_mending(&reading, text, true, mended);
 }
+
+/* --- Whole answers --------------------------------------------------------------------------- */
 
 enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_progress *progress,
-                                  struct completion_chunk *chunk)
+                                  struct completion_chunk *chunk, struct buffer *mended)
 {
-    struct walk walk;
-    *chunk = (struct completion_chunk){0};
-    enum status status = json_validate(text, scratch);
+    struct reading reading = {
+        .is_whole = true, .progress = progress, .chunk = chunk, .mender = {.arena = scratch}};
+    enum status status = read_mending(&reading, text, false, mended);
     if (status != STATUS_OK) {
         return status == STATUS_NO_MEMORY ? status : STATUS_INVALID;
     }
-    status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
-        if (slice_equals(walk.name, "choices") && walk.value.kind == JSON_ARRAY) {
-            status = read_whole_choices(walk.value.text, progress, chunk);
-        } else if (slice_equals(walk.name, "usage") && walk.value.kind == JSON_OBJECT) {
-            status = read_usage(walk.value.text, progress);
-        } else if (slice_equals(walk.name, "error") && walk.value.kind != JSON_NULL) {
-            chunk->has_error = true;
-        }
-    }
-    status = walk_end(status);
-    if (status != STATUS_OK) {
-        return STATUS_INVALID;
-    }
-    uint64_t any = progress->seen[0] | progress->seen[1];
-    if (any == 0) {
-        return chunk->has_error ? STATUS_UNAVAILABLE : STATUS_INVALID;
+    if (!completion_is_complete(progress)) {
+        return chunk->error.length > 0 ? STATUS_UNAVAILABLE : STATUS_INVALID;
     }
     return STATUS_OK;
 }
@@ -530,23 +708,4 @@ enum status completion_write_as_chunk(struct slice whole, bool of_usage, struct 
     buffer_append_char(out, '}');
     status = walk_end(status);
     return status == STATUS_OK ? buffer_status(out) : status;
-}
-
-/* --- Errors ---------------------------------------------------------------------------------- */
-
-bool completion_read_error(struct slice text, struct arena *arena, struct completion_error *out)
-{
-    const struct json_node *root;
-    *out = (struct completion_error){.code = "", .type = ""};
-    if (json_parse(arena, text, &root) != STATUS_OK) {
-        return false;
-    }
-    const struct json_node *error = json_member(root, "error");
-    if (error == NULL || json_node_kind(error) != JSON_OBJECT ||
-        json_member_text(error, "message", NULL) == NULL) {
-        return false;
-    }
-    out->code = json_member_text(error, "code", "");
-    out->type = json_member_text(error, "type", "");
-    return true;
 }

@@ -1,10 +1,12 @@
 /*
  * chat/completion_reader: what a provider's answer says, read from its JSON text without a tree.
  *
- * An answer is either whole (object "chat.completion") or a stream of chunks. The text is passed
- * on as it is; a stream for OpenAI's clients is mended where they would fail without a word: the
- * first delta of a choice gets a role, a tool call without an index gets one. Usage that only we
- * asked for is taken out.
+ * One reader serves whole answers (object "chat.completion") and the chunks of streams. The text is
+ * passed on as it is, but for what is odd and harmless, which is mended so that OpenAI's clients
+ * read what is meant: choices, tool calls and roles without an index or a name, content as a list
+ * of parts, names and words in other case, halves of surrogate pairs, a byte order mark. Of a
+ * member that stands twice the last one counts, as it does for every client. Usage that only we
+ * asked for is taken out. What cannot be an answer is STATUS_INVALID.
  */
 #ifndef CHAT_COMPLETION_READER_H
 #define CHAT_COMPLETION_READER_H
@@ -24,17 +26,22 @@ struct completion_progress {
     uint64_t seen[COMPLETION_CHOICES_MAXIMUM / 64]; /* a bit for each choice; likewise below */
     uint64_t has_role[COMPLETION_CHOICES_MAXIMUM / 64];
     uint64_t finished[COMPLETION_CHOICES_MAXIMUM / 64];
+    uint16_t tool_calls[COMPLETION_CHOICES_MAXIMUM]; /* of each choice, so far */
     int64_t output_characters;
     bool has_usage; /* the provider told it; the last one counts */
     int64_t input_tokens;
     int64_t output_tokens;
-    bool was_filtered; /* a choice ended with content_filter */
+    int64_t told_characters; /* output_characters when it told */
+    bool was_filtered;       /* a choice ended with content_filter */
+    unsigned pending;        /* half of a surrogate pair */
 };
 
 struct completion_chunk {
     struct slice content; /* of choice 0, a JSON string with its quotes; empty when none */
-    bool has_error;
-    bool is_usage_only; /* no choices, but a usage */
+    struct slice error;   /* the value of an error in the answer's place; empty when none */
+    bool is_usage_only;   /* no choices, but a usage */
+    bool is_nothing;      /* neither choices nor usage nor error: not to be passed on */
+    bool is_changed;      /* mended */
 };
 
 /* Every choice seen has finished, and there was one. */
@@ -42,28 +49,22 @@ bool completion_is_complete(const struct completion_progress *progress);
 
 /* Reads one chunk of a stream. `mended` (NULL: not wanted) gets the text for the client appended,
  * as one line; without its `usage` if that is to be hidden (a chunk of nothing else must not be
- * sent at all). STATUS_INVALID: not a chunk; `mended` may hold a part then. */
-enum status completion_read_chunk(struct slice text, bool hides_usage,
+ * sent at all). What `chunk` points to lives in the text or in `scratch`. STATUS_INVALID: not a
+ * chunk; `mended` may hold a part then. */
+enum status completion_read_chunk(struct slice text, bool hides_usage, struct arena *scratch,
                                   struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
 
-/* Reads a whole answer. `scratch` is used meanwhile. STATUS_INVALID: not a completion;
- * STATUS_UNAVAILABLE: an error object in its place. */
+/* Reads a whole answer. `mended` (NULL: not wanted) gets its text only if it had to be changed: a
+ * choice without a reason for its end gets one. STATUS_INVALID: not a completion;
+ * STATUS_UNAVAILABLE: an error (chunk->error) in its place. */
 enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_progress *progress,
-                                  struct completion_chunk *chunk) MUST_CHECK;
+                                  struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
 
-/* Writes a whole answer, read before, as a chunk of a stream: the one with everything it says, or
- * the one with its usage that follows. */
+/* Writes a whole answer, read and mended before, as a chunk of a stream: the one with everything it
+ * says, or the one with its usage that follows. */
 enum status completion_write_as_chunk(struct slice whole, bool of_usage,
                                       struct buffer *out) MUST_CHECK;
-
-/* What an error body of a provider says, for deciding what it means: the `code` and `type` of its
- * `error` object as plain text in the arena ("" when absent). False: not in OpenAI's shape. */
-struct completion_error {
-    const char *code;
-    const char *type;
-};
-bool completion_read_error(struct slice text, struct arena *arena, struct completion_error *out);
 
 #endif

@@ -1,17 +1,15 @@
 /*
  * chat/completion_stream: a streamed completion for OpenAI's clients.
  *
- * The head is sent with the first chunk, or with a comment after a second, so that nothing between
- * here and the client takes the silence for death. Until then a failure has a status of its own;
- * afterwards it is one frame with an `error` object and the end, never [DONE].
+ * The head is sent with the first chunk (or see chat_head_after). Until then a failure has a status
+ * of its own; afterwards it is one frame with an `error` object and the end, never [DONE].
  */
 #include "accounting.h"
 #include "chat.h"
 #include "completions.h"
 #include "failures.h"
 
-#define HEAD_AFTER_MILLISECONDS 1000
-#define CONTENT_TYPE            "text/event-stream"
+#define CONTENT_TYPE "text/event-stream"
 
 static void send_head(struct completion *completion)
 {
@@ -86,8 +84,8 @@ static void on_done(struct model_call *call, const struct model_outcome *outcome
     settle(completion, outcome->failure == MODEL_OK ? OUTCOME_OK : OUTCOME_FAILED);
 }
 
-const struct model_call_handlers completion_stream_call_handlers = {.chunk = on_chunk,
-                                                                    .done = on_done};
+const struct model_call_handlers completion_stream_call_handlers = {
+    .chunk = on_chunk, .done = on_done, .drop_usage = completion_drop_usage};
 
 /* --- The client ------------------------------------------------------------------------------ */
 
@@ -97,7 +95,7 @@ static void on_start(struct stream *stream, void *context)
     completion->stream = stream;
     metrics_present(completion->chat->app->metrics, METRIC_CHAT_STREAMS_ACTIVE, METRIC_NO_LABELS,
                     1);
-    stream_set_timer(stream, HEAD_AFTER_MILLISECONDS);
+    stream_set_timer(stream, chat_head_after(completion->chat));
     model_call_start(&completion->call, stream_pump(stream));
 }
 

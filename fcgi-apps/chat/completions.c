@@ -11,6 +11,9 @@
 
 #define OPERATION "completion"
 
+/* How long a whole answer is waited for when the program stops; half of what the transport waits. */
+#define STOP_AFTER_MILLISECONDS 15000
+
 /* --- For both kinds -------------------------------------------------------------------------- */
 
 /* On a worker. */
@@ -27,10 +30,9 @@ static void write_ledger(void *context)
 
 bool completion_settle(struct completion *completion, const char *outcome_word)
 {
-    bool is_cut_off = strcmp(outcome_word, OUTCOME_CUT_OFF) == 0;
     completion->is_settling = true;
     completion->outcome_word = outcome_word;
-    if (!accounting_is_due(&completion->call, is_cut_off)) {
+    if (!accounting_is_due(&completion->call)) {
         return false;
     }
     accounting_fill(completion->request, &completion->call, OPERATION, outcome_word,
@@ -76,6 +78,13 @@ static void on_call_done(struct model_call *call, const struct model_outcome *ou
     }
 }
 
+enum status completion_drop_usage(struct model_call *call)
+{
+    struct completion *completion = call->context;
+    return completion_request_write(&completion->asked, completion->request->arena,
+                                    call->choice.model, false, &call->body);
+}
+
 static const struct model_call_handlers call_handlers = {.done = on_call_done};
 
 static void on_start(struct stream *stream, void *context)
@@ -103,11 +112,28 @@ static void on_settled(struct stream *stream, void *context)
     answer(context);
 }
 
-/* The answer may still come in time; if not, the transport ends the program all the same. */
+/* The answer may still come in time. */
 static void on_shutdown(struct stream *stream, void *context)
 {
+    struct completion *completion = context;
+    if (!completion->is_settling) {
+        stream_set_timer(stream, STOP_AFTER_MILLISECONDS);
+    }
+}
+
+/* It has not: the ledger is told before the transport ends the program. */
+static void on_timer(struct stream *stream, void *context)
+{
+    struct completion *completion = context;
     (void)stream;
-    (void)context;
+    if (completion->is_settling) {
+        return;
+    }
+    model_call_cancel(&completion->call);
+    completion->outcome = (struct model_outcome){.failure = MODEL_STOPPED};
+    if (!completion_settle(completion, OUTCOME_CUT_OFF)) {
+        answer(completion);
+    }
 }
 
 static void on_ended(struct stream *stream, void *context)
@@ -119,6 +145,7 @@ static void on_ended(struct stream *stream, void *context)
 static const struct stream_handlers whole_handlers = {
     .start = on_start,
     .client_gone = on_client_gone,
+    .timer = on_timer,
     .offloaded = on_settled,
     .shutdown = on_shutdown,
     .ended = on_ended,
@@ -151,8 +178,9 @@ static enum status prepare_call(struct completion *completion)
     call->tracestate = request->tracestate;
     call->input_characters = asked->input_characters;
     call->handlers = asked->is_streamed ? &completion_stream_call_handlers : &call_handlers;
-    bool asks_usage = call->choice.provider->takes_stream_options;
+    bool asks_usage = chat_takes_stream_options(completion->chat, call->choice.provider);
     call->hides_usage = asks_usage && !asked->wants_usage;
+    call->asks_usage = asks_usage && asked->is_streamed && !asked->wants_usage;
     enum status status = completion_request_write(asked, request->arena, call->choice.model,
                                                   asks_usage, &call->body);
     return status == STATUS_OK ? model_call_prepare(call, request->arena) : status;

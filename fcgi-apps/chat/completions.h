@@ -39,6 +39,9 @@ extern const struct model_call_handlers completion_stream_call_handlers;
  * when nothing was used, false is returned and nothing happens. */
 bool completion_settle(struct completion *completion, const char *outcome_word);
 
+/* model_call_handlers.drop_usage */
+enum status completion_drop_usage(struct model_call *call) MUST_CHECK;
+
 /* The last call of each stream. */
 void completion_release(struct completion *completion);
 

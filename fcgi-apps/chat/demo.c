@@ -13,11 +13,39 @@
 
 #define INTRODUCTION "This is the built-in demo, not a language model. "
 #define NOTHING_SAID "(no text)"
+#define WORD_MAXIMUM 1024 /* bytes of one chunk */
 #define CALL_WORD    "call "
 
 /* --- Reading the request --------------------------------------------------------------------- */
 
-/* The text of a message: a string, or the text parts of an array joined by a blank. */
+/* The text parts of an array joined by a blank; NULL when memory is out. */
+static const char *join_parts(struct arena *arena, const struct json_node *content)
+{
+    size_t length = 1;
+    for (const struct json_node *part = json_first(content); part; part = json_next(part)) {
+        length += strlen(json_member_text(part, "text", "")) + 1;
+    }
+    char *text = arena_allocate(arena, length);
+    char *at = text;
+    if (text == NULL) {
+        return NULL;
+    }
+    for (const struct json_node *part = json_first(content); part; part = json_next(part)) {
+        const char *piece = json_member_text(part, "text", NULL);
+        if (piece != NULL) {
+            size_t size = strlen(piece);
+            if (at > text) {
+                *at++ = ' ';
+            }
+            memcpy(at, piece, size);
+            at += size;
+        }
+    }
+    *at = '\0';
+    return text;
+}
+
+/* The text of a message: a string, or the text parts of an array. */
 static const char *text_of(struct arena *arena, const struct json_node *message)
 {
     const struct json_node *content = json_member(message, "content");
@@ -25,14 +53,7 @@ static const char *text_of(struct arena *arena, const struct json_node *message)
     if (json_get_text(content, &text)) {
         return text;
     }
-    const struct json_node *part = content != NULL ? json_first(content) : NULL;
-    for (; part != NULL; part = json_next(part)) {
-        const char *piece = json_member_text(part, "text", NULL);
-        if (piece != NULL) {
-            text = text == NULL ? piece : arena_format(arena, "%s %s", text, piece);
-        }
-    }
-    return text != NULL ? text : "";
+    return content != NULL ? join_parts(arena, content) : "";
 }
 
 struct conversation_view {
@@ -44,13 +65,16 @@ struct conversation_view {
     int64_t characters;
 };
 
-static void view_conversation(struct arena *arena, const struct json_node *root,
-                              struct conversation_view *view)
+static enum status view_conversation(struct arena *arena, const struct json_node *root,
+                                     struct conversation_view *view)
 {
     const struct json_node *message = json_first(json_member(root, "messages"));
     *view = (struct conversation_view){.role = "", .last = ""};
     for (; message != NULL; message = json_next(message)) {
         const char *text = text_of(arena, message);
+        if (text == NULL) {
+            return STATUS_NO_MEMORY;
+        }
         view->role = json_member_text(message, "role", "");
         view->last = text;
         view->characters += (int64_t)text_count_characters(text, strlen(text));
@@ -60,6 +84,7 @@ static void view_conversation(struct arena *arena, const struct json_node *root,
             view->question = text;
         }
     }
+    return STATUS_OK;
 }
 
 /* --- Tools ----------------------------------------------------------------------------------- */
@@ -93,12 +118,16 @@ static const char *arguments_in(struct arena *arena, struct slice text)
     return arena_copy(arena, value.text.data, value.text.length);
 }
 
-/* Finds "call NAME" with a tool of that name. */
+/* Each is looked for among all tools. */
+#define CALLS_LOOKED_AT 16
+
+/* Finds "call NAME" with a tool of that name, among the first few that say so. */
 static enum status choose_tool(struct arena *arena, const struct json_node *root,
                                const char *question, struct demo_answer *out)
 {
     const char *end = question + strlen(question);
-    for (const char *at = question; (at = strstr(at, CALL_WORD)) != NULL;) {
+    const char *at = question;
+    for (int i = 0; i < CALLS_LOOKED_AT && (at = strstr(at, CALL_WORD)) != NULL; i++) {
         at += strlen(CALL_WORD);
         struct slice name = {at, 0};
         while (is_name_character(at[name.length])) {
@@ -147,7 +176,10 @@ enum status demo_prepare(struct arena *arena, struct slice body, const char *mod
     if (status != STATUS_OK) {
         return status;
     }
-    view_conversation(arena, root, &view);
+    status = view_conversation(arena, root, &view);
+    if (status != STATUS_OK) {
+        return status;
+    }
     status = strcmp(view.role, "user") == 0 ? choose_tool(arena, root, view.last, out)
                                             : STATUS_NOT_FOUND;
     if (status == STATUS_NOT_FOUND) {
@@ -284,12 +316,23 @@ static void end_delta(const struct demo_answer *answer, const char *finish_reaso
     json_write_object_end(json);
 }
 
-/* The next word with the blank behind it. */
+/* The next word with the blank behind it; of a long one a piece, cut between characters. */
 static struct slice next_word(struct demo_answer *answer, const char *text)
 {
     const char *start = text + answer->at;
-    size_t length = strcspn(start, " \n");
-    length += strspn(start + length, " \n");
+    size_t left = strnlen(start, WORD_MAXIMUM + 4);
+    size_t length = 0;
+    bool is_blank = false;
+    while (length < left) {
+        size_t size = text_measure_character(start + length, left - length);
+        size = size > 0 ? size : 1;
+        bool blank = start[length] == ' ' || start[length] == '\n';
+        if ((is_blank && !blank) || length + size > WORD_MAXIMUM) {
+            break;
+        }
+        is_blank = blank;
+        length += size;
+    }
     answer->at += length;
     return (struct slice){start, length};
 }
@@ -301,19 +344,9 @@ static void write_word(struct demo_answer *answer, struct json_writer *json)
         json_write_member_slice(json, "content", next_word(answer, answer->text));
     } else {
         struct slice word = next_word(answer, answer->tool_arguments);
-        char piece[64];
-        /* A long argument goes in several pieces; cut between characters. */
-        size_t length = 0;
-        while (length < word.length) {
-            size_t size = text_measure_character(word.data + length, word.length - length);
-            if (size == 0 || length + size >= sizeof piece) {
-                break;
-            }
-            length += size;
-        }
-        answer->at -= word.length - length;
-        memcpy(piece, word.data, length);
-        piece[length] = '\0';
+        char piece[WORD_MAXIMUM + 1];
+        memcpy(piece, word.data, word.length);
+        piece[word.length] = '\0';
         write_tool_call(answer, true, false, piece, json);
     }
     end_delta(answer, NULL, json);

@@ -34,45 +34,51 @@ static const struct openai_failure openai_failures[] = {
                        NULL, NULL},
 };
 
-static const struct openai_failure *openai_failure_of(const struct model_outcome *outcome)
+/* The row of the failure, in the provider's own words where it has any. */
+static struct openai_failure words_of(const struct model_outcome *outcome)
 {
-    return &openai_failures[outcome->failure == MODEL_OK ? MODEL_UNAVAILABLE : outcome->failure];
+    struct openai_failure told =
+        openai_failures[outcome->failure == MODEL_OK ? MODEL_UNAVAILABLE : outcome->failure];
+    if (outcome->is_too_long) {
+        told.problem = PROBLEM_LLM_CONTEXT_TOO_LONG;
+        told.message = problem_find(told.problem)->message;
+        told.code = "context_length_exceeded";
+    }
+    told.message = outcome->message != NULL ? outcome->message : told.message;
+    told.type = outcome->type != NULL ? outcome->type : told.type;
+    told.param = outcome->param != NULL ? outcome->param : told.param;
+    told.code = outcome->code != NULL ? outcome->code : told.code;
+    return told;
 }
 
 void failure_answer_openai(struct request *request, const struct model_outcome *outcome)
 {
-    const struct openai_failure *failure = openai_failure_of(outcome);
     if (outcome->retry_after > 0) {
         problem_set_retry_after(request, outcome->retry_after);
     }
-    problem_set_openai(request, failure->type, failure->param, failure->code);
+    struct openai_failure told = words_of(outcome);
+    problem_set_openai(request, told.type, told.param, told.code);
     if (outcome->failure != MODEL_STOPPED) {
         problem_set_should_retry(request, false);
     }
-    problem_answer(request, failure->problem, failure->message);
-    if (outcome->body.length > 0) {
-        /* The provider's own words about the client's request, checked and small. */
-        buffer_reset(&request->response.body);
-        buffer_append(&request->response.body, outcome->body.data, outcome->body.length);
-    }
+    problem_answer(request, told.problem, told.message);
 }
 
 void failure_write_openai_frame(struct request *request, const struct model_outcome *outcome,
                                 struct buffer *out)
 {
-    const struct openai_failure *failure = openai_failure_of(outcome);
-    const struct problem_entry *entry = problem_find(failure->problem);
+    struct openai_failure told = words_of(outcome);
+    const struct problem_entry *entry = problem_find(told.problem);
     struct json_writer json;
     buffer_append_text(out, "data: ");
     json_write_start(&json, out);
     json_write_object_begin(&json);
     json_write_name(&json, "error");
     json_write_object_begin(&json);
-    json_write_member_text(&json, "message",
-                           failure->message != NULL ? failure->message : entry->message);
-    json_write_member_text(&json, "type", failure->type);
-    json_write_member_text(&json, "param", failure->param);
-    json_write_member_text(&json, "code", failure->code != NULL ? failure->code : entry->word);
+    json_write_member_text(&json, "message", told.message != NULL ? told.message : entry->message);
+    json_write_member_text(&json, "type", told.type);
+    json_write_member_text(&json, "param", told.param);
+    json_write_member_text(&json, "code", told.code != NULL ? told.code : entry->word);
     json_write_object_end(&json);
     json_write_object_end(&json);
     buffer_append_text(out, "\n\n");
@@ -92,6 +98,8 @@ enum problem failure_problem(const struct model_outcome *outcome)
         return PROBLEM_LLM_RATE_LIMITED;
     case MODEL_UNKNOWN:
         return PROBLEM_MODEL_NOT_AVAILABLE;
+    case MODEL_REFUSED:
+        return PROBLEM_LLM_REFUSED;
     case MODEL_TIMEOUT:
         return PROBLEM_LLM_TIMEOUT;
     default:

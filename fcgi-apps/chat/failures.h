@@ -15,8 +15,7 @@ void failure_answer_openai(struct request *request, const struct model_outcome *
 void failure_write_openai_frame(struct request *request, const struct model_outcome *outcome,
                                 struct buffer *out);
 
-/* The suite's own error for it; requests of sessions are written by us, so a provider that
- * refuses one is out of order unless the conversation is the reason. */
+/* The suite's own error for it. What repeating cannot heal is never told as passing. */
 enum problem failure_problem(const struct model_outcome *outcome);
 
 #endif

@@ -10,15 +10,19 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "chat.h"
 #include "log/log.h"
+#include "provider_error.h"
 #include "transport/pump_upstream.h"
 
 #define ERROR_BODY_MAXIMUM   ((size_t)64 << 10) /* read of an error */
-#define ERROR_SHOWN_MAXIMUM  ((size_t)2 << 10)  /* passed on of it */
 #define SCRATCH_MAXIMUM      ((size_t)64 << 20)
 #define HEADER_LINES_MAXIMUM 7
-#define USER_AGENT           "User-Agent: quintet/" PACKAGE_VERSION
+/* Milliseconds: of the first rest, and the longest a provider may ask for. */
+#define REST_FIRST   250
+#define REST_MAXIMUM 5000
+#define USER_AGENT   "User-Agent: quintet/" PACKAGE_VERSION
 
 const char *model_failure_text(enum model_failure failure)
 {
@@ -40,6 +44,7 @@ const char *model_failure_text(enum model_failure failure)
 
 static void demo_tick(void *context);
 static void look_at_client(void *context);
+static void start_upstream(void *context);
 
 static void stop_timer(struct model_call *call, pump_expired *expired)
 {
@@ -50,8 +55,13 @@ static void stop_timer(struct model_call *call, pump_expired *expired)
 static void stop_sources(struct model_call *call)
 {
     if (call->upstream != NULL) {
+        call->was_sent = call->was_sent || upstream_has_sent(call->upstream);
         upstream_cancel(call->upstream);
         call->upstream = NULL;
+    }
+    if (call->is_resting) {
+        call->is_resting = false;
+        stop_timer(call, start_upstream);
     }
     if (call->demo != NULL && call->pump != NULL) {
         stop_timer(call, demo_tick);
@@ -62,21 +72,31 @@ static void stop_sources(struct model_call *call)
     }
 }
 
+/* Of each try; an error is counted only when the call has come to its end. */
 static void report(struct model_call *call, const struct model_outcome *outcome)
 {
     struct metrics *metrics = call->chat->app->metrics;
     const char *provider = call->choice.provider->name;
-    metrics_observe(metrics, METRIC_PROVIDER_LATENCY,
-                    METRIC_LABELS(provider, call->is_streamed ? "chat_stream" : "chat"),
+    const char *operation = call->is_streamed ? "chat_completion_stream" : "chat_completion";
+    metrics_observe(metrics, METRIC_PROVIDER_LATENCY, METRIC_LABELS(provider, operation),
                     clock_monotonic_nanoseconds() - call->started);
     if (outcome->failure == MODEL_OK) {
         return;
     }
     const char *word = model_failure_text(outcome->failure);
-    metrics_add(metrics, METRIC_CHAT_COMPLETION_ERRORS, METRIC_LABELS(provider, word), 1);
-    log_write(LOG_WARNING, "provider_failed", LOG_TEXT("provider", provider),
-              LOG_TEXT("model", call->choice.full_id), LOG_TEXT("error_type", word),
-              LOG_INTEGER("provider_status", outcome->status_code));
+    if (call->is_over) {
+        metrics_add(metrics, METRIC_CHAT_COMPLETION_ERRORS, METRIC_LABELS(provider, word), 1);
+    }
+    log_write(LOG_WARNING, call->is_over ? "provider_failed" : "provider_tried_again",
+              LOG_TEXT("provider", provider), LOG_TEXT("model", call->choice.full_id),
+              LOG_TEXT("error_type", word), LOG_INTEGER("provider_status", call->status_code),
+              LOG_INTEGER("retries", call->retries));
+}
+
+/* Seconds, of which a part is a whole one. */
+static int64_t whole_seconds(int64_t milliseconds)
+{
+    return (milliseconds + 999) / 1000;
 }
 
 static void finish(struct model_call *call, struct model_outcome *outcome)
@@ -86,13 +106,14 @@ static void finish(struct model_call *call, struct model_outcome *outcome)
     }
     call->is_over = true;
     outcome->status_code = call->status_code;
+    outcome->retry_after = whole_seconds(call->retry_after);
     report(call, outcome);
     call->handlers->done(call, outcome);
 }
 
 static void fail(struct model_call *call, enum model_failure failure)
 {
-    struct model_outcome outcome = {.failure = failure, .retry_after = call->retry_after};
+    struct model_outcome outcome = {.failure = failure};
     stop_sources(call);
     finish(call, &outcome);
 }
@@ -103,102 +124,80 @@ static void succeed(struct model_call *call)
     finish(call, &outcome);
 }
 
-/* The end of a stream, announced or not: without a finish reason it was cut off. */
-static void end_stream(struct model_call *call)
+/* --- Trying again ---------------------------------------------------------------------------- */
+
+/* What has come of an answer that was none. */
+static void forget_answer(struct model_call *call)
 {
-    if (completion_is_complete(&call->progress)) {
-        succeed(call);
-    } else {
-        fail(call, MODEL_BAD_ANSWER);
-    }
-}
-
-/* --- Chunks ---------------------------------------------------------------------------------- */
-
-static void take_chunk(struct model_call *call, struct slice text)
-{
-    struct buffer *frame = &call->chat->frame;
-    struct completion_chunk chunk;
-    buffer_reset(frame);
-    enum status status =
-        completion_read_chunk(text, call->hides_usage, &call->progress, &chunk, frame);
-    if (status != STATUS_OK) {
-        fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
-        return;
-    }
-    if (chunk.has_error) {
-        fail(call, MODEL_UNAVAILABLE);
-        return;
-    }
-    call->has_answered = true;
-    if (call->first_chunk_at == 0) {
-        call->first_chunk_at = clock_monotonic_nanoseconds();
-        metrics_observe(call->chat->app->metrics, METRIC_CHAT_TIME_TO_FIRST_TOKEN,
-                        METRIC_LABELS(call->choice.provider->name),
-                        call->first_chunk_at - call->started);
-    }
-    call->handlers->chunk(call, (struct slice){buffer_text(frame), frame->length}, &chunk);
-    chat_trim(frame);
-}
-
-static void on_event(const struct sse_event *event, void *context)
-{
-    struct model_call *call = context;
-    if (call->is_over) {
-        return;
-    }
-    struct slice data = slice_trim(event->data);
-    if (slice_equals(event->type, "error")) {
-        fail(call, MODEL_UNAVAILABLE);
-    } else if (data.length == 0 || slice_equals(event->type, "ping")) {
-        return; /* keeps the connection open, as comments do */
-    } else if (slice_equals(data, "[DONE]")) {
-        end_stream(call);
-    } else {
-        take_chunk(call, data);
-    }
-}
-
-/* --- Whole answers --------------------------------------------------------------------------- */
-
-static void take_as_chunk(struct model_call *call, struct slice whole, bool of_usage)
-{
-    struct buffer *made = &call->chat->chunk;
-    buffer_reset(made);
-    if (completion_write_as_chunk(whole, of_usage, made) != STATUS_OK) {
-        fail(call, MODEL_UNAVAILABLE);
-        return;
-    }
-    take_chunk(call, (struct slice){buffer_text(made), made->length});
-    chat_trim(made);
-}
-
-static void take_whole(struct model_call *call)
-{
-    struct slice text = {buffer_text(&call->answer), call->answer.length};
-    struct completion_chunk chunk;
-    enum status status = completion_read_whole(text, &call->scratch, &call->progress, &chunk);
-    arena_destroy(&call->scratch);
-    if (status != STATUS_OK) {
-        bool is_ours = status == STATUS_NO_MEMORY || status == STATUS_UNAVAILABLE;
-        fail(call, is_ours ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
-        return;
-    }
-    call->has_answered = true;
-    if (!call->is_streamed) {
-        succeed(call);
-        return;
-    }
-    /* A provider that does not stream: what it said is one chunk, its usage another. */
-    bool has_usage = call->progress.has_usage;
+    buffer_release(&call->answer);
+    buffer_init(&call->answer, MODEL_ANSWER_MAXIMUM);
+    sse_release(&call->events);
+    sse_init(&call->events);
+    arena_reset(&call->scratch);
     call->progress = (struct completion_progress){0};
-    take_as_chunk(call, text, false);
-    if (!call->is_over && has_usage) {
-        take_as_chunk(call, text, true);
+    call->status_code = 0;
+    call->retry_after = 0;
+    call->is_event_stream = false;
+    call->was_sent = false;
+}
+
+static int64_t rest_of(const struct model_call *call)
+{
+    if (call->retry_after > 0) {
+        return call->retry_after;
     }
-    if (!call->is_over) {
-        end_stream(call);
+    int64_t rest = (int64_t)REST_FIRST << call->retries;
+    return rest - rest / 4 + (int64_t)random_below((uint64_t)rest / 2);
+}
+
+/* Milliseconds that are left until the first byte must have come. */
+static int64_t time_left(const struct model_call *call)
+{
+    int64_t whole = call->chat->app->config->upstream_first_byte_timeout * 1000;
+    int64_t passed = (int64_t)((clock_monotonic_nanoseconds() - call->started) / 1000000);
+    return whole - passed;
+}
+
+static bool is_passing(int status_code)
+{
+    static const int codes[] = {429, 500, 502, 503, 529};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (codes[i] == status_code) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* True when there will be another try; the outcome of this one is reported. */
+static bool try_again(struct model_call *call, struct model_outcome *outcome)
+{
+    int64_t rest = rest_of(call);
+    if (call->retries >= (unsigned)call->chat->app->config->upstream_retries ||
+        call->has_answered || rest > REST_MAXIMUM || rest >= time_left(call) ||
+        pump_set_timer(call->pump, rest, start_upstream, call) != STATUS_OK) {
+        return false;
+    }
+    report(call, outcome);
+    call->retries++;
+    call->is_resting = true;
+    forget_answer(call);
+    return true;
+}
+
+/* The provider does not take what we added to the request: asked without it at once. */
+static bool try_without_usage(struct model_call *call)
+{
+    if (!call->asks_usage || call->handlers->drop_usage == NULL ||
+        call->handlers->drop_usage(call) != STATUS_OK) {
+        return false;
+    }
+    call->asks_usage = false;
+    call->hides_usage = false;
+    chat_note_stream_options_refused(call->chat, call->choice.provider);
+    forget_answer(call);
+    start_upstream(call);
+    return true;
 }
 
 /* --- What a refusal means -------------------------------------------------------------------- */
@@ -228,41 +227,186 @@ static enum model_failure failure_of(int status_code)
     }
 }
 
-static bool contains(const char *text, const char *part)
+/* What is said about our key or our account is not for clients, and what is said about a limit or
+ * an outage is theirs to hear from us. */
+static void understand(const struct provider_error *error, int status_code,
+                       struct model_outcome *outcome)
 {
-    return strstr(text, part) != NULL;
+    bool is_of_key = status_code == 401 || status_code == 402 || status_code == 403;
+    outcome->failure = failure_of(status_code);
+    if (!is_of_key && status_code != 429 && (error->is_too_long || error->is_filtered)) {
+        outcome->failure = MODEL_REFUSED;
+        outcome->is_too_long = error->is_too_long;
+        outcome->is_filtered = error->is_filtered && !error->is_too_long;
+    }
+    if (outcome->failure == MODEL_REFUSED || outcome->failure == MODEL_TOO_LARGE ||
+        outcome->failure == MODEL_UNKNOWN) {
+        outcome->message = error->message;
+    }
+    if (outcome->failure == MODEL_REFUSED || outcome->failure == MODEL_TOO_LARGE) {
+        outcome->type = error->type;
+        outcome->param = error->param;
+        outcome->code = error->code;
+    }
 }
 
-static void read_refusal(struct model_call *call, struct model_outcome *outcome)
+/* An error where an answer, or its next chunk, should have been. */
+static void fail_with(struct model_call *call, struct slice text)
 {
-    struct slice body = {buffer_text(&call->answer), call->answer.length};
-    struct completion_error error;
-    if (!completion_read_error(body, &call->scratch, &error)) {
-        return;
+    struct provider_error error;
+    struct model_outcome outcome = {.failure = MODEL_UNAVAILABLE};
+    /* The text may stand in the arena, so it is not emptied here. */
+    if (provider_error_read(text, &call->scratch, &error) == STATUS_OK) {
+        understand(&error, error.status_code != 0 ? error.status_code : 503, &outcome);
     }
-    outcome->is_too_long = contains(error.code, "context_length");
-    outcome->is_filtered = contains(error.code, "content_filter") ||
-                           contains(error.code, "content_policy") ||
-                           contains(error.type, "content_filter");
-    if (body.length <= ERROR_SHOWN_MAXIMUM) {
-        outcome->body = body;
-    }
+    stop_sources(call);
+    finish(call, &outcome);
 }
 
 static void refuse(struct model_call *call)
 {
-    struct model_outcome outcome = {.failure = failure_of(call->status_code),
-                                    .retry_after = call->retry_after};
-    if (outcome.failure == MODEL_REFUSED || outcome.failure == MODEL_TOO_LARGE) {
-        read_refusal(call, &outcome);
+    struct provider_error error = {0};
+    struct model_outcome outcome = {.failure = MODEL_UNAVAILABLE};
+    struct slice body = {buffer_text(&call->answer), call->answer.length};
+    int code = call->status_code;
+    call->was_refused = true;
+    if (provider_error_read(body, &call->scratch, &error) != STATUS_OK) {
+        error = (struct provider_error){0};
     }
-    if (call->status_code == 401 || call->status_code == 402 || call->status_code == 403) {
+    understand(&error, code, &outcome);
+    if ((code == 400 || code == 422) && error.refuses_stream_options && try_without_usage(call)) {
+        return;
+    }
+    if (outcome.failure != MODEL_REFUSED && is_passing(code) && try_again(call, &outcome)) {
+        return;
+    }
+    if (code == 401 || code == 402 || code == 403) {
         log_write(LOG_ERROR, "provider_refused_our_key",
                   LOG_TEXT("provider", call->choice.provider->name),
-                  LOG_INTEGER("provider_status", call->status_code));
+                  LOG_INTEGER("provider_status", code));
     }
     finish(call, &outcome);
-    arena_destroy(&call->scratch);
+}
+
+/* The end of a stream, announced or not: without a finish reason it was cut off. */
+static void end_stream(struct model_call *call)
+{
+    if (completion_is_complete(&call->progress)) {
+        succeed(call);
+    } else {
+        fail(call, MODEL_BAD_ANSWER);
+    }
+}
+
+/* --- Chunks ---------------------------------------------------------------------------------- */
+
+static void take_chunk(struct model_call *call, struct slice text)
+{
+    struct buffer *frame = &call->chat->frame;
+    struct completion_chunk chunk;
+    buffer_reset(frame);
+    arena_reset(&call->scratch);
+    enum status status = completion_read_chunk(text, call->hides_usage, &call->scratch,
+                                               &call->progress, &chunk, frame);
+    if (status != STATUS_OK) {
+        fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
+        return;
+    }
+    if (chunk.error.length > 0) {
+        fail_with(call, chunk.error);
+        return;
+    }
+    if (chunk.is_nothing) {
+        return;
+    }
+    call->has_answered = true;
+    if (call->first_chunk_at == 0) {
+        call->first_chunk_at = clock_monotonic_nanoseconds();
+        metrics_observe(call->chat->app->metrics, METRIC_CHAT_TIME_TO_FIRST_TOKEN,
+                        METRIC_LABELS(call->choice.provider->name),
+                        call->first_chunk_at - call->started);
+    }
+    call->handlers->chunk(call, (struct slice){buffer_text(frame), frame->length}, &chunk);
+    chat_trim(frame);
+}
+
+static void on_event(const struct sse_event *event, void *context)
+{
+    struct model_call *call = context;
+    if (call->is_over) {
+        return;
+    }
+    struct slice data = slice_trim(event->data);
+    if (slice_equals(event->type, "error")) {
+        fail_with(call, data);
+    } else if (data.length == 0 || slice_equals(event->type, "ping")) {
+        return; /* keeps the connection open, as comments do */
+    } else if (slice_equals_ignoring_case(data, "[DONE]")) {
+        end_stream(call);
+    } else {
+        take_chunk(call, data);
+    }
+}
+
+/* --- Whole answers --------------------------------------------------------------------------- */
+
+static void take_as_chunk(struct model_call *call, struct slice whole, bool of_usage)
+{
+    struct buffer *made = &call->chat->chunk;
+    buffer_reset(made);
+    if (completion_write_as_chunk(whole, of_usage, made) != STATUS_OK) {
+        fail(call, MODEL_UNAVAILABLE);
+        return;
+    }
+    take_chunk(call, (struct slice){buffer_text(made), made->length});
+    chat_trim(made);
+}
+
+/* A provider that does not stream: what it said is one chunk, its usage another. */
+static void take_whole_as_chunks(struct model_call *call)
+{
+    struct slice text = {buffer_text(&call->answer), call->answer.length};
+    bool has_usage = call->progress.has_usage;
+    call->progress = (struct completion_progress){0};
+    take_as_chunk(call, text, false);
+    if (!call->is_over && has_usage) {
+        take_as_chunk(call, text, true);
+    }
+    if (!call->is_over) {
+        end_stream(call);
+    }
+}
+
+static void take_whole(struct model_call *call)
+{
+    struct slice text = {buffer_text(&call->answer), call->answer.length};
+    struct completion_chunk chunk;
+    struct buffer mended;
+    buffer_init(&mended, 2 * MODEL_ANSWER_MAXIMUM);
+    enum status status =
+        completion_read_whole(text, &call->scratch, &call->progress, &chunk, &mended);
+    if (status != STATUS_OK) {
+        buffer_release(&mended);
+        if (status == STATUS_UNAVAILABLE) {
+            fail_with(call, chunk.error);
+        } else {
+            fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
+        }
+        return;
+    }
+    if (chunk.is_changed) {
+        buffer_release(&call->answer);
+        call->answer = mended;
+    } else {
+        buffer_release(&mended);
+    }
+    arena_reset(&call->scratch);
+    call->has_answered = true;
+    if (call->is_streamed) {
+        take_whole_as_chunks(call);
+    } else {
+        succeed(call);
+    }
 }
 
 /* --- Upstream -------------------------------------------------------------------------------- */
@@ -276,7 +420,7 @@ static void on_answered(struct upstream_call *upstream, int status_code, void *c
 {
     struct model_call *call = context;
     call->status_code = status_code;
-    call->retry_after = (upstream_retry_after(upstream) + 999) / 1000;
+    call->retry_after = upstream_retry_after(upstream);
     if (!is_success(call)) {
         call->answer.maximum = ERROR_BODY_MAXIMUM;
         return;
@@ -311,8 +455,7 @@ static void on_data(struct upstream_call *upstream, struct slice bytes, void *co
     if (is_success(call)) {
         fail(call, call->answer.status == STATUS_TOO_LARGE ? MODEL_BAD_ANSWER : MODEL_UNAVAILABLE);
     } else {
-        /* The status has said what matters. */
-        buffer_release(&call->answer);
+        /* The status, and the beginning, have said what matters. */
         stop_sources(call);
         refuse(call);
     }
@@ -321,7 +464,8 @@ static void on_data(struct upstream_call *upstream, struct slice bytes, void *co
 static void on_done(struct upstream_call *upstream, enum upstream_result result, void *context)
 {
     struct model_call *call = context;
-    (void)upstream;
+    struct model_outcome unreachable = {.failure = MODEL_UNAVAILABLE};
+    call->was_sent = call->was_sent || upstream_has_sent(upstream);
     call->upstream = NULL;
     if (call->is_over) {
         return;
@@ -332,7 +476,10 @@ static void on_done(struct upstream_call *upstream, enum upstream_result result,
     } else if (call->is_event_stream && completion_is_complete(&call->progress)) {
         succeed(call);
     } else if (result == UPSTREAM_TIMEOUT) {
+        call->was_abandoned = true;
         fail(call, MODEL_TIMEOUT);
+    } else if (result == UPSTREAM_UNREACHABLE && try_again(call, &unreachable)) {
+        return;
     } else if (result == UPSTREAM_UNREACHABLE || result == UPSTREAM_OVERLOADED) {
         fail(call, MODEL_UNAVAILABLE);
     } else if (is_cut_off || call->is_event_stream) {
@@ -342,11 +489,15 @@ static void on_done(struct upstream_call *upstream, enum upstream_result result,
     }
 }
 
-static void start_upstream(struct model_call *call)
+/* Also what a timer calls for another try. */
+static void start_upstream(void *context)
 {
+    struct model_call *call = context;
+    int64_t first_byte = time_left(call);
     static const struct upstream_handlers handlers = {
         .answered = on_answered, .data = on_data, .done = on_done};
     const struct config *config = call->chat->app->config;
+    call->is_resting = false;
     struct upstream *upstream = upstream_of_pump(call->pump, config->upstream_ca_path);
     struct upstream_request request = {
         .method = "POST",
@@ -354,7 +505,7 @@ static void start_upstream(struct model_call *call)
         .headers = call->headers,
         .body = call->body,
         .connect_timeout_milliseconds = (unsigned)config->upstream_connect_timeout * 1000,
-        .first_byte_timeout_milliseconds = (unsigned)config->upstream_first_byte_timeout * 1000,
+        .first_byte_timeout_milliseconds = first_byte > 0 ? (unsigned)first_byte : 1,
         .idle_timeout_milliseconds = (unsigned)config->upstream_idle_timeout * 1000,
         .total_timeout_milliseconds = (unsigned)config->upstream_total_timeout * 1000,
     };
@@ -396,6 +547,7 @@ static void demo_tick(void *context)
 static void start_demo(struct model_call *call)
 {
     call->status_code = 200;
+    call->was_sent = true;
     if (call->is_streamed) {
         demo_tick(call);
         return;
@@ -503,6 +655,7 @@ void model_call_follow(struct model_call *call, struct stream *client)
 
 void model_call_cancel(struct model_call *call)
 {
+    call->was_abandoned = call->was_abandoned || !call->is_over;
     call->is_over = true;
     stop_sources(call);
 }
@@ -521,16 +674,21 @@ void model_call_release(struct model_call *call)
 struct token_usage model_call_usage(const struct model_call *call)
 {
     const struct completion_progress *progress = &call->progress;
-    if (progress->has_usage) {
-        return (struct token_usage){.input_tokens = progress->input_tokens,
-                                    .output_tokens = progress->output_tokens};
-    }
-    if (call->started == 0) {
+    if (!call->has_answered && !(call->was_sent && call->was_abandoned)) {
         return (struct token_usage){0};
     }
+    if (!progress->has_usage) {
+        return (struct token_usage){
+            .input_tokens = usage_estimate_tokens(call->input_characters),
+            .output_tokens = usage_estimate_tokens(progress->output_characters),
+            .is_estimated = true,
+        };
+    }
+    /* What came after the provider told for the last time. */
+    int64_t more = usage_estimate_tokens(progress->output_characters - progress->told_characters);
     return (struct token_usage){
-        .input_tokens = usage_estimate_tokens(call->input_characters),
-        .output_tokens = usage_estimate_tokens(progress->output_characters),
-        .is_estimated = true,
+        .input_tokens = progress->input_tokens,
+        .output_tokens = progress->output_tokens + more,
+        .is_estimated = more > 0,
     };
 }

@@ -5,7 +5,11 @@
  * pump thread; everything after that happens there. A stream arrives as chunks of OpenAI's format,
  * one at a time and checked; any other answer as one text. In the end `done` tells how it went, in
  * terms of what the client has to be told. This is where failures of providers get their meaning,
- * and where trying another provider would have its place.
+ * and where a call is tried again: while nothing of an answer has come, when the provider could not
+ * be reached, or has refused with 429, 500, 502, 503 or 529. It waits as long as the provider asks,
+ * else a quarter of a second, then twice as long each time, a quarter more or less by chance; never
+ * beyond UPSTREAM_FIRST_BYTE_TIMEOUT from the start. What else went wrong may have cost money and
+ * is not repeated. A provider that refuses `stream_options` is asked without, from then on.
  */
 #ifndef CHAT_MODEL_CALL_H
 #define CHAT_MODEL_CALL_H
@@ -49,8 +53,12 @@ struct model_outcome {
     int64_t retry_after; /* seconds; 0 = it did not say */
     bool is_too_long;    /* MODEL_REFUSED: longer than the model's context */
     bool is_filtered;    /* MODEL_REFUSED: for its content */
-    struct slice body;   /* MODEL_REFUSED, _TOO_LARGE: the provider's error in OpenAI's shape, if
-                            it may be shown; lives as long as the call */
+    /* MODEL_REFUSED, _TOO_LARGE, _UNKNOWN: the provider's words, fit to be shown; NULL when it
+     * has none. They live as long as the call. */
+    const char *message;
+    const char *type;
+    const char *param;
+    const char *code;
 };
 
 struct model_call_handlers {
@@ -60,6 +68,8 @@ struct model_call_handlers {
                   const struct completion_chunk *chunk);
     /* The last one. Not called after model_call_cancel. May come from within model_call_start. */
     void (*done)(struct model_call *call, const struct model_outcome *outcome);
+    /* The provider refuses `stream_options`: makes call->body anew without those that we added. */
+    enum status (*drop_usage)(struct model_call *call);
 };
 
 struct model_call {
@@ -69,6 +79,7 @@ struct model_call {
     bool is_streamed;
     bool is_paced;    /* the demo takes its time */
     bool hides_usage; /* `mended` without the usage, which the client has not asked for */
+    bool asks_usage;  /* `body` has stream_options that we added */
     struct slice body;
     const char *traceparent;  /* NULL = none */
     const char *tracestate;   /* likewise */
@@ -79,6 +90,9 @@ struct model_call {
     struct completion_progress progress;
     struct buffer answer;    /* of a call that is not streamed */
     bool has_answered;       /* with success: tokens have been used */
+    bool was_sent;           /* the provider may know of it; told when the call is over */
+    bool was_refused;        /* by an HTTP status: it cost nothing */
+    bool was_abandoned;      /* by us, who left or would not wait longer: it may have cost */
     uint64_t started;        /* monotonic nanoseconds; 0 = not started */
     uint64_t first_chunk_at; /* likewise */
     /* Private: */
@@ -90,7 +104,9 @@ struct model_call {
     struct sse_parser events;
     struct arena scratch;
     int status_code;
-    int64_t retry_after;
+    int64_t retry_after; /* milliseconds */
+    unsigned retries;
+    bool is_resting;      /* until the next try */
     bool is_event_stream; /* what arrives */
     bool is_paused;
     bool is_over;
@@ -116,8 +132,8 @@ void model_call_cancel(struct model_call *call);
 /* Cancels if need be and frees what is not in the arena. Idempotent; also for one not started. */
 void model_call_release(struct model_call *call);
 
-/* What has been used so far: as the provider told it, else an estimate. Zero when it was never
- * asked. */
+/* What has been used so far: as the provider told it, else an estimate. What was never sent, or
+ * refused, has used nothing. */
 struct token_usage model_call_usage(const struct model_call *call);
 
 #endif

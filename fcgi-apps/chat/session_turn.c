@@ -12,7 +12,6 @@
 #include "session_input.h"
 
 #define OPERATION               "chat"
-#define HEAD_AFTER_NANOSECONDS  UINT64_C(1000000000)
 #define RENEW_AFTER_NANOSECONDS (UINT64_C(1000000) * SESSION_LEASE_MILLISECONDS / 3)
 #define TURN_ARENA_MAXIMUM      ((size_t)64 << 20)
 #define BODY_MAXIMUM            ((size_t)8 << 20)
@@ -45,8 +44,7 @@ static void begin_end(struct turn *turn)
     if (turn->is_renewing) {
         return; /* on_offloaded comes here again */
     }
-    bool is_cut_off = strcmp(turn->outcome_word, OUTCOME_CUT_OFF) == 0;
-    if (accounting_is_due(&turn->call, is_cut_off)) {
+    if (accounting_is_due(&turn->call)) {
         accounting_fill(turn->request, &turn->call, OPERATION, turn->outcome_word,
                         turn->is_streamed, &turn->entry);
         accounting_count(&turn->call, turn->outcome_word);
@@ -122,7 +120,14 @@ static void on_chunk(struct model_call *call, struct slice mended,
     }
 }
 
-static const struct model_call_handlers call_handlers = {.chunk = on_chunk, .done = on_call_done};
+static enum status drop_usage(struct model_call *call)
+{
+    turn_drop_usage(call->context);
+    return STATUS_OK;
+}
+
+static const struct model_call_handlers call_handlers = {
+    .chunk = on_chunk, .done = on_call_done, .drop_usage = drop_usage};
 
 static void ask(struct turn *turn)
 {
@@ -168,7 +173,9 @@ static void on_start(struct stream *stream, void *context)
     turn->stream = stream;
     turn->gate.stream = stream;
     if (turn->is_streamed) {
-        turn->head_at = clock_monotonic_nanoseconds() + HEAD_AFTER_NANOSECONDS;
+        uint64_t head_after = chat_head_after(turn->chat);
+        turn->head_at =
+            head_after > 0 ? clock_monotonic_nanoseconds() + head_after * UINT64_C(1000000) : 0;
         metrics_present(turn->chat->app->metrics, METRIC_CHAT_STREAMS_ACTIVE, METRIC_NO_LABELS, 1);
     }
     session_gate_enter(&turn->gate);

@@ -70,6 +70,9 @@ void turn_work_renew(void *request);
 /* Saves the turn, or gives the lock back, as turn->outcome_word says; sets work_status. */
 void turn_work_end(void *request);
 
+/* Takes what asks for the usage out of the body again. Pump thread. */
+void turn_drop_usage(struct turn *turn);
+
 /* session_gate.attempt */
 enum status turn_acquire(void *turn) MUST_CHECK;
 

@@ -37,34 +37,111 @@ static void write_message(struct json_writer *json, const struct conversation_me
     json_write_object_end(json);
 }
 
+/* Messages `from` … `until` of one role as one text. */
+static const char *join(struct arena *arena, const struct conversation_message *messages,
+                        size_t from, size_t until)
+{
+    static const char between[] = "\n\n";
+    size_t length = 1;
+    for (size_t i = from; i < until; i++) {
+        length += strlen(messages[i].content) + strlen(between);
+    }
+    char *text = arena_allocate(arena, length);
+    char *at = text;
+    for (size_t i = from; text != NULL && i < until; i++) {
+        const char *parts[] = {at > text ? between : "", messages[i].content};
+        for (size_t j = 0; j < 2; j++) {
+            size_t size = strlen(parts[j]);
+            memcpy(at, parts[j], size);
+            at += size;
+        }
+        *at = '\0';
+    }
+    return text;
+}
+
+static bool is_plain(const struct conversation_message *message)
+{
+    return message->tool_calls == NULL && message->tool_call_id == NULL;
+}
+
+/* An answer that was cut off before its first word is nothing to a model, and many models' templates
+ * refuse two messages of one role in a row: what stands next to each other then becomes one. */
+static enum status arrange(struct turn *turn, const struct conversation_message *history,
+                           size_t count, struct conversation_message **out, size_t *out_count)
+{
+    struct conversation_message question = {.role = "user", .content = turn->message};
+    struct conversation_message *list = arena_allocate(&turn->arena, (count + 1) * sizeof *list);
+    size_t kept = 0;
+    if (list == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    for (size_t i = 0; i <= count; i++) {
+        const struct conversation_message *message = i < count ? &history[i] : &question;
+        if (message->content[0] != '\0' || !is_plain(message)) {
+            list[kept++] = *message;
+        }
+    }
+    size_t made = 0;
+    for (size_t from = 0, until; from < kept; from = until) {
+        struct conversation_message message = list[from];
+        until = from + 1;
+        while (is_plain(&message) && until < kept && is_plain(&list[until]) &&
+               strcmp(list[until].role, message.role) == 0) {
+            until++;
+        }
+        if (until > from + 1) {
+            message.content = join(&turn->arena, list, from, until);
+            if (message.content == NULL) {
+                return STATUS_NO_MEMORY;
+            }
+        }
+        list[made++] = message;
+    }
+    *out = list;
+    *out_count = made;
+    return STATUS_OK;
+}
+
+static const char usage_member[] = ",\"stream_options\":{\"include_usage\":true}}";
+
 static enum status write_body(struct turn *turn, const struct conversation_message *history,
                               size_t count)
 {
     struct json_writer json;
-    struct conversation_message question = {.role = "user", .content = turn->message};
     struct model_call *call = &turn->call;
+    struct conversation_message *messages;
+    enum status status = arrange(turn, history, count, &messages, &count);
+    if (status != STATUS_OK) {
+        return status;
+    }
     json_write_start(&json, &turn->body);
     json_write_object_begin(&json);
     json_write_member_text(&json, "model", call->choice.model);
     json_write_name(&json, "messages");
     json_write_array_begin(&json);
-    for (size_t i = 0; i <= count; i++) {
-        const struct conversation_message *message = i < count ? &history[i] : &question;
-        /* An answer that was cut off before its first word is nothing to a model. */
-        if (message->content[0] != '\0' || message->tool_calls != NULL) {
-            write_message(&json, message);
-            call->input_characters +=
-                (int64_t)text_count_characters(message->content, strlen(message->content));
-        }
+    for (size_t i = 0; i < count; i++) {
+        write_message(&json, &messages[i]);
+        call->input_characters +=
+            (int64_t)text_count_characters(messages[i].content, strlen(messages[i].content));
     }
     json_write_array_end(&json);
     json_write_member_boolean(&json, "stream", true);
-    if (call->choice.provider->takes_stream_options) {
-        json_write_member_raw(&json, "stream_options", slice_of("{\"include_usage\":true}"));
-    }
     json_write_object_end(&json);
+    call->asks_usage = chat_takes_stream_options(turn->chat, call->choice.provider);
+    if (call->asks_usage && turn->body.length > 0) {
+        turn->body.length--; /* the brace, which is in the member's text */
+        buffer_append_text(&turn->body, usage_member);
+    }
     call->body = (struct slice){buffer_text(&turn->body), turn->body.length};
     return buffer_status(&turn->body);
+}
+
+void turn_drop_usage(struct turn *turn)
+{
+    turn->body.length -= strlen(usage_member);
+    buffer_append_char(&turn->body, '}');
+    turn->call.body = (struct slice){buffer_text(&turn->body), turn->body.length};
 }
 
 /* The model that was asked for, else that of the last turn, else the default. */

@@ -61,6 +61,8 @@ struct request;
             "The model provider did not answer in time")                                           \
     PROBLEM(LLM_BAD_ANSWER, "E200", "llm_bad_answer", 502, true,                                   \
             "The model provider gave an unusable answer")                                          \
+    PROBLEM(LLM_REFUSED, "E200", "llm_refused", 502, false,                                        \
+            "The model provider refused the request")                                              \
     PROBLEM(LLM_RATE_LIMITED, "E202", "llm_rate_limited", 503, true,                               \
             "The model provider is limiting requests")                                             \
     PROBLEM(LLM_CONTEXT_TOO_LONG, "E203", "llm_context_too_long", 400, false,                      \

@@ -572,7 +572,37 @@ static enum status choose(const struct catalogue *catalogue, struct arena *arena
         return STATUS_NO_MEMORY;
     }
     out->price = catalogue_find_price(catalogue, out->full_id);
+    out->label = out->price != NULL || find_listed(provider, model) != NULL ? out->model : "other";
     return STATUS_OK;
+}
+
+/* Whose models are not sent to another company, though no provider of that name is configured. */
+static bool is_company(struct slice name)
+{
+    static const char *const others[] = {DEMO_NAME,     "anthropic", "google",       "vertex",
+                                         "vertex_ai",   "xai",       "x-ai",         "azure",
+                                         "bedrock",     "cohere",    "perplexity",   "together",
+                                         "together_ai", "fireworks", "fireworks_ai", "mistralai",
+                                         "zai",         "z-ai",      "amazon",       "moonshotai"};
+    for (size_t i = 0; i < sizeof known_providers / sizeof known_providers[0]; i++) {
+        if (slice_equals_ignoring_case(name, known_providers[i].name)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (slice_equals_ignoring_case(name, others[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool names_company(struct slice model)
+{
+    struct slice rest = model;
+    struct slice name;
+    return memchr(model.data, '/', model.length) != NULL && slice_split(&rest, '/', &name) &&
+           is_company(name);
 }
 
 enum status catalogue_choose(const struct catalogue *catalogue, struct arena *arena,
@@ -583,6 +613,9 @@ enum status catalogue_choose(const struct catalogue *catalogue, struct arena *ar
     if (provider == NULL) {
         id = model;
         if (catalogue_find_model(catalogue, model, &provider) == NULL) {
+            if (names_company(model)) {
+                return STATUS_NOT_FOUND;
+            }
             provider = catalogue->default_provider;
         }
     } else if (find_listed(provider, id) == NULL && find_listed(provider, model) != NULL) {

@@ -71,13 +71,16 @@ void catalogue_release(struct catalogue *catalogue);
 
 struct model_choice {
     const struct provider *provider;
-    const char *model;               /* as the provider calls it */
-    const char *full_id;             /* "provider/model" */
+    const char *model;   /* as the provider calls it */
+    const char *full_id; /* "provider/model" */
+    const char *label;   /* for metrics: `model` if the catalogue has it, else "other" */
     const struct model_price *price; /* NULL = none known */
 };
 
-/* "provider/model", an id of the catalogue, or anything that the default provider may know. Texts
- * are in the arena. STATUS_NOT_FOUND: nobody has it. */
+/* "provider/model", an id of the catalogue, or anything that the default provider may know. A name
+ * that begins with a company's name ("anthropic/…") is that company's: without such a provider
+ * it is nobody's, unless a provider lists it. Texts are in the arena. STATUS_NOT_FOUND: nobody has
+ * it. */
 enum status catalogue_choose(const struct catalogue *catalogue, struct arena *arena,
                              struct slice model, struct model_choice *out) MUST_CHECK;
 

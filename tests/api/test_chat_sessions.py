@@ -176,7 +176,7 @@ FAILURES = [
     ("status-429:9", 503, "E202", 9), ("status-404", 503, "E210", None),
     ("status-401", 503, "E200", None), ("status-500", 503, "E200", None),
     ("status-504", 504, "E201", None), ("too-long", 400, "E203", None),
-    ("status-413", 400, "E203", None), ("error-shown", 503, "E200", None),
+    ("status-413", 400, "E203", None), ("error-shown", 502, "E200", None),
     ("html", 503, "E200", None), ("garbage", 503, "E200", None), ("filtered", 400, "E204", None),
     ("reset-early", 503, "E200", None), ("error-first", 503, "E200", None),
     ("truncate-at-once", 503, "E200", None),
@@ -212,13 +212,9 @@ def test_a_failure_after_the_first_token_is_one_error_event(chat, model):
     assert say(chat, session, "x", model=f"stub/{model}").status == 503
 
 
-def test_a_slow_turn_is_announced_within_a_second(chat):
-    body = {"session_id": new_id(), "message": "x", "model": "stub/late:2"}
-    client = RawClient(chat, "/chat/stream", body)
-    began = time.monotonic()
-    client.read_until(b": ping\n\n")
-    assert time.monotonic() - began < 1.6
-    assert b"event: done" in client.read_all()
+def test_a_slow_turn_is_waited_for_without_a_word(chat):
+    answer = say(chat, new_id(), "x", stream=True, model="stub/late:2")
+    assert answer.status == 200 and b"ping" not in answer.body and b"event: done" in answer.body
 
 
 # --- clients that leave
@@ -246,7 +242,11 @@ def test_when_the_client_leaves_the_turn_is_kept_as_cut_off(chat, stub, path, mo
     # What was cut off is part of the conversation, and the session is free again.
     assert say(chat, session, "go on", model="stub/ok").status == 200
     sent = stub.last("ok").json["messages"]
-    assert sent[0]["content"] == "count" and sent[-1]["content"] == "go on"
+    if model == "drip":
+        assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+        assert sent[0]["content"] == "count" and sent[-1]["content"] == "go on"
+    else:
+        assert sent == [{"role": "user", "content": "count\n\ngo on"}]
     assert all(message["content"] for message in sent)
 
 
@@ -303,11 +303,7 @@ def test_who_waits_too_long_for_the_session_is_told(suite, stub, stream):
     began = time.monotonic()
     answer = say(private, session, "y", stream=stream, model="stub/ok")
     assert 1.8 < time.monotonic() - began < 3.5
-    if stream:
-        kind, error = last_event(answer)
-        assert answer.status == 200 and kind == "error" and error["code"] == "E102"
-    else:
-        assert answer.status == 409 and answer.json["code"] == "E102"
+    assert answer.status == 409 and answer.json["code"] == "E102"
     for method, path in (("POST", f"/chat/sessions/{session}/clear"),
                          ("DELETE", f"/chat/sessions/{session}")):
         answer = private.request(method, path, headers={"X-API-Key": KEY})

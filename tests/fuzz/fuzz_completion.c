@@ -1,6 +1,6 @@
 /*
- * Any bytes as a completion's request, a chunk of a stream, or a whole answer; the first byte
- * chooses.
+ * Any bytes as a completion's request, a chunk of a stream, a whole answer, or an error; the first
+ * byte chooses.
  *
  * Promises that must hold whatever the input: a request that is accepted is still accepted when it
  * has been written for a provider, with the provider's model and, streamed, with its usage asked
@@ -13,6 +13,7 @@
 
 #include "fcgi-apps/chat/completion_reader.h"
 #include "fcgi-apps/chat/completion_request.h"
+#include "fcgi-apps/chat/provider_error.h"
 #include "json/scan.h"
 
 #define MEMORY ((size_t)64 << 20)
@@ -59,43 +60,32 @@ static void require_one_line(struct slice text)
     require(json_scan_value(&scanner, &value) == STATUS_OK && json_scan_at_end(&scanner));
 }
 
-static void try_chunk(struct slice text)
+static void try_chunk(struct slice text, bool hides_usage)
 {
+    struct arena arena;
     struct completion_progress progress = {0};
     struct completion_progress second = {0};
     struct completion_chunk chunk;
+    struct completion_chunk once_more;
     struct buffer mended;
     struct buffer again;
+    arena_init(&arena, MEMORY);
     buffer_init(&mended, MEMORY);
     buffer_init(&again, MEMORY);
-    if (completion_read_chunk(text, false, &progress, &chunk, &mended) == STATUS_OK) {
+    if (completion_read_chunk(text, hides_usage, &arena, &progress, &chunk, &mended) == STATUS_OK &&
+        !chunk.is_nothing && !(hides_usage && chunk.is_usage_only)) {
         struct slice line = {buffer_text(&mended), mended.length};
         require_one_line(line);
         require(progress.output_characters >= 0 && progress.input_tokens >= 0);
-        require(completion_read_chunk(line, false, &second, &chunk, &again) == STATUS_OK);
+        require(completion_read_chunk(line, false, &arena, &second, &once_more, &again) ==
+                STATUS_OK);
         require(again.length == line.length && memcmp(again.data, line.data, line.length) == 0);
         require(completion_is_complete(&progress) == completion_is_complete(&second));
+        require(!hides_usage || !second.has_usage);
     }
     buffer_release(&mended);
     buffer_release(&again);
-}
-
-static void try_chunk_without_usage(struct slice text)
-{
-    struct completion_progress progress = {0};
-    struct completion_progress second = {0};
-    struct completion_chunk chunk;
-    struct buffer mended;
-    buffer_init(&mended, MEMORY);
-    if (completion_read_chunk(text, true, &progress, &chunk, &mended) == STATUS_OK &&
-        !chunk.is_usage_only) {
-        struct slice line = {buffer_text(&mended), mended.length};
-        require_one_line(line);
-        require(completion_read_chunk(line, false, &second, &chunk, NULL) == STATUS_OK);
-        require(!second.has_usage);
-        require(completion_is_complete(&progress) == completion_is_complete(&second));
-    }
-    buffer_release(&mended);
+    arena_destroy(&arena);
 }
 
 static void try_whole(struct slice text)
@@ -104,22 +94,38 @@ static void try_whole(struct slice text)
     struct completion_progress progress = {0};
     struct completion_progress second = {0};
     struct completion_chunk chunk;
+    struct buffer mended;
     struct buffer made;
     arena_init(&arena, MEMORY);
+    buffer_init(&mended, MEMORY);
     buffer_init(&made, MEMORY);
-    if (completion_read_whole(text, &arena, &progress, &chunk) == STATUS_OK) {
+    if (completion_read_whole(text, &arena, &progress, &chunk, &mended) == STATUS_OK) {
+        if (chunk.is_changed) {
+            text = (struct slice){buffer_text(&mended), mended.length};
+        }
         require(completion_write_as_chunk(text, false, &made) == STATUS_OK);
         struct slice line = {buffer_text(&made), made.length};
-        require(completion_read_chunk(line, false, &second, &chunk, NULL) == STATUS_OK);
-        require(completion_is_complete(&progress) == completion_is_complete(&second));
+        require(completion_read_chunk(line, false, &arena, &second, &chunk, NULL) == STATUS_OK);
+        require(completion_is_complete(&second));
         require(!second.has_usage);
         buffer_reset(&made);
         require(completion_write_as_chunk(text, true, &made) == STATUS_OK);
         line = (struct slice){buffer_text(&made), made.length};
-        require(completion_read_chunk(line, false, &second, &chunk, NULL) == STATUS_OK);
+        require(completion_read_chunk(line, false, &arena, &second, &chunk, NULL) == STATUS_OK);
         require(second.has_usage == progress.has_usage);
     }
+    buffer_release(&mended);
     buffer_release(&made);
+    arena_destroy(&arena);
+}
+
+static void try_error(struct slice text)
+{
+    struct arena arena;
+    struct provider_error error;
+    arena_init(&arena, MEMORY);
+    require(provider_error_read(text, &arena, &error) == STATUS_OK);
+    require(error.message == NULL || text_is_utf8(error.message, strlen(error.message)));
     arena_destroy(&arena);
 }
 
@@ -129,13 +135,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct slice text = {(const char *)data + 1, size - 1};
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0:
         try_request(text);
         break;
     case 1:
-        try_chunk(text);
-        try_chunk_without_usage(text);
+        try_chunk(text, false);
+        try_chunk(text, true);
+        break;
+    case 3:
+        try_error(text);
         break;
     default:
         try_whole(text);

@@ -13,6 +13,9 @@
 
 #include "base/memory.h"
 #include "fcgi-apps/chat/completion_reader.h"
+#include "fcgi-apps/chat/provider_error.h"
+
+static struct arena scratch;
 
 #define CHUNK(choices)                                                                             \
     "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[" choices "]}"
@@ -23,7 +26,7 @@ static enum status read_chunk(struct completion_progress *progress, const char *
                               struct completion_chunk *chunk, struct buffer *mended)
 {
     buffer_init(mended, 1 << 20);
-    return completion_read_chunk(slice_of(text), false, progress, chunk, mended);
+    return completion_read_chunk(slice_of(text), false, &scratch, progress, chunk, mended);
 }
 
 static void check_mended(struct completion_progress *progress, const char *text,
@@ -49,7 +52,7 @@ static void a_good_chunk_is_passed_on_as_it_is(void **state)
                     "\"arguments\":\"\"}}]}",
                     "null")),
         CHUNK(DELTA(0, "{}", "\"stop\"")),
-        "{\"choices\":[{\"delta\":{}}],\"usage\":null,\"x_groq\":{\"id\":\"r\"}}",
+        "{\"choices\":[{\"index\":0,\"delta\":{}}],\"usage\":null,\"x_groq\":{\"id\":\"r\"}}",
     };
     struct completion_progress progress = {0};
     for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
@@ -104,7 +107,7 @@ static void a_tool_call_without_an_index_gets_one(void **state)
 static void usage_that_only_we_asked_for_is_taken_out_and_nothing_else_changes(void **state)
 {
     (void)state;
-#define SAID "\"choices\":[{\"delta\":{\"role\":\"assistant\",\"usage\":1.50}}]"
+#define SAID "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"usage\":1.50}}]"
     static const struct {
         const char *given;
         const char *mended;
@@ -116,17 +119,17 @@ static void usage_that_only_we_asked_for_is_taken_out_and_nothing_else_changes(v
         {"{" SAID ",\"usage\":null,\"usage\":{}}", "{" SAID "}"},
         {"{" SAID ",\"usage\":{\"prompt_tokens\":1},\"x\":1}", "{" SAID ",\"x\":1}"},
         {"{" SAID ",\"x_usage\":null}", "{" SAID ",\"x_usage\":null}"},
-        {"{\"choices\":[{\"delta\":{}}],\"usage\":null}",
-         "{\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}"},
+        {"{\"choices\":[{\"index\":0,\"delta\":{}}],\"usage\":null}",
+         "{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct completion_progress progress = {0};
         struct completion_chunk chunk;
         struct buffer mended;
         buffer_init(&mended, 1 << 20);
-        assert_int_equal(
-            completion_read_chunk(slice_of(cases[i].given), true, &progress, &chunk, &mended),
-            STATUS_OK);
+        assert_int_equal(completion_read_chunk(slice_of(cases[i].given), true, &scratch, &progress,
+                                               &chunk, &mended),
+                         STATUS_OK);
         assert_string_equal(buffer_text(&mended), cases[i].mended);
         assert_false(chunk.is_usage_only);
         buffer_release(&mended);
@@ -138,9 +141,10 @@ static void lines_become_one_line(void **state)
 {
     (void)state;
     struct completion_progress progress = {0};
-    check_mended(&progress,
-                 "{\n\"choices\"\r\n:[{\"delta\":{\n\"role\":\"assistant\"},\"x\":\"a\\nb\"}]}",
-                 "{ \"choices\"  :[{\"delta\":{ \"role\":\"assistant\"},\"x\":\"a\\nb\"}]}");
+    check_mended(
+        &progress,
+        "{\n\"choices\"\r\n:[{\"index\":0,\"delta\":{\n\"role\":\"assistant\"},\"x\":\"a\\nb\"}]}",
+        "{ \"choices\"  :[{\"index\":0,\"delta\":{ \"role\":\"assistant\"},\"x\":\"a\\nb\"}]}");
 }
 
 static void a_stream_is_complete_when_every_choice_has_finished(void **state)
@@ -160,9 +164,9 @@ static void a_stream_is_complete_when_every_choice_has_finished(void **state)
         {CHUNK(DELTA(127, "{}", "\"length\"")), true},
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        assert_int_equal(
-            completion_read_chunk(slice_of(steps[i].text), false, &progress, &chunk, NULL),
-            STATUS_OK);
+        assert_int_equal(completion_read_chunk(slice_of(steps[i].text), false, &scratch, &progress,
+                                               &chunk, NULL),
+                         STATUS_OK);
         assert_int_equal(completion_is_complete(&progress), steps[i].is_complete);
     }
 }
@@ -175,7 +179,7 @@ static void what_a_chunk_says_is_read(void **state)
     assert_int_equal(
         completion_read_chunk(slice_of(CHUNK(DELTA(1, "{\"content\":\"other\"}", "null") "," DELTA(
                                   0, "{\"content\":\"a\\\"b\"}", "\"content_filter\""))),
-                              false, &progress, &chunk, NULL),
+                              false, &scratch, &progress, &chunk, NULL),
         STATUS_OK);
     assert_true(slice_equals(chunk.content, "\"a\\\"b\""));
     assert_false(chunk.is_usage_only);
@@ -184,16 +188,16 @@ static void what_a_chunk_says_is_read(void **state)
     assert_int_equal(
         completion_read_chunk(slice_of("{\"choices\":[],\"usage\":{\"prompt_tokens\":3,"
                                        "\"completion_tokens\":4}}"),
-                              false, &progress, &chunk, NULL),
+                              false, &scratch, &progress, &chunk, NULL),
         STATUS_OK);
     assert_true(chunk.is_usage_only);
     assert_true(progress.has_usage);
     assert_int_equal(progress.input_tokens, 3);
     assert_int_equal(progress.output_tokens, 4);
     assert_int_equal(completion_read_chunk(slice_of("{\"error\":{\"message\":\"m\"}}"), false,
-                                           &progress, &chunk, NULL),
+                                           &scratch, &progress, &chunk, NULL),
                      STATUS_OK);
-    assert_true(chunk.has_error);
+    assert_true(slice_equals(chunk.error, "{\"message\":\"m\"}"));
 }
 
 static void an_empty_finish_reason_is_none(void **state)
@@ -202,8 +206,8 @@ static void an_empty_finish_reason_is_none(void **state)
     struct completion_progress progress = {0};
     struct completion_chunk chunk;
     const char *text = CHUNK(DELTA(0, "{\"content\":\"a\"}", "\"\""));
-    assert_int_equal(completion_read_chunk(slice_of(text), false, &progress, &chunk, NULL),
-                     STATUS_OK);
+    assert_int_equal(
+        completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, NULL), STATUS_OK);
     assert_false(completion_is_complete(&progress));
 }
 
@@ -227,8 +231,9 @@ static void everything_a_model_says_is_counted_once(void **state)
         struct completion_progress progress = {0};
         struct completion_chunk chunk;
         snprintf(text, sizeof text, "{\"choices\":[{\"delta\":%s}]}", cases[i].delta);
-        assert_int_equal(completion_read_chunk(slice_of(text), false, &progress, &chunk, NULL),
-                         STATUS_OK);
+        assert_int_equal(
+            completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, NULL),
+            STATUS_OK);
         assert_int_equal(progress.output_characters, cases[i].characters);
         assert_true(slice_equals(chunk.content, cases[i].content));
     }
@@ -255,8 +260,9 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
         struct completion_progress progress = {0};
         struct completion_chunk chunk;
         snprintf(text, sizeof text, "{\"choices\":[],\"usage\":%s}", cases[i].usage);
-        assert_int_equal(completion_read_chunk(slice_of(text), false, &progress, &chunk, NULL),
-                         STATUS_OK);
+        assert_int_equal(
+            completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, NULL),
+            STATUS_OK);
         assert_int_equal(progress.has_usage, cases[i].is_told);
         assert_int_equal(progress.input_tokens, cases[i].input);
         assert_int_equal(progress.output_tokens, cases[i].output);
@@ -270,9 +276,11 @@ static void nonsense_is_no_chunk(void **state)
         "",
         "hello",
         "[]",
-        "null",
-        "{}",
+        "7",
+        "\"text\"",
         "{\"choices\":[]",
+        "{\"choices\":[],\"x\":\"\\",
+        "{\"choices\":\"\"}",
         "{\"choices\":[]} x",
         "{\"choices\":{}}",
         "{\"choices\":[7]}",
@@ -280,8 +288,6 @@ static void nonsense_is_no_chunk(void **state)
         "{\"choices\":[{\"index\":-1}]}",
         "{\"choices\":[{\"index\":0.5}]}",
         "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[7]}}]}",
-        "{\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}",
-        "{\"choices\":[{\"delta\":{\"content\":\"a\nb\"}}]}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct completion_progress progress = {0};
@@ -304,12 +310,8 @@ static const char whole[] =
 static enum status read_whole(const char *text, struct completion_progress *progress,
                               struct completion_chunk *chunk)
 {
-    struct arena arena;
-    arena_init(&arena, 8 << 20);
     *progress = (struct completion_progress){0};
-    enum status status = completion_read_whole(slice_of(text), &arena, progress, chunk);
-    arena_destroy(&arena);
-    return status;
+    return completion_read_whole(slice_of(text), &scratch, progress, chunk, NULL);
 }
 
 static void a_whole_answer_is_read(void **state)
@@ -376,33 +378,456 @@ static void a_whole_answer_becomes_a_chunk_and_one_of_its_usage(void **state)
     buffer_release(&out);
 }
 
-static void errors_are_read_only_in_their_shape(void **state)
+/* --- What is odd ------------------------------------------------------------------------------ */
+
+/* '@' stands for "delta" in a stream, for "message" in a whole answer. */
+struct odd {
+    const char *text;
+    const char *content; /* with quotes */
+    const char *mended;  /* NULL: as it came */
+};
+
+#define ODD(members) "{\"choices\":[{\"index\":0," members ",\"finish_reason\":\"stop\"}]}"
+#define SAYS(value)  "\"@\":{\"role\":\"assistant\",\"content\":" value "}"
+
+static const struct odd odds[] = {
+    {ODD(SAYS("\"a\"")), "\"a\"", NULL},
+    /* An index that is none, or is not there. */
+    {"{\"choices\":[{\"index\":null," SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}", "\"a\"",
+     ODD(SAYS("\"a\""))},
+    {"{\"choices\":[{\"index\":\"0\"," SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}", "\"a\"",
+     ODD(SAYS("\"a\""))},
+    {"{\"choices\":[{" SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}", "\"a\"", ODD(SAYS("\"a\""))},
+    /* Roles. */
+    {ODD("\"@\":{\"content\":\"a\"}"), "\"a\"", ODD(SAYS("\"a\""))},
+    {ODD("\"@\":{\"role\":null,\"content\":\"a\"}"), "\"a\"", ODD(SAYS("\"a\""))},
+    {ODD("\"@\":{\"role\":\"Assistant\",\"content\":\"a\"}"), "\"a\"", ODD(SAYS("\"a\""))},
+    /* Content in parts. */
+    {ODD(SAYS("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\\n\"}]")),
+     "\"ab\\n\"", ODD(SAYS("\"ab\\n\""))},
+    {ODD(SAYS("[\"a\",{\"text\":\"b\"},null,7]")), "\"ab\"", ODD(SAYS("\"ab\""))},
+    {ODD(SAYS("[{\"type\":\"thinking\",\"text\":\"hm\"},{\"type\":\"output_text\",\"text\":"
+              "\"a\"}]")),
+     "\"a\"", ODD(SAYS("\"a\""))},
+    {ODD(SAYS("{\"type\":\"text\",\"text\":\"a\"}")), "\"a\"", ODD(SAYS("\"a\""))},
+    {ODD(SAYS("[]")), "", ODD(SAYS("\"\""))},
+    /* Members twice: the last counts. */
+    {ODD("\"@\":{\"role\":\"assistant\",\"content\":\"x\",\"content\":\"a\"}"), "\"a\"", NULL},
+    {"{\"choices\":[],\"choices\":[{\"index\":0," SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}",
+     "\"a\"", NULL},
+    {ODD("\"index\":null,\"index\":0," SAYS("\"a\"")), "\"a\"", NULL},
+    {ODD("\"@\":null," SAYS("\"a\"")), "\"a\"", NULL},
+    /* Other case. */
+    {"{\"Choices\":[{\"Index\":0,\"finish_reason\":\"STOP\"," SAYS("\"a\"") "}]}", "\"a\"",
+     "{\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"," SAYS("\"a\"") "}]}"},
+    {ODD("\"@\":{\"Role\":\"assistant\",\"CONTENT\":\"a\"}"), "\"a\"", ODD(SAYS("\"a\""))},
+    /* Errors that are none. */
+    {"{\"error\":null,\"choices\":[{\"index\":0," SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}",
+     "\"a\"", NULL},
+    {"{\"error\":\"\",\"choices\":[{\"index\":0," SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}",
+     "\"a\"", NULL},
+    {"{\"error\":{},\"choices\":[{\"index\":0," SAYS("\"a\"") ",\"finish_reason\":\"stop\"}]}",
+     "\"a\"", NULL},
+    /* What the scanner refuses. */
+    {"\xef\xbb\xbf" ODD(SAYS("\"a\"")), "\"a\"", ODD(SAYS("\"a\""))},
+    {ODD(SAYS("\"\xff\"")), "\"\xef\xbf\xbd\"", ODD(SAYS("\"\xef\xbf\xbd\""))},
+    {ODD(SAYS("\"a\nb\"")), "\"a\\u000ab\"", ODD(SAYS("\"a\\u000ab\""))},
+    {ODD(SAYS("\"\\ud83d \\udE00\"")), "\"\xef\xbf\xbd \xef\xbf\xbd\"",
+     ODD(SAYS("\"\xef\xbf\xbd \xef\xbf\xbd\""))},
+    {ODD(SAYS("\"\\ud83d\\ude00\"")), "\"\\ud83d\\ude00\"", NULL},
+    /* Nothing that matters, and what matters under another name. */
+    {ODD(SAYS("null")), "", NULL},
+    {ODD(SAYS("\"a\"") ",\"x\":{\"choices\":null},\"Y\":[1.50]"), "\"a\"", NULL},
+};
+
+static void fill_in(const char *text, bool is_whole, char out[512])
+{
+    size_t length = 0;
+    for (; *text != '\0'; text++) {
+        const char *name = is_whole ? "message" : "delta";
+        length += *text == '@' ? (size_t)snprintf(out + length, 512 - length, "%s", name)
+                               : (size_t)snprintf(out + length, 512 - length, "%c", *text);
+    }
+}
+
+static void what_is_odd_and_harmless_passes_whole_and_in_a_stream(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof odds / sizeof odds[0]; i++) {
+        const struct odd *odd = &odds[i / 2];
+        bool is_whole = i % 2 == 0;
+        char text[512];
+        char expected[512];
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        struct buffer mended;
+        fill_in(odd->text, is_whole, text);
+        fill_in(odd->mended != NULL ? odd->mended : odd->text, is_whole, expected);
+        buffer_init(&mended, 1 << 20);
+        arena_reset(&scratch);
+        enum status status =
+            is_whole ? completion_read_whole(slice_of(text), &scratch, &progress, &chunk, &mended)
+                     : completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk,
+                                             &mended);
+        assert_int_equal(status, STATUS_OK);
+        assert_true(slice_equals(chunk.content, odd->content));
+        assert_true(completion_is_complete(&progress));
+        assert_int_equal(chunk.error.length, 0);
+        if (is_whole && odd->mended == NULL) {
+            assert_false(chunk.is_changed);
+            assert_int_equal(mended.length, 0);
+        } else {
+            assert_string_equal(buffer_text(&mended), expected);
+        }
+        buffer_release(&mended);
+    }
+}
+
+/* Between chunks; a whole answer of nothing is no answer. */
+static void chunks_of_nothing_are_passed_over(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"null",
+                                        "{}",
+                                        "{\"error\":\"\"}",
+                                        "{\"error\":null}",
+                                        "{\"choices\":null}",
+                                        "{\"id\":\"c\",\"choices\":null,\"usage\":null}",
+                                        "\xef\xbb\xbf{}"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        assert_int_equal(
+            completion_read_chunk(slice_of(texts[i]), false, &scratch, &progress, &chunk, NULL),
+            STATUS_OK);
+        assert_true(chunk.is_nothing);
+        assert_int_equal(read_whole(texts[i], &progress, &chunk), STATUS_INVALID);
+    }
+}
+
+static void a_usage_without_choices_gets_an_empty_list(void **state)
+{
+    (void)state;
+    struct completion_progress progress = {0};
+#define TOLD "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}"
+    check_mended(&progress, "{" TOLD "}", "{\"choices\":[]," TOLD "}");
+    check_mended(&progress, "{\"choices\":null," TOLD "}", "{\"choices\":[]," TOLD "}");
+}
+
+static void a_pair_that_was_split_over_two_chunks_is_one_character(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"\\ud83d", "\\ude00", "a\\uD83D", "\\uDE00b",
+                                        "\\ud83d", "",        "\\ude00"};
+    struct completion_progress progress = {0};
+    char said[128] = "";
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        char text[256];
+        struct completion_chunk chunk;
+        snprintf(text, sizeof text, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"}}]}",
+                 words[i]);
+        assert_int_equal(
+            completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, NULL),
+            STATUS_OK);
+        if (chunk.content.length > 2) {
+            strncat(said, chunk.content.data + 1, chunk.content.length - 2);
+        }
+    }
+    assert_string_equal(said, "\\ud83d\\ude00a\\ud83d\\uDE00b\\ud83d\\ude00");
+}
+
+static void tool_calls_without_an_index_are_told_apart_by_their_ids(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given;
+        const char *index;
+    } calls[] = {{"{\"id\":\"a\",\"function\":{}}", "0"},
+                 {"{\"function\":{\"arguments\":\"x\"}}", "0"},
+                 {"{\"index\":null,\"id\":\"b\"}", "1"},
+                 {"{\"id\":null,\"function\":{\"arguments\":\"y\"}}", "1"},
+                 {"{\"id\":\"\",\"function\":{\"arguments\":\"z\"}}", "1"},
+                 {"{\"id\":\"c\"}", "2"}};
+    struct completion_progress progress = {0};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        char text[256];
+        char expected[32];
+        struct completion_chunk chunk;
+        struct buffer mended;
+        buffer_init(&mended, 1 << 20);
+        snprintf(text, sizeof text, "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[%s]}}]}",
+                 calls[i].given);
+        snprintf(expected, sizeof expected, "\"index\":%s,\"", calls[i].index);
+        assert_int_equal(
+            completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, &mended),
+            STATUS_OK);
+        assert_non_null(strstr(strstr(buffer_text(&mended), "tool_calls"), expected));
+        buffer_release(&mended);
+    }
+}
+
+static void arguments_that_are_an_object_become_text(void **state)
+{
+    (void)state;
+#define CALLING(arguments)                                                                         \
+    "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"             \
+    "\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":" arguments          \
+    "}}]},\"finish_reason\":\"tool_calls\"}]}"
+    struct completion_progress progress = {0};
+    struct completion_chunk chunk;
+    struct buffer mended;
+    buffer_init(&mended, 1 << 20);
+    assert_int_equal(completion_read_whole(slice_of(CALLING("{\"q\":\"x\"}")), &scratch, &progress,
+                                           &chunk, &mended),
+                     STATUS_OK);
+    assert_string_equal(buffer_text(&mended), CALLING("\"{\\\"q\\\":\\\"x\\\"}\""));
+    buffer_release(&mended);
+}
+
+static void a_whole_answer_has_an_end_though_it_does_not_say_so(void **state)
+{
+    (void)state;
+#define ENDING(message, end) "{\"choices\":[{" end "\"index\":0,\"message\":" message "}]}"
+#define ASSISTANT            "{\"role\":\"assistant\",\"content\":\"a\"}"
+#define CALLS                "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\"}]}"
+    static const struct {
+        const char *given;
+        const char *mended;
+    } cases[] = {
+        {ENDING(ASSISTANT, ""), ENDING(ASSISTANT, "\"finish_reason\":\"stop\",")},
+        {ENDING(ASSISTANT, "\"finish_reason\":null,"),
+         ENDING(ASSISTANT, "\"finish_reason\":\"stop\",")},
+        {ENDING(CALLS, "\"finish_reason\":\"\","),
+         ENDING(CALLS, "\"finish_reason\":\"tool_calls\",")},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        struct buffer mended;
+        buffer_init(&mended, 1 << 20);
+        assert_int_equal(
+            completion_read_whole(slice_of(cases[i].given), &scratch, &progress, &chunk, &mended),
+            STATUS_OK);
+        assert_string_equal(buffer_text(&mended), cases[i].mended);
+        buffer_release(&mended);
+    }
+}
+
+static void what_came_after_the_last_usage_is_known(void **state)
 {
     (void)state;
     static const struct {
         const char *text;
-        bool is_error;
+        bool has_usage;
+        int64_t told;
+    } steps[] = {
+        {"{\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0},\"choices\":[]}", false, 0},
+        {CHUNK(DELTA(0, "{\"content\":\"abc\"}", "null")), false, 0},
+        {"{\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":0},\"choices\":["
+         "{\"index\":0,\"delta\":{\"content\":\"de\"}}]}",
+         true, 5},
+        {CHUNK(DELTA(0, "{\"content\":\"f\"}", "null")), true, 5},
+    };
+    struct completion_progress progress = {0};
+    struct completion_chunk chunk;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        assert_int_equal(completion_read_chunk(slice_of(steps[i].text), false, &scratch, &progress,
+                                               &chunk, NULL),
+                         STATUS_OK);
+        assert_int_equal(progress.has_usage, steps[i].has_usage);
+        assert_int_equal(progress.told_characters,
+                         steps[i].has_usage ? steps[i].told : progress.told_characters);
+    }
+    assert_int_equal(progress.output_characters - progress.told_characters, 1);
+}
+
+/* --- Errors ----------------------------------------------------------------------------------- */
+
+static struct provider_error read_error(const char *body)
+{
+    struct provider_error error;
+    arena_reset(&scratch);
+    assert_int_equal(provider_error_read(slice_of(body), &scratch, &error), STATUS_OK);
+    return error;
+}
+
+static void assert_text(const char *text, const char *expected)
+{
+    if (expected == NULL) {
+        assert_null(text);
+    } else {
+        assert_non_null(text);
+        assert_string_equal(text, expected);
+    }
+}
+
+static void the_words_of_an_error_are_found_in_every_shape(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        const char *message;
+        const char *type;
         const char *code;
+        const char *param;
     } cases[] = {
-        {"{\"error\":{\"message\":\"m\",\"type\":\"t\",\"code\":\"context_length_exceeded\"}}",
-         true, "context_length_exceeded"},
-        {"{\"error\":{\"message\":\"m\",\"code\":null}}", true, ""},
-        {"{\"error\":{\"message\":\"m\",\"code\":400}}", true, ""},
-        {"{\"error\":{\"message\":7}}", false, ""},
-        {"{\"error\":\"m\"}", false, ""},
-        {"{\"detail\":\"m\"}", false, ""},
-        {"<html>", false, ""},
-        {"", false, ""},
+        {"{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":\"messages[0].role\",\"code\":"
+         "\"bad_value\"}}",
+         "m", "t", "bad_value", "messages[0].role"},
+        {"{\"error\":{\"message\":\"m\",\"code\":400}}", "m", NULL, NULL, NULL},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"m\"}}",
+         "m", "invalid_request_error", NULL, NULL},
+        {"[{\"error\":{\"code\":400,\"message\":\"m\",\"status\":\"INVALID_ARGUMENT\"}}]", "m",
+         NULL, NULL, NULL},
+        {"{\"error\":\"m\"}", "m", NULL, NULL, NULL},
+        {"{\"error\":\"m\",\"error_type\":\"validation\"}", "m", NULL, NULL, NULL},
+        {"{\"object\":\"error\",\"message\":\"m\",\"type\":\"BadRequestError\",\"code\":400}", "m",
+         "BadRequestError", NULL, NULL},
+        {"{\"detail\":\"m\"}", "m", NULL, NULL, NULL},
+        {"{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"m\",\"type\":\"missing\"},{\"msg\":\"n\"}]}",
+         "m; n", "missing", NULL, NULL},
+        {"{\"errors\":[\"m\",{\"message\":\"n\"}]}", "m; n", NULL, NULL, NULL},
+        {"{\"message\":\"m\"}", "m", NULL, NULL, NULL},
+        {"\"m\"", "m", NULL, NULL, NULL},
+        {"  m\n", "m", NULL, NULL, NULL},
+        {"a\nb\x01", "a b ", NULL, NULL, NULL},
+        {"<html>m</html>", NULL, NULL, NULL, NULL},
+        {" <!DOCTYPE html>", NULL, NULL, NULL, NULL},
+        {"{\"error\":{\"message\":7}}", NULL, NULL, NULL, NULL},
+        {"{\"error\":", NULL, NULL, NULL, NULL},
+        {"{}", NULL, NULL, NULL, NULL},
+        {"null", NULL, NULL, NULL, NULL},
+        {"", NULL, NULL, NULL, NULL},
+        {"{\"error\":{\"message\":\"m\",\"type\":\"a b\",\"code\":\"<x>\"}}", "m", NULL, NULL,
+         NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct arena arena;
-        struct completion_error error;
-        arena_init(&arena, 1 << 20);
-        assert_int_equal(completion_read_error(slice_of(cases[i].text), &arena, &error),
-                         cases[i].is_error);
-        assert_string_equal(error.code, cases[i].code);
-        arena_destroy(&arena);
+        struct provider_error error = read_error(cases[i].body);
+        assert_text(error.message, cases[i].message);
+        assert_text(error.type, cases[i].type);
+        assert_text(error.code, cases[i].code);
+        assert_text(error.param, cases[i].param);
+        assert_false(error.is_too_long || error.is_filtered || error.refuses_stream_options);
     }
+    assert_int_equal(read_error("{\"error\":{\"message\":\"m\",\"code\":429}}").status_code, 429);
+    assert_int_equal(read_error("{\"error\":{\"message\":\"m\",\"code\":\"503\"}}").status_code,
+                     503);
+    assert_int_equal(read_error("{\"error\":{\"message\":\"m\",\"code\":7}}").status_code, 0);
+}
+
+static void addresses_and_keys_are_blanked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given;
+        const char *shown;
+    } cases[] = {
+        {"see https://internal.example:8443/a?b=c, then", "see […] then"},
+        {"(HTTP://10.0.0.1/x) and ws://y", "([…]) and […]"},
+        {"key sk-upstream-secret is bad", "key […] is bad"},
+        {"AIzaSyD-123456 and gsk_abcdefg and eyJhbGciOi", "[…] and […] and […]"},
+        {"token 0123456789abcdef0123456789abcdef", "token […]"},
+        {"Incorrect API key provided: abc123def456ghi789jkl012", "Incorrect API key provided: […]"},
+        {"maximum context length is 8192 tokens (messages[0].content), gpt-4o-mini-2024-07-18",
+         "maximum context length is 8192 tokens (messages[0].content), gpt-4o-mini-2024-07-18"},
+        {"meta-llama/Llama-3.1-8B-Instruct is not a supercalifragilisticexpialidocious model",
+         "meta-llama/Llama-3.1-8B-Instruct is not a supercalifragilisticexpialidocious model"},
+        {"sk-", "sk-"},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_text(read_error(cases[i].given).message, cases[i].shown);
+    }
+}
+
+static void words_are_of_bounded_length_and_cut_between_characters(void **state)
+{
+    (void)state;
+    char body[8000] = "";
+    for (size_t i = 0; i + 3 < sizeof body; i += 3) {
+        memcpy(body + i, "\xe2\x82\xac", 3);
+    }
+    struct provider_error error = read_error(body);
+    assert_int_equal(strlen(error.message), PROVIDER_WORDS_MAXIMUM / 3 * 3);
+    assert_true(text_is_utf8(error.message, strlen(error.message)));
+}
+
+static void a_context_that_is_too_long_is_known_in_every_providers_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        bool is_too_long;
+    } cases[] = {
+        /* OpenAI, Groq */
+        {"{\"error\":{\"message\":\"m\",\"type\":\"invalid_request_error\",\"code\":"
+         "\"context_length_exceeded\"}}",
+         true},
+        {"{\"error\":{\"message\":\"Your input exceeds the context window of this model.\"}}",
+         true},
+        /* vLLM, in its two shapes and two wordings */
+        {"{\"object\":\"error\",\"message\":\"This model's maximum context length is 4096 tokens. "
+         "However, you requested 5000 tokens\",\"type\":\"BadRequestError\",\"code\":400}",
+         true},
+        {"{\"error\":{\"message\":\"The decoder prompt (length 9000) is longer than the maximum "
+         "model length of 4096.\",\"code\":400}}",
+         true},
+        /* llama.cpp */
+        {"{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size. "
+         "try increasing the context size\",\"type\":\"exceed_context_size_error\",\"n_ctx\":512}}",
+         true},
+        {"{\"error\":{\"message\":\"Requested tokens (5005) exceed context window of 4096\"}}",
+         true},
+        /* DeepSeek */
+        {"{\"error\":{\"message\":\"This model's maximum context length is 65536 tokens. However, "
+         "you requested 70000 tokens\",\"type\":\"invalid_request_error\",\"code\":"
+         "\"invalid_request_error\"}}",
+         true},
+        /* OpenRouter, of its own and of another behind it */
+        {"{\"error\":{\"message\":\"This endpoint's maximum context length is 8192 tokens.\","
+         "\"code\":400}}",
+         true},
+        {"{\"error\":{\"message\":\"Provider returned error\",\"code\":400,\"metadata\":{\"raw\":"
+         "\"prompt is too long: 210000 tokens\"}}}",
+         true},
+        /* Anthropic */
+        {"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt "
+         "is "
+         "too long: 210000 tokens > 200000 maximum\"}}",
+         true},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"input "
+         "length and `max_tokens` exceed context limit: 190000 + 20000 > 200000\"}}",
+         true},
+        /* Gemini */
+        {"[{\"error\":{\"code\":400,\"message\":\"The input token count (1200000) exceeds the "
+         "maximum number of tokens allowed (1048576).\",\"status\":\"INVALID_ARGUMENT\"}}]",
+         true},
+        /* Ollama */
+        {"{\"error\":\"the input length exceeds the context length\"}", true},
+        {"prompt too long; exceeded max context length by 12 tokens", true},
+        /* Mistral, text-generation-inference */
+        {"{\"object\":\"error\",\"message\":\"Prompt contains 40000 tokens, too large for model "
+         "with 32768 maximum context length\"}",
+         true},
+        {"{\"error\":\"Input validation error: `inputs` tokens + `max_new_tokens` must be <= "
+         "4096\"}",
+         true},
+        /* Not so */
+        {"{\"error\":{\"message\":\"Request too large for gpt-4o on tokens per minute (TPM): Limit "
+         "30000; reduce the length of the messages\",\"code\":\"rate_limit_exceeded\"}}",
+         false},
+        {"{\"error\":\"temperature is too large\"}", false},
+        {"too long", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(read_error(cases[i].body).is_too_long, cases[i].is_too_long);
+    }
+    assert_true(
+        read_error("{\"error\":{\"code\":\"content_filter\",\"message\":\"m\"}}").is_filtered);
+    assert_true(
+        read_error("{\"detail\":[{\"loc\":[\"body\",\"stream_options\"],\"msg\":\"Extra inputs are "
+                   "not permitted\"}]}")
+            .refuses_stream_options);
 }
 
 int main(void)
@@ -422,7 +847,21 @@ int main(void)
         cmocka_unit_test(a_whole_answer_is_read),
         cmocka_unit_test(what_is_no_whole_answer_is_refused),
         cmocka_unit_test(a_whole_answer_becomes_a_chunk_and_one_of_its_usage),
-        cmocka_unit_test(errors_are_read_only_in_their_shape),
+        cmocka_unit_test(what_is_odd_and_harmless_passes_whole_and_in_a_stream),
+        cmocka_unit_test(chunks_of_nothing_are_passed_over),
+        cmocka_unit_test(a_usage_without_choices_gets_an_empty_list),
+        cmocka_unit_test(a_pair_that_was_split_over_two_chunks_is_one_character),
+        cmocka_unit_test(tool_calls_without_an_index_are_told_apart_by_their_ids),
+        cmocka_unit_test(arguments_that_are_an_object_become_text),
+        cmocka_unit_test(a_whole_answer_has_an_end_though_it_does_not_say_so),
+        cmocka_unit_test(what_came_after_the_last_usage_is_known),
+        cmocka_unit_test(the_words_of_an_error_are_found_in_every_shape),
+        cmocka_unit_test(addresses_and_keys_are_blanked),
+        cmocka_unit_test(words_are_of_bounded_length_and_cut_between_characters),
+        cmocka_unit_test(a_context_that_is_too_long_is_known_in_every_providers_words),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    arena_init(&scratch, 8 << 20);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    arena_destroy(&scratch);
+    return failed;
 }

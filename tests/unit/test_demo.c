@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "fcgi-apps/chat/completion_reader.h"
 #include "fcgi-apps/chat/demo.h"
@@ -146,8 +147,8 @@ static void hear_stream(struct arena *arena, struct demo_answer *answer, struct 
         assert_string_equal(heard->id != NULL ? heard->id : id, id);
         heard->id = id;
         struct completion_chunk read;
-        assert_int_equal(completion_read_chunk(slice_of(copy), false, &progress, &read, NULL),
-                         STATUS_OK);
+        assert_int_equal(
+            completion_read_chunk(slice_of(copy), false, arena, &progress, &read, NULL), STATUS_OK);
         heard->chunks++;
         if (read.is_usage_only) {
             heard->usages++;
@@ -227,7 +228,8 @@ static void the_whole_answer_is_a_completion_with_usage(void **state)
     struct completion_progress progress = {0};
     struct completion_chunk chunk;
     assert_int_equal(
-        completion_read_whole(slice_of(buffer_text(&whole)), &arena, &progress, &chunk), STATUS_OK);
+        completion_read_whole(slice_of(buffer_text(&whole)), &arena, &progress, &chunk, NULL),
+        STATUS_OK);
     assert_true(completion_is_complete(&progress));
     assert_true(progress.has_usage);
     assert_int_equal(progress.input_tokens, 2);
@@ -264,6 +266,65 @@ static void odd_messages_do_not_confuse_it(void **state)
     }
 }
 
+#define GROWN 40000
+
+static void append_many(struct buffer *out, const char *text)
+{
+    for (int i = 0; i < GROWN; i++) {
+        buffer_append_text(out, text);
+    }
+}
+
+/* Bytes of the arena, and seconds, that a request of some 400 KB takes with its stream. */
+static void measure(const struct buffer *body, const char *piece)
+{
+    struct arena arena;
+    struct demo_answer answer;
+    struct buffer chunk;
+    arena_init(&arena, 64u << 20);
+    buffer_init(&chunk, 1 << 20);
+    uint64_t start = clock_monotonic_nanoseconds();
+    struct slice text = {body->data, body->length};
+    assert_int_equal(demo_prepare(&arena, text, "echo", &answer), STATUS_OK);
+    size_t said = 0;
+    while (demo_write_chunk(&answer, &chunk)) {
+        assert_int_equal(buffer_status(&chunk), STATUS_OK);
+        said += chunk.length;
+        buffer_reset(&chunk);
+    }
+    assert_true(said > GROWN * strlen(piece));
+    assert_true(clock_monotonic_nanoseconds() - start < UINT64_C(10000000000));
+    buffer_release(&chunk);
+    arena_destroy(&arena);
+}
+
+static void what_a_request_takes_grows_with_its_length_and_no_faster(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before;
+        const char *piece;
+        const char *after;
+    } cases[] = {
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{}", ",{\"text\":\"word\"}", "]}]}"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"", "call none ", "\"}],\"tools\":[]}"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"", "unbrokenword", "\"}]}"},
+        {"{\"tools\":[{\"function\":{\"name\":\"f\"}}],\"messages\":[{\"role\":\"user\","
+         "\"content\":"
+         "\"call f {\\\"a\\\":\\\"",
+         "unbrokenword", "\\\"}\"}]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buffer body;
+        buffer_init(&body, 4 << 20);
+        buffer_append_text(&body, cases[i].before);
+        append_many(&body, cases[i].piece);
+        buffer_append_text(&body, cases[i].after);
+        measure(&body, i == 0 ? "word" : cases[i].piece);
+        buffer_release(&body);
+    }
+}
+
 static void running_out_of_memory_is_told(void **state)
 {
     (void)state;
@@ -292,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_streamed_tool_call_is_the_whole_one),
         cmocka_unit_test(the_whole_answer_is_a_completion_with_usage),
         cmocka_unit_test(odd_messages_do_not_confuse_it),
+        cmocka_unit_test(what_a_request_takes_grows_with_its_length_and_no_faster),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,11 +166,58 @@ static void a_model_finds_its_provider(void **state)
         {"openrouter/auto", "openrouter", "openrouter/auto"},
         {"demo/echo", "demo", "echo"},
         {"demo/nope", NULL, NULL},
-        {"openai/", "openrouter", "openai/"},
+        {"openai/", NULL, NULL},
+        /* Nobody's, though the default provider might take them. */
+        {"anthropic/claude", NULL, NULL},
+        {"Anthropic/claude", NULL, NULL},
+        {"deepseek/deepseek-chat", NULL, NULL},
+        {"google/gemini-pro", NULL, NULL},
+        {"openrouter/anthropic/claude", "openrouter", "anthropic/claude"},
+        {"anthropic", "openrouter", "anthropic"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_chosen(&opened, cases[i].given, cases[i].provider, cases[i].model);
     }
+    close_catalogue(&opened);
+}
+
+static void a_company_is_passed_by_only_where_a_provider_lists_its_model(void **state)
+{
+    struct opened opened;
+    assert_opens(&opened, *state,
+                 ENVIRONMENT("OPENROUTER_API_KEY=k", "PROVIDER_OWN_BASE_URL=http://127.0.0.1:1/v1",
+                             "OPENROUTER_MODELS=anthropic/claude", "OWN_MODELS=google/gemma"));
+    assert_chosen(&opened, "anthropic/claude", "openrouter", "anthropic/claude");
+    assert_chosen(&opened, "google/gemma", "own", "google/gemma");
+    assert_chosen(&opened, "google/gemma-2", NULL, NULL);
+    assert_chosen(&opened, "openai/gpt", NULL, NULL);
+    close_catalogue(&opened);
+}
+
+static void the_label_of_a_model_is_one_of_the_catalogue(void **state)
+{
+    struct opened opened;
+    struct arena arena;
+    assert_opens(&opened, *state,
+                 ENVIRONMENT("OPENAI_API_KEY=k", "OPENAI_MODELS=listed",
+                             "MODEL_PRICES={\"openai/priced\":\"1/2\"}"));
+    static const struct {
+        const char *given;
+        const char *label;
+    } cases[] = {{"openai/listed", "listed"},
+                 {"listed", "listed"},
+                 {"openai/priced", "priced"},
+                 {"openai/invented-1", "other"},
+                 {"invented-2", "other"}};
+    arena_init(&arena, 1 << 20);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct model_choice choice;
+        assert_int_equal(
+            catalogue_choose(opened.catalogue, &arena, slice_of(cases[i].given), &choice),
+            STATUS_OK);
+        assert_string_equal(choice.label, cases[i].label);
+    }
+    arena_destroy(&arena);
     close_catalogue(&opened);
 }
 
@@ -266,6 +313,8 @@ int main(void)
         CONFIG_TEST(what_switches_providers_on_and_off),
         CONFIG_TEST(addresses_keys_and_models_come_from_the_settings),
         CONFIG_TEST(a_model_finds_its_provider),
+        CONFIG_TEST(a_company_is_passed_by_only_where_a_provider_lists_its_model),
+        CONFIG_TEST(the_label_of_a_model_is_one_of_the_catalogue),
         CONFIG_TEST(a_server_without_a_list_is_asked_for_its_default),
         CONFIG_TEST(prices_belong_to_full_names),
         CONFIG_TEST(settings_that_cannot_be_used_are_refused_in_one_line),
