@@ -28,6 +28,9 @@
 /* Milliseconds that what was sent may stay without the peer's acknowledgement. */
 #define UNACKNOWLEDGED_MAXIMUM 30000
 
+/* How long a lookup may go on that nobody waits for: two name servers, asked twice for two kinds. */
+#define LOOKUP_SECONDS UINT64_C(40)
+
 static void on_deadline(void *context);
 static void on_resume(void *context);
 
@@ -91,12 +94,25 @@ static bool has_doubts(const struct upstream_call *call, bool is_late)
            call->pool->last_heard <= call->last_activity;
 }
 
+/* The one that is longest ago; all have begun within LOOKUP_SECONDS only if too many go on. */
+static uint64_t *oldest_lookup(struct upstream *upstream)
+{
+    uint64_t *oldest = upstream->lookups_left;
+    for (size_t i = 1; i < LOOKUPS_LEFT_MAXIMUM; i++) {
+        oldest = upstream->lookups_left[i] < *oldest ? &upstream->lookups_left[i] : oldest;
+    }
+    return oldest;
+}
+
 /* Out of libcurl. depth must be 0. */
 static void detach(struct upstream_call *call, bool has_completed, bool is_late)
 {
     struct upstream *upstream = call->upstream;
     if (!has_completed && has_doubts(call, is_late)) {
         upstream_pool_retire(call->pool);
+    }
+    if (call->is_looking_up) {
+        *oldest_lookup(upstream) = clock_monotonic_nanoseconds();
     }
     stop_connecting(call);
     if (call->easy != NULL) {
@@ -252,6 +268,7 @@ static void settle(struct upstream *upstream, struct upstream_pool *pool)
         struct upstream_call *call = upstream_call_of(message->easy_handle);
         enum upstream_result result = upstream_easy_result(call->easy, message->data.result);
         result = call->is_repeated ? UPSTREAM_BROKEN : result;
+        call->is_looking_up = call->is_looking_up && result == UPSTREAM_TIMEOUT;
         finish(call, call->is_too_large ? UPSTREAM_TOO_LARGE : result);
     }
     /* Pools end from a timer only. */
@@ -396,6 +413,7 @@ static int on_connected(void *context, char *address, char *local_address, int p
     (void)local_port;
     struct upstream_pool *pool = call->pool;
     stop_connecting(call);
+    call->is_looking_up = false;
     call->is_repeated = call->has_sent;
     call->has_sent = true;
     call->last_activity = clock_monotonic_nanoseconds();
@@ -403,6 +421,22 @@ static int on_connected(void *context, char *address, char *local_address, int p
         pool->connecting_maximum *= 2;
     }
     return call->is_repeated ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* Each lookup is a thread that cannot be stopped: as long as the name server says nothing, clients
+ * that come and leave must not make ever more of them. */
+static int on_lookup(void *resolver, void *unused, void *context)
+{
+    struct upstream_call *call = context;
+    (void)resolver;
+    (void)unused;
+    if (call->pool->has_address) {
+        return 0;
+    }
+    uint64_t oldest = *oldest_lookup(call->upstream);
+    call->is_looking_up =
+        oldest == 0 || clock_monotonic_nanoseconds() - oldest > LOOKUP_SECONDS * 1000 * MILLISECOND;
+    return call->is_looking_up ? 0 : 1;
 }
 
 /* A new connection is being made. */
@@ -413,6 +447,7 @@ static int on_new_socket(void *context, curl_socket_t descriptor, curlsocktype p
     (void)purpose;
     /* A socket that does not know this is local. */
     (void)setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
+    call->is_looking_up = false;
     call->has_opened = true;
     call->is_repeated = call->has_sent;
     return call->is_repeated ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
@@ -430,6 +465,8 @@ static enum status set_callbacks(struct upstream_call *call)
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup) != CURLE_OK;
+    failed |= curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, call) != CURLE_OK;
     failed |= curl_easy_setopt(easy, CURLOPT_SHARE, call->upstream->share) != CURLE_OK;

@@ -3,6 +3,7 @@
  */
 #include "upstream/upstream_pool.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -97,6 +98,26 @@ static struct slice origin_of(const char *url)
     return (struct slice){url, (size_t)(host - url) + strcspn(host, "/?#")};
 }
 
+/* The host of an origin is an address, RFC 3986 section 3.2.2. */
+static bool is_address(struct slice origin)
+{
+    char host[INET_ADDRSTRLEN] = "";
+    struct in_addr address;
+    const char *end = origin.data + origin.length;
+    const char *at = memchr(origin.data, ':', origin.length);
+    at = at == NULL || end - at < 3 ? origin.data : at + 3;
+    if (at < end && *at == '[') {
+        return true;
+    }
+    const char *colon = memchr(at, ':', (size_t)(end - at));
+    size_t length = (size_t)((colon == NULL ? end : colon) - at);
+    if (length >= sizeof(host)) {
+        return false;
+    }
+    memcpy(host, at, length);
+    return inet_pton(AF_INET, host, &address) == 1;
+}
+
 static bool is_for(const struct upstream_pool *pool, struct slice origin, const char *path)
 {
     return strncasecmp(pool->origin, origin.data, origin.length) == 0 &&
@@ -137,6 +158,7 @@ static struct upstream_pool *make(struct upstream *upstream, struct slice origin
     memcpy(pool->origin, origin.data, origin.length);
     pool->origin[origin.length] = ' ';
     memcpy(pool->origin + origin.length + 1, path, length);
+    pool->has_address = path[0] != '\0' || is_address(origin);
     bool is_plain = strncasecmp(origin.data, "http:", 5) == 0;
     pool->connecting_maximum = is_plain ? CONNECTING_MAXIMUM : CONNECTING_SHARED;
     return pool;

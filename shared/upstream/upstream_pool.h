@@ -30,6 +30,9 @@
 #define CONNECTING_SHARED  4
 #define CONNECTING_MAXIMUM 64
 
+/* Lookups that go on although nobody waits for them, at most. */
+#define LOOKUPS_LEFT_MAXIMUM 32
+
 struct upstream_pool {
     struct upstream *upstream;
     char *origin; /* scheme, host and port; and the socket if there is one */
@@ -42,6 +45,7 @@ struct upstream_pool {
     unsigned calls;      /* here, waiting or not */
     unsigned connecting;
     unsigned connecting_maximum;
+    bool has_address;   /* its host is an address: there is nothing to look up */
     bool is_shared;     /* HTTP/2 */
     bool is_retired;    /* takes no more calls */
     bool has_room;      /* a call has ceased to connect */
@@ -58,6 +62,8 @@ struct upstream {
     int spare_count;
     int depth;       /* inside libcurl */
     bool has_marked; /* calls, cancelled or broken, that wait for libcurl to return */
+    /* When calls left while their name was being looked up; those threads end by themselves. */
+    uint64_t lookups_left[LOOKUPS_LEFT_MAXIMUM];
     int64_t pool_idle_milliseconds;
     int64_t pool_lifetime_milliseconds;
 };
@@ -87,7 +93,8 @@ struct upstream_call {
     bool is_broken; /* it cannot go on: its socket cannot be watched */
     bool is_waiting;
     bool is_connecting;
-    bool has_opened; /* a connection of its own */
+    bool is_looking_up; /* the name */
+    bool has_opened;    /* a connection of its own */
     bool has_sent;
     bool is_repeated; /* libcurl has tried to send it once more */
     struct upstream_call *next_waiting;

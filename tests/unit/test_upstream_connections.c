@@ -84,12 +84,28 @@ static void name_server_that_does_not_answer_holds_up_its_own_call_only(void **s
     close_call(&left);
 }
 
-/* --- How often a request is sent --------------------------------------------------------------- */
-
-static void request_is_sent_once_when_its_kept_connection_ends(void **state)
+static void name_server_that_does_not_answer_costs_a_bounded_number_of_threads(void **state)
 {
     (void)state;
-    enum { KEPT = 4 };
+    int before = lookups;
+    for (int i = 0; i < 4 * LOOKUPS_LEFT_MAXIMUM; i++) {
+        struct call call;
+        open_call(&call, "/");
+        snprintf(call.url, sizeof(call.url), "http://black-hole-%d.test/", i);
+        start(&call);
+        on_pump(pump, cancel_here, &call);
+        close_call(&call);
+    }
+    expect_result("/", UPSTREAM_COMPLETE);
+    assert_in_range(lookups - before, 1, LOOKUPS_LEFT_MAXIMUM);
+}
+
+/* --- How often a request is sent --------------------------------------------------------------- */
+
+enum { KEPT = 4 };
+
+static void open_kept_connections(void)
+{
     struct call calls[KEPT];
     for (int i = 0; i < KEPT; i++) {
         open_call(&calls[i], "/chunks");
@@ -101,6 +117,12 @@ static void request_is_sent_once_when_its_kept_connection_ends(void **state)
         assert_true(calls[i].has_sent);
         close_call(&calls[i]);
     }
+}
+
+static void request_is_sent_once_when_its_kept_connection_ends(void **state)
+{
+    (void)state;
+    open_kept_connections();
     static const char *const methods[] = {"POST", "GET"};
     for (int i = 0; i < 2; i++) {
         int connections = server.connections;
@@ -183,15 +205,21 @@ static void set_ages(void *context)
     upstream->pool_lifetime_milliseconds = ages[1];
 }
 
+/* Before the server loses patience with those that are kept. */
+static void wait_until_all_are_closed(void)
+{
+    for (int i = 0; i < SERVER_PATIENCE * 100 && server.open > 0; i++) {
+        server_pause(5);
+    }
+    assert_int_equal(server.open, 0);
+}
+
 static void connection_that_nobody_uses_is_closed(void **state)
 {
     (void)state;
     on_pump(pump, set_ages, (int64_t[]){50, 600000});
     expect_result("/", UPSTREAM_COMPLETE);
-    for (int i = 0; i < 2500 && server.open > 0; i++) {
-        server_pause(2);
-    }
-    assert_int_equal(server.open, 0);
+    wait_until_all_are_closed();
     on_pump(pump, set_ages, (int64_t[]){POOL_IDLE_MILLISECONDS, POOL_LIFETIME_MILLISECONDS});
     expect_result("/", UPSTREAM_COMPLETE);
 }
@@ -215,10 +243,7 @@ static void old_connection_takes_no_more_calls_and_ends_with_its_last(void **sta
     assert_int_equal(old.result, UPSTREAM_COMPLETE);
     on_pump(pump, set_ages, (int64_t[]){POOL_IDLE_MILLISECONDS, POOL_LIFETIME_MILLISECONDS});
     on_pump(pump, cancel_here, &first);
-    for (int i = 0; i < 2500 && server.open > 0; i++) {
-        server_pause(2);
-    }
-    assert_int_equal(server.open, 0);
+    wait_until_all_are_closed();
     close_call(&first);
     close_call(&old);
 }
@@ -226,7 +251,7 @@ static void old_connection_takes_no_more_calls_and_ends_with_its_last(void **sta
 static void call_that_waited_in_vain_leaves_its_connections_to_nobody(void **state)
 {
     (void)state;
-    expect_result("/", UPSTREAM_COMPLETE);
+    open_kept_connections();
     struct call silent;
     open_call(&silent, "/silent");
     silent.request.first_byte_timeout_milliseconds = 100;
@@ -243,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(name_server_that_does_not_answer_holds_up_its_own_call_only),
+        cmocka_unit_test(name_server_that_does_not_answer_costs_a_bounded_number_of_threads),
         cmocka_unit_test(request_is_sent_once_when_its_kept_connection_ends),
         cmocka_unit_test(nobody_waits_longer_to_connect_than_he_asked_for),
         cmocka_unit_test(dead_origin_holds_up_nobody_elses_calls),
