@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/names.h"
 #include "auth/password.h"
 #include "auth/principal.h"
 #include "base/clock.h"
@@ -16,7 +17,7 @@
 #define PAGE_SIZE             500
 #define PASSWORD_RANDOM_BYTES 15
 #define HASH_TIMEOUT          10000 /* milliseconds; a command can wait */
-#define EMAIL_LENGTH_MAXIMUM  254   /* RFC 5321 section 4.5.3.1.3, without the brackets */
+#define ACCOUNT_ID_SIZE       64
 
 void account_make_password(char out[ACCOUNT_PASSWORD_SIZE])
 {
@@ -50,34 +51,34 @@ enum status account_read_password(struct arena *arena, const char **out)
     return status;
 }
 
-bool account_is_email(const char *text)
+int account_fold_email(struct command_session *session, const char *text, const char **out)
 {
-    const char *at = strchr(text, '@');
+    enum status status = names_fold_email(&session->arena, text, out);
 
-    if (at == NULL || at == text || at[1] == '\0' || strchr(at + 1, '@') != NULL ||
-        strlen(text) > EMAIL_LENGTH_MAXIMUM) {
-        return false;
-    }
-    for (; *text != '\0'; text++) {
-        if (*text < 0x21 || *text > 0x7e) {
-            return false;
-        }
-    }
-    return true;
+    return status == STATUS_INVALID ? command_fail("not an e-mail address: %s", text)
+           : status != STATUS_OK    ? command_fail("out of memory")
+                                    : 0;
 }
 
-bool account_is_username(const char *text)
+int account_fold_username(struct command_session *session, const char *text, const char **out)
 {
-    size_t length = strlen(text);
+    enum status status = names_fold_username(&session->arena, text, out);
 
-    return length >= ACCOUNT_USERNAME_MINIMUM && length <= ACCOUNT_USERNAME_MAXIMUM &&
-           text[strspn(text, ACCOUNT_USERNAME_CHARACTERS)] == '\0';
+    return status == STATUS_INVALID
+               ? command_fail(
+                     "a username has 3 to 64 letters, digits, dots, underscores and hyphens")
+           : status != STATUS_OK ? command_fail("out of memory")
+                                 : 0;
 }
 
 int account_find(struct command_session *session, const char *login, struct account *out)
 {
-    enum status status = account_find_by_login(session->app->storage, &session->arena, login, out);
+    const char *name;
+    enum status status = names_fold_login(&session->arena, login, &name);
 
+    if (status == STATUS_OK) {
+        status = account_find_by_login(session->app->storage, &session->arena, name, out);
+    }
     if (status == STATUS_NOT_FOUND) {
         return command_fail("no such user: %s", login);
     }
@@ -89,13 +90,15 @@ int account_each(struct command_session *session,
                               void *context),
                  void *context)
 {
-    int64_t offset = 0;
+    char last_id[ACCOUNT_ID_SIZE];
+    struct account last = {.id = last_id};
+    bool has_last = false;
     size_t count;
 
     do {
         struct account *accounts;
-        enum status status = account_list(session->app->storage, &session->arena, PAGE_SIZE, offset,
-                                          &accounts, &count);
+        enum status status = account_list(session->app->storage, &session->arena, PAGE_SIZE,
+                                          has_last ? &last : NULL, &accounts, &count);
 
         if (status != STATUS_OK) {
             return command_fail_storage("users", status);
@@ -107,7 +110,11 @@ int account_each(struct command_session *session,
                 return exit_status;
             }
         }
-        offset += (int64_t)count;
+        if (count > 0) {
+            has_last = true;
+            last.created_at = accounts[count - 1].created_at;
+            (void)snprintf(last_id, sizeof last_id, "%s", accounts[count - 1].id);
+        }
         arena_reset(&session->arena);
     } while (count == PAGE_SIZE);
     return 0;
@@ -140,7 +147,7 @@ enum status account_make_key(struct app *app, struct arena *arena, const char *u
     enum status status = authenticator_make_api_key(arena, text, &key.id, key.hash);
 
     if (status == STATUS_OK) {
-        status = api_key_create(app->storage, &key);
+        status = api_key_create(app->storage, &key, app->config->api_keys_per_user);
         *id = key.id;
     }
     return status;

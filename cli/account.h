@@ -21,11 +21,9 @@ void account_make_password(char out[ACCOUNT_PASSWORD_SIZE]);
  * a password. */
 enum status account_read_password(struct arena *arena, const char **out) MUST_CHECK;
 
-/* Something before and after one '@', visible ASCII, at most 254 bytes. */
-bool account_is_email(const char *text);
-
-/* What the auth program accepts as one. */
-bool account_is_username(const char *text);
+/* Normal forms as the auth program has them, in the session's arena; 0 or the exit status. */
+int account_fold_email(struct command_session *session, const char *text, const char **out);
+int account_fold_username(struct command_session *session, const char *text, const char **out);
 
 /* The account of that e-mail address or username; 0 or the exit status. */
 int account_find(struct command_session *session, const char *login, struct account *out);

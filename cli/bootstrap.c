@@ -1,6 +1,6 @@
 /*
  * quintet bootstrap-admin: what a first start needs to be usable. Where there is no account yet, it
- * makes an administrator with a random password and an API key and shows both, once. Where there
+ * makes an administrator with a one-time password and an API key and shows both, once. Where there
  * is one, it does nothing and prints nothing, so that it may run before every start; of several
  * that run at once only one makes the account.
  */
@@ -53,7 +53,8 @@ static int make_administrator(struct command_session *session, const char *email
 {
     static const struct account_key_options key_options = {
         .name = "first administrator", .scopes = "", .tier = ""};
-    struct account_new given = {.email = email, .username = USERNAME, .is_superuser = true};
+    struct account_new given = {
+        .email = email, .username = USERNAME, .is_superuser = true, .is_one_time = true};
     char password[ACCOUNT_PASSWORD_SIZE];
     struct account account;
     const char *id = NULL;
@@ -87,26 +88,25 @@ int bootstrap_command(int argc, char **argv)
     const struct command_option options[] = {{.name = "email", .value = &email},
                                              {.name = "json", .flag = &json}};
     struct command_session session = {0};
-    int64_t count = 0;
     enum status status;
     int exit_status;
 
     if (!command_parse_options(&argc, argv, options, 2) || argc != 1) {
         return command_misused("bootstrap-admin");
     }
-    if (!account_is_email(email)) {
-        return command_fail("not an e-mail address: %s", email);
-    }
     exit_status = command_begin(&session, false);
+    if (exit_status == 0) {
+        exit_status = account_fold_email(&session, email, &email);
+    }
     if (exit_status == 0) {
         exit_status = migrate(&session);
     }
     if (exit_status == 0) {
-        status = account_count(session.app->storage, &count);
-        if (status != STATUS_OK) {
-            exit_status = command_fail_storage("users", status);
-        } else if (count == 0) {
+        status = account_exists_any(session.app->storage);
+        if (status == STATUS_NOT_FOUND) {
             exit_status = make_administrator(&session, email, json);
+        } else if (status != STATUS_OK) {
+            exit_status = command_fail_storage("users", status);
         }
     }
     return command_end(&session, exit_status);

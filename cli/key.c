@@ -7,11 +7,13 @@
 
 #include <string.h>
 
+#include "auth/principal.h"
 #include "base/clock.h"
 #include "json/write.h"
 
 #define SECONDS_PER_DAY ((int64_t)86400)
 #define DAYS_MAXIMUM    36500
+#define PAGE_SIZE       100
 
 /* --- create --------------------------------------------------------------------------------- */
 
@@ -46,6 +48,9 @@ static int create_for(struct command_session *session, const char *login,
         return exit_status;
     }
     status = account_make_key(session->app, &session->arena, owner.id, given, &id, &text);
+    if (status == STATUS_TOO_LARGE) {
+        return command_fail("%s has as many live keys as API_KEYS_PER_USER allows", owner.email);
+    }
     if (status != STATUS_OK) {
         return command_fail_storage("key", status);
     }
@@ -82,6 +87,9 @@ static int create_key(int argc, char **argv)
         !command_check_text("--tier", given.tier, API_KEY_TIER_MAXIMUM)) {
         return COMMAND_FAILED;
     }
+    if (!principal_scope_exists(given.scopes)) {
+        return command_fail("--scopes: words like chart.read, with spaces between");
+    }
     exit_status = command_begin(&session, true);
     if (exit_status == 0) {
         exit_status = create_for(&session, argv[1], &given, json);
@@ -98,6 +106,9 @@ static const char *state_of(const struct api_key *key)
     }
     if (key->expires_at != 0 && key->expires_at <= clock_wall_seconds()) {
         return "expired";
+    }
+    if (key->owner_locked_until > clock_wall_seconds()) {
+        return "owner locked";
     }
     return key->owner_is_active ? "live" : "owner inactive";
 }
@@ -156,18 +167,25 @@ static void show_key(struct listing *listing, const struct api_key *key,
 
 static int show_keys_of(struct command_session *session, const struct account *owner, void *context)
 {
-    struct api_key *keys;
     size_t count;
-    enum status status =
-        api_key_list(session->app->storage, &session->arena, owner->id, &keys, &count);
 
-    if (status != STATUS_OK) {
-        return command_fail_storage("keys", status);
+    for (int64_t offset = 0;; offset += (int64_t)count) {
+        struct api_key *keys;
+        int64_t total;
+        enum status status =
+            api_key_list(session->app->storage, &session->arena, owner->id, clock_wall_seconds(),
+                         PAGE_SIZE, offset, &keys, &count, &total);
+
+        if (status != STATUS_OK) {
+            return command_fail_storage("keys", status);
+        }
+        for (size_t i = 0; i < count; i++) {
+            show_key(context, &keys[i], owner);
+        }
+        if (count < PAGE_SIZE) {
+            return 0;
+        }
     }
-    for (size_t i = 0; i < count; i++) {
-        show_key(context, &keys[i], owner);
-    }
-    return 0;
 }
 
 /* Of the account `login`, or of all when that is NULL. */

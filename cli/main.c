@@ -37,9 +37,11 @@ const struct command commands[] = {
      "user promote LOGIN\n"
      "user lock LOGIN [--minutes N]\n"
      "user unlock LOGIN\n"
-     "user password LOGIN [--password-stdin] [--json]\n",
-     "create list promote lock unlock password --username --name --admin --minutes "
-     "--password-stdin --json",
+     "user password LOGIN [--password-stdin] [--json]\n"
+     "user delete LOGIN\n"
+     "user invite [--days N]\n",
+     "create list promote lock unlock password delete invite --username --name --admin --minutes "
+     "--days --password-stdin --json",
      user_command},
     {"version", "print the version", "version\n", "", version_command},
 };

@@ -1,21 +1,30 @@
 /*
- * quintet user: make and change accounts.
+ * quintet user: make and change accounts, and invite people.
  *
  * Passwords come from standard input or are made here and shown once; never from arguments, which
- * every user of the host can read. Locking an account and setting its password end its sessions.
+ * every user of the host can read. One that `password` makes is a one-time password. Locking an account
+ * ends its sessions and rests its API keys; setting its password ends both for good.
  */
 #include "account.h"
 #include "command.h"
 
 #include <string.h>
 
+#include "auth/digest.h"
+#include "auth/names.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "stores/sessions.h"
+#include "base/random.h"
+#include "stores/invitations.h"
 #include "json/write.h"
 
 #define LOCKED_FOREVER  ((int64_t)253402300799) /* 9999-12-31T23:59:59Z */
 #define MINUTES_MAXIMUM 5256000                 /* ten years */
+
+#define SECONDS_PER_DAY     ((int64_t)86400)
+#define INVITE_DAYS         7
+#define INVITE_DAYS_MAXIMUM 365
+#define INVITE_RANDOM_BYTES 16
 
 /* --- Passwords ------------------------------------------------------------------------------ */
 
@@ -116,18 +125,16 @@ static int create_user(int argc, char **argv)
         argc != 2) {
         return command_misused("user");
     }
-    if (!account_is_email(argv[1])) {
-        return command_fail("not an e-mail address: %s", argv[1]);
-    }
-    if (given.username != NULL && !account_is_username(given.username)) {
-        return command_fail(
-            "a username has 3 to 64 letters, digits, dots, underscores and hyphens");
-    }
     if (given.name != NULL && !command_check_text("--name", given.name, ACCOUNT_NAME_MAXIMUM)) {
         return COMMAND_FAILED;
     }
-    given.email = argv[1];
     exit_status = command_begin(&session, true);
+    if (exit_status == 0) {
+        exit_status = account_fold_email(&session, argv[1], &given.email);
+    }
+    if (exit_status == 0 && given.username != NULL) {
+        exit_status = account_fold_username(&session, given.username, &given.username);
+    }
     if (exit_status == 0) {
         exit_status = create_account(&session, &given, from_stdin, json);
     }
@@ -254,11 +261,6 @@ static int report(struct command_session *session, const struct account *account
     return 0;
 }
 
-static enum status end_sessions(struct command_session *session, const struct account *account)
-{
-    return session_revoke_all(session->app->storage, account->id, NULL, clock_wall_seconds());
-}
-
 static int apply_promotion(struct command_session *session, const struct account *account,
                            const void *detail)
 {
@@ -267,24 +269,41 @@ static int apply_promotion(struct command_session *session, const struct account
                   "is an administrator");
 }
 
+/* Locks until `until`, or unlocks with 0. */
+static enum status set_locked(struct command_session *session, const struct account *account,
+                              int64_t until)
+{
+    unsigned char names[NAMES_OF_ACCOUNT][LOCKOUT_NAME_SIZE];
+    size_t count;
+    enum status status = names_digest_account(account, names, &count);
+
+    return status != STATUS_OK
+               ? status
+               : account_set_locked(session->app->storage, account->id, until, clock_wall_seconds(),
+                                    (const unsigned char(*)[LOCKOUT_NAME_SIZE])names, count);
+}
+
 static int apply_lock(struct command_session *session, const struct account *account,
                       const void *detail)
 {
     const int64_t *until = detail;
-    enum status status = account_set_locked(session->app->storage, account->id, *until);
 
-    if (status == STATUS_OK) {
-        status = end_sessions(session, account);
-    }
-    return report(session, account, status, "is locked");
+    return report(session, account, set_locked(session, account, *until), "is locked");
 }
 
 static int apply_unlock(struct command_session *session, const struct account *account,
                         const void *detail)
 {
     (void)detail;
-    return report(session, account, account_set_locked(session->app->storage, account->id, 0),
-                  "is not locked");
+    return report(session, account, set_locked(session, account, 0), "is not locked");
+}
+
+static int apply_deletion(struct command_session *session, const struct account *account,
+                          const void *detail)
+{
+    (void)detail;
+    return report(session, account, account_delete(session->app->storage, account->id),
+                  "is deleted");
 }
 
 struct password_options {
@@ -308,8 +327,18 @@ static int apply_password(struct command_session *session, const struct account 
     if (exit_status != 0) {
         return exit_status;
     }
-    status = account_change_password(session->app->storage, account->id, NULL, hash, NULL,
-                                     clock_wall_seconds());
+    unsigned char names[NAMES_OF_ACCOUNT][LOCKOUT_NAME_SIZE];
+    struct account_password_change replacement = {
+        .id = account->id,
+        .new_hash = hash,
+        .is_one_time = is_made,
+        .names = (const unsigned char(*)[LOCKOUT_NAME_SIZE])names,
+        .now = clock_wall_seconds(),
+    };
+    status = names_digest_account(account, names, &replacement.name_count);
+    if (status == STATUS_OK) {
+        status = account_change_password(session->app->storage, &replacement);
+    }
     if (status != STATUS_OK) {
         return command_fail_storage(account->email, status);
     }
@@ -352,6 +381,58 @@ static int unlock_user(int argc, char **argv)
     return change_account(argv[1], apply_unlock, NULL);
 }
 
+static int delete_user(int argc, char **argv)
+{
+    if (!command_parse_options(&argc, argv, NULL, 0) || argc != 2) {
+        return command_misused("user");
+    }
+    return change_account(argv[1], apply_deletion, NULL);
+}
+
+/* --- invite ----------------------------------------------------------------------------------- */
+
+static int make_invitation(struct command_session *session, int64_t days)
+{
+    unsigned char secret[INVITE_RANDOM_BYTES];
+    unsigned char hash[INVITATION_HASH_SIZE];
+    char code[2 * INVITE_RANDOM_BYTES + 1];
+    int64_t now = clock_wall_seconds();
+    enum status status;
+
+    random_bytes(secret, sizeof secret);
+    text_encode_hex(secret, sizeof secret, code);
+    status = digest_sha256(slice_of(code), hash);
+    if (status == STATUS_OK) {
+        status = invitation_create(session->app->storage, hash, now, now + days * SECONDS_PER_DAY);
+    }
+    if (status != STATUS_OK) {
+        return command_fail_storage("invitation", status);
+    }
+    buffer_append_format(&session->out, "invite code  %s\n", code);
+    return 0;
+}
+
+static int invite_user(int argc, char **argv)
+{
+    const char *text = NULL;
+    const struct command_option options[] = {{.name = "days", .value = &text}};
+    struct command_session session = {0};
+    int64_t days = INVITE_DAYS;
+    int exit_status;
+
+    if (!command_parse_options(&argc, argv, options, 1) || argc != 1) {
+        return command_misused("user");
+    }
+    if (text != NULL && !command_parse_number("--days", text, 1, INVITE_DAYS_MAXIMUM, &days)) {
+        return EX_USAGE;
+    }
+    exit_status = command_begin(&session, true);
+    if (exit_status == 0) {
+        exit_status = make_invitation(&session, days);
+    }
+    return command_end(&session, exit_status);
+}
+
 static int set_password(int argc, char **argv)
 {
     struct password_options given = {0};
@@ -369,6 +450,7 @@ int user_command(int argc, char **argv)
     static const struct subcommand table[] = {
         {"create", create_user}, {"list", list_users},    {"promote", promote_user},
         {"lock", lock_user},     {"unlock", unlock_user}, {"password", set_password},
+        {"delete", delete_user}, {"invite", invite_user},
     };
 
     return command_dispatch("user", table, sizeof table / sizeof table[0], argc, argv);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "auth.h"
+#include "auth/names.h"
 #include "base/clock.h"
 #include "http/fields.h"
 
@@ -27,6 +28,7 @@ void auth_update_me(struct request *request)
     struct account account;
     const char *name = field_text(request, "name", FIELD_OPTIONAL, 1, ACCOUNT_NAME_MAXIMUM);
     const char *username = auth_username_field(request);
+    const char *email = field_email(request, "email", FIELD_OPTIONAL);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
@@ -34,9 +36,10 @@ void auth_update_me(struct request *request)
     if (!tokens_load_account(request, &account)) {
         return;
     }
-    enum status status = account_update_profile(request->app->storage, account.id, name, username);
+    enum status status =
+        account_update_profile(request->app->storage, account.id, name, username, email);
     if (status == STATUS_CONFLICT) {
-        problem_answer(request, PROBLEM_CONFLICT, "This username is taken");
+        problem_answer(request, PROBLEM_CONFLICT, "This e-mail address or username is taken");
     } else if (status != STATUS_OK) {
         problem_answer_status(request, status);
     } else if (tokens_load_account(request, &account)) {
@@ -72,51 +75,44 @@ void auth_validate(struct request *request)
 /* The current password proves that it is the person and not just a stolen token; wrong guesses
  * count towards the lock like those of a login. */
 static bool check_current_password(struct request *request, const struct password_hasher *hasher,
-                                   const struct account *account, const char *password)
+                                   const struct account *account, const char *password,
+                                   struct lockout_attempt *attempt)
 {
-    if (account->locked_until > clock_wall_seconds()) {
-        auth_answer_locked(request, account->locked_until);
+    if (!attempt_begin(request, account->email, attempt)) {
         return false;
     }
     bool outdated;
     enum status status =
         password_verify(hasher, account->password_hash, slice_of(password), &outdated);
     if (status == STATUS_DENIED) {
-        auth_refuse_password(request, account);
-        return false;
-    }
-    if (status != STATUS_OK) {
+        attempt_refuse(request, attempt, account);
+    } else if (status != STATUS_OK) {
         problem_answer_status(request, status);
-        return false;
     }
-    return true;
+    return status == STATUS_OK;
 }
 
-void auth_change_password(struct request *request)
+static void change_password(struct request *request, const struct account *account,
+                            const struct lockout_attempt *attempt, const char *hash)
 {
-    if (!tokens_require_user(request)) {
-        return;
-    }
-    const char *current = field_text(request, "current_password", FIELD_REQUIRED, 1, 1024);
-    const char *fresh = auth_password_field(request, "new_password");
-    if (problem_has_fields(request)) {
-        problem_answer_fields(request, PROBLEM_COUNT);
-        return;
-    }
-    struct account account;
-    struct password_hasher hasher = tokens_hasher(request);
-    if (!tokens_load_account(request, &account) ||
-        !check_current_password(request, &hasher, &account, current)) {
-        return;
-    }
-    const char *hash = NULL;
-    enum status status = password_hash(&hasher, request->arena, slice_of(fresh), &hash);
+    unsigned char names[NAMES_OF_ACCOUNT][LOCKOUT_NAME_SIZE];
+    struct account_password_change change = {
+        .id = account->id,
+        .old_hash = account->password_hash,
+        .new_hash = hash,
+        .kept_session = request->principal.session_id,
+        .attempt = attempt,
+        .names = (const unsigned char(*)[LOCKOUT_NAME_SIZE])names,
+        .now = clock_wall_seconds(),
+    };
+    enum status status = names_digest_account(account, names, &change.name_count);
     if (status == STATUS_OK) {
-        status = account_change_password(request->app->storage, account.id, account.password_hash,
-                                         hash, request->principal.session_id, clock_wall_seconds());
+        status = account_change_password(request->app->storage, &change);
     }
     if (status == STATUS_CONFLICT) {
         problem_answer(request, PROBLEM_CONFLICT, "The password was changed by another request");
+    } else if (status == STATUS_BUSY) {
+        attempt_answer_overtaken(request, attempt);
     } else if (status != STATUS_OK) {
         problem_answer_status(request, status);
     } else {
@@ -125,4 +121,37 @@ void auth_change_password(struct request *request)
         json_write_member_text(json, "message", "Password changed");
         json_write_object_end(json);
     }
+}
+
+void auth_change_password(struct request *request)
+{
+    if (!tokens_require_user(request)) {
+        return;
+    }
+    const char *current =
+        field_text(request, "current_password", FIELD_REQUIRED, 1, PASSWORD_LENGTH_MAXIMUM);
+    const char *fresh = auth_password_field(request, "new_password");
+    if (current != NULL && fresh != NULL && request->principal.must_change_password &&
+        strcmp(current, fresh) == 0) {
+        problem_add_field(request, "body", "new_password", "A one-time password cannot be kept",
+                          "value_error");
+    }
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
+    struct account account;
+    struct lockout_attempt attempt;
+    struct password_hasher hasher = tokens_hasher(request);
+    if (!tokens_load_account(request, &account) ||
+        !check_current_password(request, &hasher, &account, current, &attempt)) {
+        return;
+    }
+    const char *hash = NULL;
+    enum status status = password_hash(&hasher, request->arena, slice_of(fresh), &hash);
+    if (status != STATUS_OK) {
+        problem_answer_status(request, status);
+        return;
+    }
+    change_password(request, &account, &attempt, hash);
 }

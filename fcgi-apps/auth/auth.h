@@ -1,9 +1,9 @@
 /*
  * auth: the program that logs people in and gives programs their keys.
  *
- * routes in routes.h; login.c (register, login), sessions.c (refresh, logout, list, revoke),
- * account.c (me, validate, change-password), api_keys.c; tokens.c makes tokens and the body that
- * carries them.
+ * routes in routes.h; login.c (register, login), attempts.c (wrong passwords), sessions.c (refresh,
+ * logout, list, revoke), account.c (me, validate, change-password), api_keys.c; tokens.c makes
+ * tokens and the body that carries them.
  */
 #ifndef AUTH_PROGRAM_H
 #define AUTH_PROGRAM_H
@@ -12,6 +12,7 @@
 #include "http/app.h"
 #include "http/request.h"
 #include "stores/accounts.h"
+#include "stores/lockout.h"
 #include "stores/sessions.h"
 
 /* login.c */
@@ -20,21 +21,31 @@ void auth_login(struct request *request);
 /* Fields of a body that more than one route has; NULL after adding a field error (or absent). */
 const char *auth_password_field(struct request *request, const char *name);
 const char *auth_username_field(struct request *request);
+
+/* --- attempts.c ---------------------------------------------------------------------------------- */
+
+/* Begins a try to prove a password for this name (its normal form). False when it has been answered:
+ * the name is locked for the client's network. */
+bool attempt_begin(struct request *request, const char *name, struct lockout_attempt *out);
+/* A wrong password: counts it and answers. The answer is the same whether the name is an account's
+ * or nobody's; `account` NULL: nobody's. */
+void attempt_refuse(struct request *request, const struct lockout_attempt *attempt,
+                    const struct account *account);
+/* STATUS_BUSY has come although the password was right: the name was locked, the account locked or its
+ * password changed meanwhile. Answers without telling that it was right. */
+void attempt_answer_overtaken(struct request *request, const struct lockout_attempt *attempt);
 /* 401 account_locked with Retry-After. */
-void auth_answer_locked(struct request *request, int64_t locked_until);
-/* The database was too busy, or the account has been locked while a password was checked. Then
- * nobody may learn whether it was the right one. */
-void auth_answer_busy(struct request *request, const struct account *account);
-/* Counts a wrong password towards the lock and answers 401. */
-void auth_refuse_password(struct request *request, const struct account *account);
+void attempt_answer_locked(struct request *request, int64_t locked_until);
 
 /* sessions.c */
 void auth_refresh(struct request *request);
 void auth_logout(struct request *request);
 void auth_list_sessions(struct request *request);
 void auth_revoke_session(struct request *request);
-/* app_options.background */
-void auth_sweep_sessions(struct app *app);
+/* app_options: what the program holds, and what it clears away now and then. */
+enum status auth_start(struct app *app, struct buffer *problem);
+void auth_stop(struct app *app);
+void auth_sweep(struct app *app);
 
 /* account.c */
 void auth_show_me(struct request *request);
@@ -56,11 +67,13 @@ void auth_revoke_api_key(struct request *request);
 enum status tokens_make_refresh(struct request *request, const char *parent_text,
                                 char text[REFRESH_TEXT_SIZE], struct session_token *out) MUST_CHECK;
 
-/* Answers with a new session of this account: token body, 200; 503 when the password is no longer the
- * one of account->password_hash. */
-void tokens_answer_new_session(struct request *request, const struct account *account);
-/* The same for an account that is stored with it (account_prepare): 201, or 409 if it is taken. */
-void tokens_answer_new_account(struct request *request, const struct account *account);
+/* Answers with a new session of this account, for a right password: token body, 200. */
+void tokens_answer_new_session(struct request *request, const struct account *account,
+                               const struct lockout_attempt *attempt);
+/* The same for an account that is stored with it (account_prepare): 201, or 409 if it is taken.
+ * `invitation` (NULL: none) is used up. */
+void tokens_answer_new_account(struct request *request, const struct account *account,
+                               const unsigned char *invitation);
 
 /* Answers with the token body for an existing session and this refresh token. */
 void tokens_answer(struct request *request, const struct account *account, const char *session_id,

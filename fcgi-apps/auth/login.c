@@ -5,9 +5,14 @@
 #include <string.h>
 
 #include "auth.h"
+#include "auth/digest.h"
+#include "auth/names.h"
 #include "base/clock.h"
 #include "http/fields.h"
 #include "log/log.h"
+#include "stores/invitations.h"
+
+#define INVITE_CODE_MAXIMUM 128
 
 /* argon2id limits bytes, not characters. */
 const char *auth_password_field(struct request *request, const char *name)
@@ -26,22 +31,57 @@ const char *auth_password_field(struct request *request, const char *name)
 /* Usernames are what login tells from e-mail addresses by the missing '@'. */
 const char *auth_username_field(struct request *request)
 {
+    const char *folded = NULL;
     const char *text = field_text(request, "username", FIELD_OPTIONAL, ACCOUNT_USERNAME_MINIMUM,
                                   ACCOUNT_USERNAME_MAXIMUM);
-    if (text == NULL) {
-        return NULL;
-    }
-    if (text[strspn(text, ACCOUNT_USERNAME_CHARACTERS)] != '\0') {
+    if (text != NULL && names_fold_username(request->arena, text, &folded) != STATUS_OK) {
         problem_add_field(request, "body", "username",
                           "Username may hold letters, digits, dot, underscore and hyphen",
                           "value_error");
-        return NULL;
     }
-    return text;
+    return folded;
+}
+
+/* --- Registering ---------------------------------------------------------------------------- */
+
+/* Whether REGISTRATION lets this request go on; *invitation is the code's hash in the arena, or NULL
+ * where none is needed. A code that cannot be right costs no hash of a password. */
+static bool check_registration(struct request *request, const unsigned char **invitation)
+{
+    const char *registration = request->app->config->registration;
+    *invitation = NULL;
+    if (strcmp(registration, "open") == 0) {
+        return true;
+    }
+    if (strcmp(registration, "invite") != 0) {
+        problem_answer(request, PROBLEM_PERMISSION_DENIED, "Registration is closed");
+        return false;
+    }
+    const char *code = field_text(request, "invite_code", FIELD_OPTIONAL, 1, INVITE_CODE_MAXIMUM);
+    unsigned char *hash = arena_allocate(request->arena, INVITATION_HASH_SIZE);
+    enum status status = hash == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = code == NULL ? STATUS_NOT_FOUND : digest_sha256(slice_of(code), hash);
+    }
+    if (status == STATUS_OK) {
+        status = invitation_find(request->app->storage, hash, clock_wall_seconds());
+    }
+    if (status == STATUS_NOT_FOUND) {
+        problem_answer(request, PROBLEM_PERMISSION_DENIED,
+                       "Registration needs a valid invite_code");
+    } else if (status != STATUS_OK) {
+        problem_answer_status(request, status);
+    }
+    *invitation = hash;
+    return status == STATUS_OK;
 }
 
 void auth_register(struct request *request)
 {
+    const unsigned char *invitation;
+    if (!check_registration(request, &invitation)) {
+        return;
+    }
     struct account_new given = {
         .email = field_email(request, "email", FIELD_REQUIRED),
         .username = auth_username_field(request),
@@ -62,49 +102,11 @@ void auth_register(struct request *request)
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
     } else {
-        tokens_answer_new_account(request, &account);
+        tokens_answer_new_account(request, &account, invitation);
     }
 }
 
-void auth_answer_locked(struct request *request, int64_t locked_until)
-{
-    problem_set_retry_after(request, locked_until - clock_wall_seconds());
-    problem_answer(request, PROBLEM_ACCOUNT_LOCKED, NULL);
-}
-
-void auth_answer_busy(struct request *request, const struct account *account)
-{
-    struct account present;
-    enum status status =
-        account_find_by_id(request->app->storage, request->arena, account->id, &present);
-    if (status == STATUS_OK && present.locked_until > clock_wall_seconds()) {
-        auth_answer_locked(request, present.locked_until);
-    } else {
-        problem_answer_status(request, status == STATUS_OK ? STATUS_BUSY : status);
-    }
-}
-
-/* A wrong password: count it, and answer as for an unknown user. */
-void auth_refuse_password(struct request *request, const struct account *account)
-{
-    const struct config *config = request->app->config;
-    bool locked = false;
-    enum status status =
-        account_record_failure(request->app->storage, account->id, clock_wall_seconds(),
-                               config->lockout_threshold, config->lockout_minutes * 60, &locked);
-    if (status == STATUS_BUSY) {
-        auth_answer_busy(request, account);
-        return;
-    }
-    if (status != STATUS_OK) {
-        problem_answer_status(request, status);
-        return;
-    }
-    if (locked) {
-        log_write(LOG_WARNING, "account_locked", LOG_TEXT("user", account->id));
-    }
-    problem_answer(request, PROBLEM_INVALID_CREDENTIALS, "Invalid credentials");
-}
+/* --- Logging in ----------------------------------------------------------------------------- */
 
 /* Parameters have risen since this hash was made. Failing to store the new one is no reason to
  * refuse a login: the next one tries again. */
@@ -128,25 +130,58 @@ static bool has_member(const struct json_node *object, const char *name)
     return node != NULL && json_node_kind(node) != JSON_NULL;
 }
 
+/* The account that this name stands for; false when answered. An account that nobody may log in to
+ * is none. */
+static bool find_account(struct request *request, const char *name, struct account *account,
+                         bool *is_known)
+{
+    enum status status =
+        account_find_by_login(request->app->storage, request->arena, name, account);
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+        problem_answer_status(request, status);
+        return false;
+    }
+    *is_known = status == STATUS_OK && account->is_active;
+    return true;
+}
+
+/* What only the holder of the right password is told; false when answered. */
+static bool check_state(struct request *request, const struct account *account)
+{
+    if (account->locked_until > clock_wall_seconds()) {
+        attempt_answer_locked(request, account->locked_until);
+        return false;
+    }
+    if (account->password_state == ACCOUNT_PASSWORD_USED) {
+        problem_answer(request, PROBLEM_INVALID_CREDENTIALS,
+                       "This one-time password has been used; quintet user password makes another");
+        return false;
+    }
+    return true;
+}
+
 void auth_login(struct request *request)
 {
     bool by_name = !has_member(request->json, "email") && has_member(request->json, "username");
-    const char *login = field_text(request, by_name ? "username" : "email", FIELD_REQUIRED, 1, 254);
-    const char *password = field_text(request, "password", FIELD_REQUIRED, 1, 1024);
+    const char *login =
+        field_text(request, by_name ? "username" : "email", FIELD_REQUIRED, 1, NAMES_EMAIL_MAXIMUM);
+    const char *password =
+        field_text(request, "password", FIELD_REQUIRED, 1, PASSWORD_LENGTH_MAXIMUM);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
+    const char *name;
     struct account account = {0};
-    enum status status =
-        account_find_by_login(request->app->storage, request->arena, login, &account);
-    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+    struct lockout_attempt attempt;
+    bool is_known;
+    enum status status = names_fold_login(request->arena, login, &name);
+    if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
     }
-    bool is_known = status == STATUS_OK && account.is_active;
-    if (is_known && account.locked_until > clock_wall_seconds()) {
-        auth_answer_locked(request, account.locked_until);
+    if (!attempt_begin(request, name, &attempt) ||
+        !find_account(request, name, &account, &is_known)) {
         return;
     }
     struct password_hasher hasher = tokens_hasher(request);
@@ -154,26 +189,18 @@ void auth_login(struct request *request)
     status = password_verify(&hasher, is_known ? account.password_hash : NULL, slice_of(password),
                              &outdated);
     if (status == STATUS_DENIED) {
-        if (is_known) {
-            auth_refuse_password(request, &account);
-        } else {
-            problem_answer(request, PROBLEM_INVALID_CREDENTIALS, "Invalid credentials");
-        }
-        return;
-    }
-    if (status == STATUS_OK) {
-        status = account_record_success(request->app->storage, account.id, clock_wall_seconds());
-    }
-    if (status == STATUS_BUSY && account.id != NULL) {
-        auth_answer_busy(request, &account);
+        attempt_refuse(request, &attempt, is_known ? &account : NULL);
         return;
     }
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
     }
+    if (!check_state(request, &account)) {
+        return;
+    }
     if (outdated) {
         rehash(request, &hasher, &account, slice_of(password));
     }
-    tokens_answer_new_session(request, &account);
+    tokens_answer_new_session(request, &account, &attempt);
 }

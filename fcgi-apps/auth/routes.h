@@ -12,11 +12,12 @@ static const struct route auth_routes[] = {
     {HTTP_POST, "/auth/login", auth_login, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
     {HTTP_POST, "/auth/refresh", auth_refresh, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
     {HTTP_POST, "/auth/validate", auth_validate, FAMILY_AUTH, ACCESS_PUBLIC, BODY_JSON, 0},
-    {HTTP_POST, "/auth/logout", auth_logout, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON_OPTIONAL, 0},
-    {HTTP_GET, "/auth/me", auth_show_me, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_POST, "/auth/logout", auth_logout, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON_OPTIONAL,
+     ROUTE_ONE_TIME},
+    {HTTP_GET, "/auth/me", auth_show_me, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_ONE_TIME},
     {HTTP_PATCH, "/auth/me", auth_update_me, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_JSON, 0},
     {HTTP_POST, "/auth/change-password", auth_change_password, FAMILY_AUTH, ACCESS_PRINCIPAL,
-     BODY_JSON, 0},
+     BODY_JSON, ROUTE_ONE_TIME},
     {HTTP_GET, "/auth/sessions", auth_list_sessions, FAMILY_AUTH, ACCESS_PRINCIPAL, BODY_NONE, 0},
     {HTTP_DELETE, "/auth/sessions/{id}", auth_revoke_session, FAMILY_AUTH, ACCESS_PRINCIPAL,
      BODY_NONE, 0},
@@ -31,7 +32,9 @@ static const struct app_options auth_options = {
     .routes = auth_routes,
     .route_count = sizeof auth_routes / sizeof auth_routes[0],
     .uses_storage = true,
-    .background = auth_sweep_sessions,
+    .start = auth_start,
+    .background = auth_sweep,
+    .stop = auth_stop,
 };
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * auth/sessions: what happens to a session after login: refresh, logout, list, end.
+ * auth/sessions: what happens to a session after login: refresh, logout, list, end; and what the
+ * program clears away.
  */
 #include <string.h>
 
@@ -9,9 +10,11 @@
 #include "base/memory.h"
 #include "http/fields.h"
 #include "log/log.h"
+#include "stores/invitations.h"
 
 #define SWEEP_SECONDS         3600
 #define SESSIONS_KEPT_SECONDS 86400 /* so that a late reuse is still recognised as one */
+#define LOCKOUT_SWEEP_SECONDS 60    /* often, for strangers fill that table */
 
 static void refuse_refresh(struct request *request, enum session_rotation rotation)
 {
@@ -59,7 +62,8 @@ void auth_refresh(struct request *request)
     }
     struct account account;
     status = account_find_by_id(request->app->storage, request->arena, session.user_id, &account);
-    if (status == STATUS_NOT_FOUND || (status == STATUS_OK && !account.is_active)) {
+    if (status == STATUS_NOT_FOUND ||
+        (status == STATUS_OK && !account_may_act(&account, clock_wall_seconds()))) {
         refuse_refresh(request, SESSION_REVOKED);
     } else if (status != STATUS_OK) {
         problem_answer_status(request, status);
@@ -106,38 +110,50 @@ void auth_logout(struct request *request)
     answer_message(request, "Logged out");
 }
 
+static void write_session(struct json_writer *json, const struct session *session,
+                          const char *current_id)
+{
+    json_write_object_begin(json);
+    json_write_member_text(json, "id", session->id);
+    json_write_member_text(json, "device", session->user_agent);
+    json_write_member_text(json, "address", session->address);
+    field_write_time(json, "created_at", session->created_at * 1000);
+    field_write_time(json, "last_used_at", session->last_used_at * 1000);
+    field_write_time(json, "expires_at", session->expires_at * 1000);
+    json_write_member_boolean(json, "is_current",
+                              current_id != NULL && strcmp(session->id, current_id) == 0);
+    json_write_object_end(json);
+}
+
 void auth_list_sessions(struct request *request)
 {
     if (!tokens_require_user(request)) {
         return;
     }
+    struct field_page page = field_query_page(request);
+    if (problem_has_fields(request)) {
+        problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
     struct session *sessions = NULL;
     size_t count = 0;
+    int64_t total = 0;
     enum status status =
         session_list(request->app->storage, request->arena, request->principal.user_id,
-                     clock_wall_seconds(), &sessions, &count);
+                     clock_wall_seconds(), page.size, page.offset, &sessions, &count, &total);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
     }
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
-    json_write_name(json, "sessions");
+    json_write_name(json, "items");
     json_write_array_begin(json);
     for (size_t i = 0; i < count; i++) {
-        json_write_object_begin(json);
-        json_write_member_text(json, "id", sessions[i].id);
-        json_write_member_text(json, "device", sessions[i].user_agent);
-        json_write_member_text(json, "address", sessions[i].address);
-        field_write_time(json, "created_at", sessions[i].created_at * 1000);
-        field_write_time(json, "last_used_at", sessions[i].last_used_at * 1000);
-        field_write_time(json, "expires_at", sessions[i].expires_at * 1000);
-        json_write_member_boolean(json, "is_current",
-                                  request->principal.session_id != NULL &&
-                                      strcmp(sessions[i].id, request->principal.session_id) == 0);
-        json_write_object_end(json);
+        write_session(json, &sessions[i], request->principal.session_id);
     }
     json_write_array_end(json);
+    field_write_page(json, &page, total);
     json_write_object_end(json);
 }
 
@@ -165,15 +181,52 @@ void auth_revoke_session(struct request *request)
     }
 }
 
-/* Ended sessions are of no use to anybody after a while. */
-void auth_sweep_sessions(struct app *app)
+/* --- The program's own ---------------------------------------------------------------------- */
+
+enum status auth_start(struct app *app, struct buffer *problem)
 {
-    static struct app_schedule schedule = {.lease = "session-sweeper"};
-    int64_t removed = 0;
-    if (app_schedule_is_due(app, &schedule, SWEEP_SECONDS) &&
-        session_sweep(app->storage, clock_wall_seconds() - SESSIONS_KEPT_SECONDS, &removed) ==
-            STATUS_OK &&
-        removed > 0) {
-        log_write(LOG_INFO, "sessions_swept", LOG_INTEGER("count", removed));
+    struct password_room *room = memory_allocate(sizeof *room);
+    (void)problem;
+    if (room == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    /* As many may wait as may hash, and never more than half of the threads do either. */
+    int64_t half = app->config->workers / 2;
+    int64_t wanted = 2 * app->config->password_hash_concurrency;
+    int64_t maximum = half < wanted ? half : wanted;
+    room->maximum = maximum < 1 ? 1 : (unsigned)maximum;
+    app->state = room;
+    return STATUS_OK;
+}
+
+void auth_stop(struct app *app)
+{
+    memory_release(app->state);
+    app->state = NULL;
+}
+
+static void report(const char *event, enum status status, int64_t removed)
+{
+    if (status == STATUS_OK && removed > 0) {
+        log_write(LOG_INFO, event, LOG_INTEGER("count", removed));
+    }
+}
+
+void auth_sweep(struct app *app)
+{
+    static struct app_schedule sessions = {.lease = "session-sweeper"};
+    static struct app_schedule failures = {.lease = "lockout-sweeper"};
+    int64_t now = clock_wall_seconds();
+    int64_t removed;
+    if (app_schedule_is_due(app, &failures, LOCKOUT_SWEEP_SECONDS)) {
+        enum status status = lockout_sweep(app->storage, now, LOCKOUT_ROWS_MAXIMUM, &removed);
+        report("login_failures_swept", status, removed);
+    }
+    /* Ended sessions are of no use to anybody after a while. */
+    if (app_schedule_is_due(app, &sessions, SWEEP_SECONDS)) {
+        enum status status = session_sweep(app->storage, now - SESSIONS_KEPT_SECONDS, &removed);
+        report("sessions_swept", status, removed);
+        status = invitation_sweep(app->storage, now, &removed);
+        report("invitations_swept", status, removed);
     }
 }

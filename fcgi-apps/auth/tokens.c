@@ -21,6 +21,7 @@ struct password_hasher tokens_hasher(const struct request *request)
         .segment = request->app->segment,
         .concurrency = (unsigned)request->app->config->password_hash_concurrency,
         .timeout_milliseconds = 5000,
+        .room = request->app->state,
     };
 }
 
@@ -118,26 +119,30 @@ void tokens_answer(struct request *request, const struct account *account, const
     json_write_object_end(json);
 }
 
-static void answer_first_tokens(struct request *request, const struct account *account, bool is_new)
+/* `opening` says whose; the rest is the request's. */
+static void answer_first_tokens(struct request *request, const struct account *account,
+                                struct session_opening opening)
 {
     char refresh_text[REFRESH_TEXT_SIZE];
     struct session_token first;
     struct session session;
-    struct storage *storage = request->app->storage;
     struct slice header = request_header(request, "User-Agent");
-    const char *agent = header.length ? header.data : "";
-    const char *address = request->client_address;
-    int64_t now = clock_wall_seconds();
+    bool is_new = opening.new_account != NULL;
+    opening.user_agent = header.length > 0 ? header.data : "";
+    opening.address = request->client_address;
+    opening.now = clock_wall_seconds();
+    opening.maximum = request->app->config->sessions_per_user;
     enum status status = tokens_make_refresh(request, NULL, refresh_text, &first);
     if (status == STATUS_OK) {
-        status = is_new
-                     ? session_create_with_account(storage, request->arena, account, agent, address,
-                                                   now, &first, &session)
-                     : session_create(storage, request->arena, account->id, account->password_hash,
-                                      agent, address, now, &first, &session);
+        status = session_create(request->app->storage, request->arena, &opening, &first, &session);
     }
     if (status == STATUS_CONFLICT && is_new) {
         problem_answer(request, PROBLEM_CONFLICT, "This e-mail address or username is taken");
+    } else if (status == STATUS_DENIED && is_new) {
+        problem_answer(request, PROBLEM_PERMISSION_DENIED,
+                       "Registration needs a valid invite_code");
+    } else if (status == STATUS_BUSY && opening.attempt != NULL) {
+        attempt_answer_overtaken(request, opening.attempt);
     } else if (status != STATUS_OK) {
         problem_answer_status(request, status);
     } else {
@@ -146,14 +151,20 @@ static void answer_first_tokens(struct request *request, const struct account *a
     memory_wipe(refresh_text, sizeof refresh_text);
 }
 
-void tokens_answer_new_session(struct request *request, const struct account *account)
+void tokens_answer_new_session(struct request *request, const struct account *account,
+                               const struct lockout_attempt *attempt)
 {
-    answer_first_tokens(request, account, false);
+    answer_first_tokens(request, account,
+                        (struct session_opening){.user_id = account->id,
+                                                 .password_hash = account->password_hash,
+                                                 .attempt = attempt});
 }
 
-void tokens_answer_new_account(struct request *request, const struct account *account)
+void tokens_answer_new_account(struct request *request, const struct account *account,
+                               const unsigned char *invitation)
 {
-    answer_first_tokens(request, account, true);
+    answer_first_tokens(request, account,
+                        (struct session_opening){.new_account = account, .invitation = invitation});
 }
 
 bool tokens_require_user(struct request *request)

@@ -18,6 +18,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/unicode.h"
 #include "segment/lease.h"
 
 #define MEMORY_KIB  19456
@@ -27,6 +28,9 @@
 #define HASH_SIZE   32
 #define LEASE_NAME  "password_hash"
 #define PHC_MAXIMUM 256
+
+_Static_assert(PASSWORD_LENGTH_MAXIMUM == UNICODE_TEXT_MAXIMUM,
+               "what can be composed can be a password");
 
 /* What an imported hash may cost: a dozen times ours. */
 #define MEMORY_KIB_MAXIMUM 262144
@@ -211,8 +215,8 @@ static enum status compute(const struct phc *phc, struct slice password, unsigne
     }
 }
 
-static enum status compute_in_turn(const struct password_hasher *hasher, const struct phc *phc,
-                                   struct slice password, unsigned char *out)
+static enum status compute_in_place(const struct password_hasher *hasher, const struct phc *phc,
+                                    struct slice password, unsigned char *out)
 {
     if (hasher->segment == NULL) {
         return compute(phc, password, out);
@@ -228,11 +232,38 @@ static enum status compute_in_turn(const struct password_hasher *hasher, const s
     return status;
 }
 
+static bool enter(struct password_room *room)
+{
+    if (atomic_fetch_add(&room->inside, 1) < room->maximum) {
+        return true;
+    }
+    atomic_fetch_sub(&room->inside, 1);
+    return false;
+}
+
+static enum status compute_in_turn(const struct password_hasher *hasher, const struct phc *phc,
+                                   struct slice password, unsigned char *out)
+{
+    if (hasher->room == NULL) {
+        return compute_in_place(hasher, phc, password, out);
+    }
+    if (!enter(hasher->room)) {
+        return STATUS_BUSY;
+    }
+    enum status status = compute_in_place(hasher, phc, password, out);
+    atomic_fetch_sub(&hasher->room->inside, 1);
+    return status;
+}
+
 enum status password_hash(const struct password_hasher *hasher, struct arena *arena,
                           struct slice password, const char **hash)
 {
+    char composed[UNICODE_TEXT_MAXIMUM + 1];
+    size_t length = 0;
     *hash = NULL;
-    if (password.length < PASSWORD_LENGTH_MINIMUM || password.length > PASSWORD_LENGTH_MAXIMUM) {
+    if (unicode_compose(password, composed, &length) != STATUS_OK ||
+        length < PASSWORD_LENGTH_MINIMUM) {
+        memory_wipe(composed, sizeof(composed));
         return STATUS_INVALID;
     }
     struct phc phc = {
@@ -245,12 +276,13 @@ enum status password_hash(const struct password_hasher *hasher, struct arena *ar
         .hash_length = HASH_SIZE,
     };
     random_bytes(phc.salt, phc.salt_length);
-    enum status status = compute_in_turn(hasher, &phc, password, phc.hash);
+    enum status status = compute_in_turn(hasher, &phc, (struct slice){composed, length}, phc.hash);
     if (status == STATUS_OK) {
         *hash = write_phc(arena, &phc);
         status = *hash == NULL ? STATUS_NO_MEMORY : STATUS_OK;
     }
     memory_wipe(&phc, sizeof(phc));
+    memory_wipe(composed, sizeof(composed));
     return status;
 }
 
@@ -263,11 +295,13 @@ enum status password_verify(const struct password_hasher *hasher, const char *ha
     if (status != STATUS_OK) {
         return status;
     }
-    if (password.length > PASSWORD_LENGTH_MAXIMUM) {
+    char composed[UNICODE_TEXT_MAXIMUM + 1];
+    size_t length = 0;
+    if (unicode_compose(password, composed, &length) != STATUS_OK) {
         return STATUS_DENIED; /* at once, for known and unknown users alike */
     }
     unsigned char computed[BYTES_MAXIMUM];
-    status = compute_in_turn(hasher, &phc, password, computed);
+    status = compute_in_turn(hasher, &phc, (struct slice){composed, length}, computed);
     if (status == STATUS_OK) {
         bool is_right = text_equals_in_constant_time(computed, phc.hash, phc.hash_length);
         status = is_right && hash != NULL ? STATUS_OK : STATUS_DENIED;
@@ -276,6 +310,7 @@ enum status password_verify(const struct password_hasher *hasher, const char *ha
                     phc.hash_length < HASH_SIZE || phc.salt_length < SALT_SIZE;
     }
     memory_wipe(computed, sizeof(computed));
+    memory_wipe(composed, sizeof(composed));
     memory_wipe(&phc, sizeof(phc));
     return status;
 }

@@ -237,8 +237,9 @@ static enum status read_owner(struct authenticator *authenticator, struct arena 
     if (status != STATUS_OK) {
         return status == STATUS_NOT_FOUND ? STATUS_INVALID : status;
     }
-    if (session.revoked_at != 0 || strcmp(owner->id, claims->subject) != 0 || !owner->is_active ||
-        claims->issued_at < owner->token_epoch) {
+    if (session.revoked_at != 0 || strcmp(owner->id, claims->subject) != 0 ||
+        !account_may_act(owner, now) ||
+        (claims->session_id == NULL && claims->issued_at < owner->token_epoch)) {
         return STATUS_INVALID;
     }
     return session.expires_at <= now ? STATUS_EXPIRED : STATUS_OK;
@@ -261,6 +262,9 @@ enum status authenticator_check_token(struct authenticator *authenticator, struc
     if (status != STATUS_OK) {
         return status;
     }
+    /* A token of a login stands for the person. One that is limited, or that was made by hand, is
+     * all that its holder was given. */
+    bool is_lent = claims.session_id == NULL || claims.scope[0] != '\0' || claims.has_chart_ids;
     *out = (struct principal){
         .kind = PRINCIPAL_USER,
         .user_id = claims.subject,
@@ -269,6 +273,8 @@ enum status authenticator_check_token(struct authenticator *authenticator, struc
         .company_id = claims.company_id,
         .scope = claims.scope,
         .is_superuser = owner->is_superuser && claims.scope[0] == '\0',
+        .must_change_password = owner->password_state != ACCOUNT_PASSWORD_OWN,
+        .expires_at = is_lent ? claims.expires_at : 0,
         .has_chart_ids = claims.has_chart_ids,
         .chart_ids = claims.chart_ids,
         .chart_id_count = claims.chart_id_count,
@@ -303,6 +309,28 @@ static bool find_key_id(struct slice key, char id[KEY_ID_LENGTH + 1])
     return strspn(id, digits) == KEY_ID_LENGTH;
 }
 
+/* A list that we have written; anything else is damage, and must not widen the key. */
+static enum status read_chart_ids(struct arena *arena, const char *text, struct principal *out)
+{
+    const struct json_node *list;
+    enum status status = json_parse(arena, slice_of(text), &list);
+    if (status != STATUS_OK || json_node_kind(list) != JSON_ARRAY) {
+        return status == STATUS_NO_MEMORY ? status : STATUS_INTERNAL;
+    }
+    const char **ids = arena_allocate(arena, (json_count(list) + 1) * sizeof(ids[0]));
+    if (ids == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    out->has_chart_ids = true;
+    out->chart_ids = ids;
+    for (const struct json_node *node = json_first(list); node != NULL; node = json_next(node)) {
+        if (!json_get_text(node, &ids[out->chart_id_count++])) {
+            return STATUS_INTERNAL;
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status check_stored_key(const struct authenticator *authenticator, struct arena *arena,
                                     struct slice text, const unsigned char digest[DIGEST_SIZE],
                                     struct principal *out)
@@ -316,11 +344,14 @@ static enum status check_stored_key(const struct authenticator *authenticator, s
     if (status != STATUS_OK) {
         return status == STATUS_NOT_FOUND ? STATUS_INVALID : status;
     }
+    int64_t now = clock_wall_seconds();
+    const struct account owner = {.is_active = key.owner_is_active,
+                                  .locked_until = key.owner_locked_until};
     if (!text_equals_in_constant_time(key.hash, digest, DIGEST_SIZE) || key.revoked_at != 0 ||
-        !key.owner_is_active) {
+        !account_may_act(&owner, now)) {
         return STATUS_INVALID;
     }
-    if (key.expires_at != 0 && key.expires_at <= clock_wall_seconds()) {
+    if (key.expires_at != 0 && key.expires_at <= now) {
         return STATUS_EXPIRED;
     }
     *out = (struct principal){
@@ -331,8 +362,13 @@ static enum status check_stored_key(const struct authenticator *authenticator, s
         .tier = key.tier[0] != '\0' ? key.tier : find_tier(authenticator, text),
         .scope = key.scopes,
         .is_superuser = key.owner_is_superuser && key.scopes[0] == '\0',
+        .expires_at = key.expires_at,
     };
-    return out->id == NULL ? STATUS_NO_MEMORY : name_user(arena, out);
+    if (out->id == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    status = key.chart_ids == NULL ? STATUS_OK : read_chart_ids(arena, key.chart_ids, out);
+    return status == STATUS_OK ? name_user(arena, out) : status;
 }
 
 enum status authenticator_check_api_key(struct authenticator *authenticator, struct arena *arena,
@@ -379,6 +415,81 @@ enum status authenticator_make_api_key(struct arena *arena, const char **text, c
         return STATUS_NO_MEMORY;
     }
     return digest_sha256(slice_of(*text), hash);
+}
+
+/* --- Scopes ------------------------------------------------------------------------------- */
+
+static bool is_word_of(struct slice word, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equals(word, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool permission_exists(struct slice permission)
+{
+    static const char *const categories[] = {"user",  "company", "role",  "permission",
+                                             "chart", "chat",    "system"};
+    static const char *const actions[] = {"create", "read", "update", "delete", "manage"};
+    struct slice category;
+    return slice_split(&permission, '.', &category) &&
+           is_word_of(category, categories, sizeof(categories) / sizeof(categories[0])) &&
+           is_word_of(permission, actions, sizeof(actions) / sizeof(actions[0]));
+}
+
+bool principal_scope_exists(const char *scope)
+{
+    struct slice rest = slice_of(scope);
+    struct slice word;
+    while (slice_split(&rest, ' ', &word)) {
+        if (word.length > 0 && !permission_exists(word)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether `scope` names this permission, or .manage of its category. */
+static bool scope_has(const char *scope, struct slice permission)
+{
+    struct slice rest = slice_of(scope);
+    struct slice word;
+    struct slice action = permission;
+    struct slice category;
+    if (!slice_split(&action, '.', &category)) {
+        return false;
+    }
+    while (slice_split(&rest, ' ', &word)) {
+        struct slice held = word;
+        struct slice held_category;
+        if (slice_split(&held, '.', &held_category) && held_category.length == category.length &&
+            memcmp(held_category.data, category.data, category.length) == 0 &&
+            (slice_equals(held, "manage") ||
+             (held.length == action.length && memcmp(held.data, action.data, held.length) == 0))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool principal_may_grant(const struct principal *principal, const char *scope)
+{
+    struct slice rest = slice_of(scope);
+    struct slice word;
+    bool has_word = false;
+    if (principal->scope[0] == '\0') {
+        return true;
+    }
+    while (slice_split(&rest, ' ', &word)) {
+        if (word.length > 0 && !scope_has(principal->scope, word)) {
+            return false;
+        }
+        has_word = has_word || word.length > 0;
+    }
+    return has_word; /* none would be everything */
 }
 
 bool principal_may_use_chart(const struct principal *principal, const char *chart_id)

@@ -41,6 +41,8 @@ struct principal {
     const char *tier;              /* of RATE_LIMIT_TIERS; NULL when none */
     const char *scope;             /* "" = everything the user may do */
     bool is_superuser;             /* never with a scope: that limits what its owner may do */
+    bool must_change_password;     /* logged in with a one-time password: may do nothing else */
+    int64_t expires_at;            /* what it makes ends then as well; 0: no end of its own */
     bool has_chart_ids;            /* charts are limited to this list */
     const char *const *chart_ids;
     size_t chart_id_count;
@@ -68,6 +70,13 @@ enum status authenticator_check_api_key(struct authenticator *authenticator, str
  * showing. */
 enum status authenticator_make_api_key(struct arena *arena, const char **text, const char **id,
                                        unsigned char hash[32]) MUST_CHECK;
+
+/* True when all words of `scope` ("" = everything) are within what the principal itself may do. */
+bool principal_may_grant(const struct principal *principal, const char *scope);
+
+/* A list of permissions, "category.action" of the catalogue each, separated by single or more
+ * spaces; "" is one. */
+bool principal_scope_exists(const char *scope);
 
 /* True when this principal may use that chart by its chart_ids claim. */
 bool principal_may_use_chart(const struct principal *principal, const char *chart_id);

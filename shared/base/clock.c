@@ -7,6 +7,7 @@
  */
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -33,15 +34,23 @@ static uint64_t as_nanoseconds(struct timespec time)
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
+static _Atomic int64_t wall_offset; /* of tests; 0 in a program */
+
+void clock_set_wall_offset(int64_t milliseconds)
+{
+    atomic_store_explicit(&wall_offset, milliseconds, memory_order_relaxed);
+}
+
 int64_t clock_wall_milliseconds(void)
 {
     struct timespec now = read_clock(CLOCK_REALTIME);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 +
+           atomic_load_explicit(&wall_offset, memory_order_relaxed);
 }
 
 int64_t clock_wall_seconds(void)
 {
-    return read_clock(CLOCK_REALTIME).tv_sec;
+    return clock_wall_milliseconds() / 1000;
 }
 
 uint64_t clock_boot_nanoseconds(void)
@@ -136,4 +145,86 @@ int64_t clock_seconds_of_date(int year, int month, int day)
     int64_t day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
     int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return (era * DAYS_PER_ERA + day_of_era - DAYS_TO_1970) * SECONDS_PER_DAY;
+}
+
+/* `count` digits at the front of *at as a number, taken off; -1 when there are not so many. */
+static int take_digits(const char **at, int count)
+{
+    int number = 0;
+    for (int i = 0; i < count; i++, (*at)++) {
+        if (**at < '0' || **at > '9') {
+            return -1;
+        }
+        number = number * 10 + (**at - '0');
+    }
+    return number;
+}
+
+static bool take_char(const char **at, char wanted)
+{
+    if (**at != wanted) {
+        return false;
+    }
+    (*at)++;
+    return true;
+}
+
+/* "Z", "+02:00": minutes east of Greenwich. */
+static bool take_offset(const char **at, int *minutes)
+{
+    char sign = **at;
+    if (take_char(at, 'Z') || take_char(at, 'z')) {
+        *minutes = 0;
+        return true;
+    }
+    if (!take_char(at, '+') && !take_char(at, '-')) {
+        return false;
+    }
+    int hour = take_digits(at, 2);
+    int minute = take_char(at, ':') ? take_digits(at, 2) : -1;
+    *minutes = (hour * 60 + minute) * (sign == '-' ? -1 : 1);
+    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60;
+}
+
+/* ".25": cut after the third digit. */
+static bool take_fraction(const char **at, int *milliseconds)
+{
+    int digits = 0;
+    *milliseconds = 0;
+    if (!take_char(at, '.')) {
+        return true;
+    }
+    for (; **at >= '0' && **at <= '9'; (*at)++, digits++) {
+        *milliseconds = digits < 3 ? *milliseconds * 10 + (**at - '0') : *milliseconds;
+    }
+    for (int i = digits; i < 3; i++) {
+        *milliseconds *= 10;
+    }
+    return digits > 0;
+}
+
+bool clock_parse_timestamp(const char *text, int64_t *wall_milliseconds)
+{
+    const char *at = text;
+    int milliseconds;
+    int offset;
+    int year = take_digits(&at, 4);
+    int month = take_char(&at, '-') ? take_digits(&at, 2) : -1;
+    int day = take_char(&at, '-') ? take_digits(&at, 2) : -1;
+    bool has_time = take_char(&at, 'T') || take_char(&at, 't') || take_char(&at, ' ');
+    int hour = has_time ? take_digits(&at, 2) : -1;
+    int minute = take_char(&at, ':') ? take_digits(&at, 2) : -1;
+    int second = take_char(&at, ':') ? take_digits(&at, 2) : -1;
+    if (year < 0 || month < 1 || day < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
+        second < 0 || second > 60 || !take_fraction(&at, &milliseconds) ||
+        !take_offset(&at, &offset) || *at != '\0') {
+        return false;
+    }
+    int64_t days = clock_seconds_of_date(year, month, day);
+    if (days == INT64_MIN) {
+        return false;
+    }
+    *wall_milliseconds =
+        (days + hour * 3600 + minute * 60 + second - offset * 60) * 1000 + milliseconds;
+    return true;
 }

@@ -14,7 +14,7 @@
  * A name and its alias (or two aliases) in one source with different values refuse to load.
  * CONSOUL_<X> is an alias of every X. What depends on other settings is resolved while loading:
  * RUNTIME_DIR, DATABASE_URL ("sqlite:FILE"), LOG_LEVEL under DEBUG, HTTPS_REDIRECT ("true" or
- * "false", never "auto"), CHART_TTL_HOURS, and "*" in CORS_ALLOW_HEADERS (the default list).
+ * "false", never "auto"), REGISTRATION (never "auto"), CHART_TTL_HOURS, and "*" in CORS_ALLOW_HEADERS (the default list).
  *
  * The table also knows the settings of parts that this version does not have. They have no field
  * here; their values are checked like any other, and one that asks for something is a remark

@@ -84,6 +84,9 @@ enum status config_derive(struct config *config)
     if (strcmp(config->https_redirect, "auto") == 0) {
         config->https_redirect = config->is_production ? "true" : "false";
     }
+    if (strcmp(config->registration, "auto") == 0) {
+        config->registration = config->is_development ? "open" : "closed";
+    }
     if (!is_set(config, "CHART_TTL_HOURS")) {
         config->chart_ttl_hours = config->enable_persistence ? 0 : UNKEPT_CHART_LIFE_IN_HOURS;
     }

@@ -174,6 +174,12 @@ bool credentials_check(struct request *request)
         problem_answer(request, PROBLEM_AUTH_REQUIRED, NULL);
         return false;
     }
+    if (request->principal.must_change_password &&
+        (request->match.route->flags & ROUTE_ONE_TIME) == 0) {
+        problem_answer(request, PROBLEM_PERMISSION_DENIED,
+                       "Change the one-time password first: POST /auth/change-password");
+        return false;
+    }
     bool is_administrator =
         request->principal.is_superuser || !request_config(request)->enable_auth;
     if ((access == ACCESS_ADMIN && !is_administrator) ||

@@ -7,6 +7,10 @@
 
 #include "base/clock.h"
 
+#define PAGE_MAXIMUM      1000000
+#define PAGE_SIZE_MAXIMUM 100
+#define PAGE_SIZE_DEFAULT 20
+
 /* The member, or NULL after adding "missing" where it must be there. */
 static const struct json_node *find(struct request *request, const char *name,
                                     enum field_presence presence)
@@ -89,64 +93,6 @@ bool field_boolean(struct request *request, const char *name, enum field_presenc
     return value;
 }
 
-/* Characters that nobody sees (U+0080 to U+00A0, U+2000 to U+200F, U+2028 to U+202F, U+205F to
- * U+206F, U+3000, U+FEFF): with them one address can be made to look like another. */
-static bool has_invisible(const char *text)
-{
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        if ((at[0] == 0xc2 && at[1] <= 0xa0) ||
-            (at[0] == 0xe2 && at[1] == 0x80 && (at[2] <= 0x8f || at[2] >= 0xa8) && at[2] <= 0xaf) ||
-            (at[0] == 0xe2 && at[1] == 0x81 && at[2] >= 0x9f && at[2] <= 0xaf) ||
-            (at[0] == 0xe3 && at[1] == 0x80 && at[2] == 0x80) ||
-            (at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Parts between dots, none of them empty; those of a host name do not begin or end with a hyphen
- * (RFC 5321 section 4.1.2). Returns how many, 0 when one is wrong. */
-static size_t count_parts(struct slice text, bool is_host)
-{
-    size_t count = 0;
-    struct slice part;
-    while (slice_split(&text, '.', &part)) {
-        if (part.length == 0 ||
-            (is_host && (part.data[0] == '-' || part.data[part.length - 1] == '-'))) {
-            return 0;
-        }
-        count++;
-    }
-    return count;
-}
-
-static bool is_email(const char *text)
-{
-    const char *at = strchr(text, '@');
-    if (at == NULL || strchr(at + 1, '@') != NULL || strlen(text) > 254 || has_invisible(text)) {
-        return false;
-    }
-    for (const char *byte = text; *byte != '\0'; byte++) {
-        if ((unsigned char)*byte <= ' ' || *byte == 0x7f || strchr("<>(),;:\\\"[]", *byte)) {
-            return false;
-        }
-    }
-    return count_parts((struct slice){text, (size_t)(at - text)}, false) > 0 &&
-           count_parts(slice_of(at + 1), true) > 1;
-}
-
-const char *field_email(struct request *request, const char *name, enum field_presence presence)
-{
-    const char *text = field_text(request, name, presence, 1, 254);
-    if (text != NULL && !is_email(text)) {
-        problem_add_field(request, "body", name, "Input is not a valid email address",
-                          "value_error");
-        return NULL;
-    }
-    return text;
-}
-
 int64_t field_query_integer(struct request *request, const char *name, int64_t minimum,
                             int64_t maximum, int64_t fallback)
 {
@@ -164,6 +110,35 @@ int64_t field_query_integer(struct request *request, const char *name, int64_t m
         return fallback;
     }
     return number;
+}
+
+struct field_page field_query_page(struct request *request)
+{
+    struct field_page page = {
+        .page = field_query_integer(request, "page", 1, PAGE_MAXIMUM, 1),
+        .size = field_query_integer(request, "page_size", 1, PAGE_SIZE_MAXIMUM, PAGE_SIZE_DEFAULT),
+    };
+    page.offset = (page.page - 1) * page.size;
+    return page;
+}
+
+void field_write_page(struct json_writer *json, const struct field_page *page, int64_t total)
+{
+    json_write_member_integer(json, "total", total);
+    json_write_member_integer(json, "page", page->page);
+    json_write_member_integer(json, "page_size", page->size);
+}
+
+int64_t field_time(struct request *request, const char *name, enum field_presence presence)
+{
+    int64_t milliseconds = 0;
+    const char *text = field_text(request, name, presence, 1, 64);
+    if (text != NULL && !clock_parse_timestamp(text, &milliseconds)) {
+        problem_add_field(request, "body", name, "Input should be a time as RFC 3339 writes it",
+                          "datetime_parsing");
+        return 0;
+    }
+    return milliseconds / 1000;
 }
 
 void field_write_time(struct json_writer *json, const char *name, int64_t wall_milliseconds)

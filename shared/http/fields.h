@@ -29,13 +29,25 @@ int64_t field_integer(struct request *request, const char *name, enum field_pres
 bool field_boolean(struct request *request, const char *name, enum field_presence presence,
                    bool fallback);
 
-/* An address that mail could be sent to: one @, no white space or control characters, at most
- * 254 bytes (RFC 5321 section 4.5.3.1). */
+/* An address that mail could be sent to, in its normal form (auth/names). */
 const char *field_email(struct request *request, const char *name, enum field_presence presence);
 
 /* A whole number of the query in the range; `fallback` when absent or wrong. */
 int64_t field_query_integer(struct request *request, const char *name, int64_t minimum,
                             int64_t maximum, int64_t fallback);
+
+/* `page` (from 1) and `page_size` of a list: 20 when not said, 100 at most. */
+struct field_page {
+    int64_t page;
+    int64_t size;
+    int64_t offset; /* of its first item */
+};
+struct field_page field_query_page(struct request *request);
+/* Ends a list's answer: total, page, page_size. */
+void field_write_page(struct json_writer *json, const struct field_page *page, int64_t total);
+
+/* A member that is an RFC 3339 time, as wall seconds; 0 when absent, null or wrong. */
+int64_t field_time(struct request *request, const char *name, enum field_presence presence);
 
 /* A member that is a time: RFC 3339 in UTC, or null for 0. */
 void field_write_time(struct json_writer *json, const char *name, int64_t wall_milliseconds);

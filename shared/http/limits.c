@@ -7,11 +7,11 @@
  * is a budget that the owner's keys of that tier share; one that is tighter is the key's own, and
  * what it spends counts for the owner as well.
  */
-#include <arpa/inet.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/network.h"
 #include "http/pipeline.h"
 
 static const char *const family_names[FAMILY_COUNT] = {
@@ -32,22 +32,6 @@ static enum route_family family_of(const struct request *request)
     return request->match.route != NULL ? request->match.route->family : FAMILY_DEFAULT;
 }
 
-/* With the bits behind `prefix` cleared; what is no address stays as it is. */
-static void write_network(const char *address, unsigned v4_prefix, unsigned v6_prefix,
-                          char out[INET6_ADDRSTRLEN])
-{
-    unsigned char bytes[sizeof(struct in6_addr)];
-    int family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
-    size_t size = family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
-    size_t kept = (family == AF_INET6 ? v6_prefix : v4_prefix) / 8;
-    if (inet_pton(family, address, bytes) == 1) {
-        memset(bytes + kept, 0, size - kept);
-        (void)inet_ntop(family, bytes, out, INET6_ADDRSTRLEN);
-    } else {
-        snprintf(out, INET6_ADDRSTRLEN, "%s", address);
-    }
-}
-
 static struct slice key_text(const struct request *request, const char *kind, const char *who,
                              char *out, size_t size)
 {
@@ -65,10 +49,10 @@ struct address_texts {
  * the least that is routed: those share when the table is full. */
 static struct ratelimit_key address_key(const struct request *request, struct address_texts *texts)
 {
-    char who[INET6_ADDRSTRLEN];
-    char network[INET6_ADDRSTRLEN];
-    write_network(request->client_address, 32, 64, who);
-    write_network(request->client_address, 24, 48, network);
+    char who[NETWORK_NAME_SIZE];
+    char network[NETWORK_NAME_SIZE];
+    network_name(request->client_address, 32, 64, who);
+    network_name(request->client_address, 24, 48, network);
     return (struct ratelimit_key){
         key_text(request, "address", who, texts->who, sizeof texts->who),
         key_text(request, "network", network, texts->network, sizeof texts->network)};

@@ -57,7 +57,8 @@ enum route_flags {
     ROUTE_OPENAI = 1,      /* errors in OpenAI's shape */
     ROUTE_RATE_EXEMPT = 2, /* never counted by the rate limiter */
     ROUTE_INGEST = 4,      /* body up to MAX_INGEST_SIZE instead of MAX_BODY_SIZE */
-    ROUTE_GUARDED = 8      /* AUTH_BYPASS_PATHS does not open it (ACCESS_ADMIN never is) */
+    ROUTE_GUARDED = 8,     /* AUTH_BYPASS_PATHS does not open it (ACCESS_ADMIN never is) */
+    ROUTE_ONE_TIME = 16    /* open to a login by a one-time password, before it is changed */
 };
 
 typedef void route_handler(struct request *request);

@@ -1,8 +1,5 @@
 /*
  * stores/accounts: the table users.
- *
- * The columns email and username compare without regard to ASCII case by their definition; what
- * is stored is what was given.
  */
 #include "stores/accounts.h"
 
@@ -25,7 +22,7 @@ static enum status read_account(struct storage_statement *row, struct arena *are
         .is_verified = storage_integer(row, 6) != 0,
         .is_superuser = storage_integer(row, 7) != 0,
         .two_factor_enabled = storage_integer(row, 8) != 0,
-        .failed_logins = storage_integer(row, 9),
+        .password_state = (enum account_password)storage_integer(row, 9),
         .locked_until = storage_integer(row, 10),
         .token_epoch = storage_integer(row, 11),
         .created_at = storage_integer(row, 12),
@@ -44,6 +41,11 @@ static enum status find_account(struct storage *storage, struct arena *arena, co
     }
     storage_finish(row);
     return status;
+}
+
+bool account_may_act(const struct account *account, int64_t now)
+{
+    return account->is_active && account->locked_until <= now;
 }
 
 static bool has_at_sign(const char *text)
@@ -65,8 +67,11 @@ enum status account_prepare(struct arena *arena, const struct account_new *given
     }
     char id[RANDOM_UUID_SIZE];
     random_uuid(id);
-    *out = (struct account){
-        .is_active = true, .is_superuser = given->is_superuser, .created_at = clock_wall_seconds()};
+    *out = (struct account){.is_active = true,
+                            .is_superuser = given->is_superuser,
+                            .password_state = given->is_one_time ? ACCOUNT_PASSWORD_ONE_TIME
+                                                                 : ACCOUNT_PASSWORD_OWN,
+                            .created_at = clock_wall_seconds()};
     bool is_complete = copy_optional(arena, id, &out->id) == STATUS_OK &&
                        copy_optional(arena, given->email, &out->email) == STATUS_OK &&
                        copy_optional(arena, given->username, &out->username) == STATUS_OK &&
@@ -80,7 +85,8 @@ enum status account_insert(struct storage_connection *connection, const struct a
     return rows_execute(connection, "account_insert", NULL, ROW_TEXT(account->id),
                         ROW_TEXT(account->email), ROW_TEXT(account->username),
                         ROW_TEXT(account->name), ROW_TEXT(account->password_hash),
-                        ROW_INTEGER(account->is_superuser), ROW_INTEGER(account->created_at));
+                        ROW_INTEGER(account->is_superuser), ROW_INTEGER(account->created_at),
+                        ROW_INTEGER(account->password_state));
 }
 
 static enum status insert(struct storage_connection *connection, void *context)
@@ -130,97 +136,6 @@ enum status account_find_by_login(struct storage *storage, struct arena *arena, 
     return find_account(storage, arena, name, login, out);
 }
 
-/* --- Lockout ------------------------------------------------------------------------------ */
-
-struct lockout {
-    const char *id;
-    int64_t now;
-    int64_t threshold;
-    int64_t lock_seconds;
-    bool is_locked;
-};
-
-/* Inside the transaction that decides. */
-static enum status read_lockout(struct storage_connection *connection, const char *id,
-                                int64_t *failures, int64_t *until)
-{
-    struct storage_statement *row;
-    enum status status = rows_prepare(connection, "account_lockout", &row, ROW_TEXT(id));
-    if (status == STATUS_OK) {
-        status = storage_step(row);
-    }
-    if (status == STATUS_OK) {
-        *failures = storage_integer(row, 0);
-        *until = storage_integer(row, 1);
-    }
-    storage_finish(row);
-    return status;
-}
-
-static enum status count_failure(struct storage_connection *connection, void *context)
-{
-    struct lockout *lockout = context;
-    int64_t failures;
-    int64_t until;
-    enum status status = read_lockout(connection, lockout->id, &failures, &until);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (until > lockout->now) {
-        return STATUS_BUSY;
-    }
-    /* A lock that is over has wiped the slate. */
-    failures = until != 0 ? 1 : failures + 1;
-    until = 0;
-    if (lockout->threshold > 0 && failures >= lockout->threshold) {
-        until = lockout->now + lockout->lock_seconds;
-        lockout->is_locked = until > lockout->now;
-    }
-    return rows_execute(connection, "account_set_lockout", NULL, ROW_TEXT(lockout->id),
-                        ROW_INTEGER(failures), ROW_INTEGER(until));
-}
-
-enum status account_record_failure(struct storage *storage, const char *id, int64_t now,
-                                   int64_t threshold, int64_t lock_seconds, bool *locked)
-{
-    struct lockout lockout = {
-        .id = id, .now = now, .threshold = threshold, .lock_seconds = lock_seconds};
-    enum status status = rows_transaction(storage, count_failure, &lockout);
-    *locked = status == STATUS_OK && lockout.is_locked;
-    return status;
-}
-
-static enum status clear_failures(struct storage_connection *connection, void *context)
-{
-    struct lockout *lockout = context;
-    int64_t failures;
-    int64_t until;
-    enum status status = read_lockout(connection, lockout->id, &failures, &until);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (until > lockout->now) {
-        return STATUS_BUSY;
-    }
-    return rows_execute(connection, "account_set_lockout", NULL, ROW_TEXT(lockout->id),
-                        ROW_INTEGER(0), ROW_INTEGER(0));
-}
-
-enum status account_record_success(struct storage *storage, const char *id, int64_t now)
-{
-    /* The usual login has nothing to clear, and should not wait for the write lock for that. */
-    struct storage_statement *row;
-    enum status status = rows_find(storage, "account_lockout", &row, ROW_TEXT(id));
-    bool is_clear =
-        status == STATUS_OK && storage_integer(row, 0) == 0 && storage_integer(row, 1) == 0;
-    storage_finish(row);
-    if (status != STATUS_OK || is_clear) {
-        return status;
-    }
-    struct lockout lockout = {.id = id, .now = now};
-    return rows_transaction(storage, clear_failures, &lockout);
-}
-
 /* --- Changes ------------------------------------------------------------------------------ */
 
 static enum status found_if_changed(enum status status, int64_t changes)
@@ -228,13 +143,59 @@ static enum status found_if_changed(enum status status, int64_t changes)
     return status == STATUS_OK && changes == 0 ? STATUS_NOT_FOUND : status;
 }
 
+enum status account_admit(struct storage_connection *connection, const char *id,
+                          const char *password_hash, int64_t now)
+{
+    struct storage_statement *row;
+    bool is_one_time = false;
+    enum status status = rows_prepare(connection, "account_state", &row, ROW_TEXT(id));
+    if (status == STATUS_OK) {
+        status = storage_step(row);
+    }
+    if (status == STATUS_OK) {
+        struct slice hash = storage_text(row, 0);
+        int64_t state = storage_integer(row, 1);
+        bool may_act = storage_integer(row, 2) != 0 && storage_integer(row, 3) <= now;
+        is_one_time = state == ACCOUNT_PASSWORD_ONE_TIME;
+        if (!may_act || state == ACCOUNT_PASSWORD_USED ||
+            (password_hash != NULL && !slice_equals(hash, password_hash))) {
+            status = STATUS_BUSY;
+        }
+    }
+    storage_finish(row);
+    if (status != STATUS_OK || !is_one_time) {
+        return status == STATUS_NOT_FOUND ? STATUS_BUSY : status;
+    }
+    return rows_execute(connection, "account_use_one_time_password", NULL, ROW_TEXT(id));
+}
+
+static enum status forget_failures(struct storage_connection *connection,
+                                   const unsigned char (*names)[LOCKOUT_NAME_SIZE], size_t count)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        status = lockout_forget(connection, names[i]);
+    }
+    return status;
+}
+
+static enum status read_password_state(struct storage_connection *connection, const char *id,
+                                       int64_t *state)
+{
+    struct storage_statement *row;
+    enum status status = rows_prepare(connection, "account_state", &row, ROW_TEXT(id));
+    if (status == STATUS_OK) {
+        status = storage_step(row);
+    }
+    *state = status == STATUS_OK ? storage_integer(row, 1) : 0;
+    storage_finish(row);
+    return status;
+}
+
 struct replacement {
     const char *id;
     const char *old_hash;
     const char *new_hash;
-    bool ends_sessions;
-    const char *kept_session;
-    int64_t now;
 };
 
 static enum status replace_password(struct storage_connection *connection, void *context)
@@ -244,16 +205,11 @@ static enum status replace_password(struct storage_connection *connection, void 
     enum status status =
         rows_execute(connection, "account_set_password", &changes, ROW_TEXT(given->id),
                      ROW_TEXT(given->old_hash), ROW_TEXT(given->new_hash));
-    if (status == STATUS_OK && changes > 0 && given->ends_sessions) {
-        return rows_execute(connection, "session_revoke_all", NULL, ROW_TEXT(given->id),
-                            ROW_TEXT(given->kept_session), ROW_INTEGER(given->now));
-    }
     if (status != STATUS_OK || changes > 0) {
         return status;
     }
-    int64_t failures;
-    int64_t until;
-    status = read_lockout(connection, given->id, &failures, &until);
+    int64_t state;
+    status = read_password_state(connection, given->id, &state);
     return status == STATUS_OK ? STATUS_CONFLICT : status;
 }
 
@@ -264,24 +220,83 @@ enum status account_replace_password(struct storage *storage, const char *id, co
     return rows_transaction(storage, replace_password, &given);
 }
 
-enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
-                                    const char *new_hash, const char *kept_session, int64_t now)
+static enum status change_password(struct storage_connection *connection, void *context)
 {
-    struct replacement given = {.id = id,
-                                .old_hash = old_hash,
-                                .new_hash = new_hash,
-                                .ends_sessions = true,
-                                .kept_session = kept_session,
-                                .now = now};
-    return rows_transaction(storage, replace_password, &given);
+    const struct account_password_change *change = context;
+    int64_t state;
+    int64_t changes = 0;
+    enum status status = read_password_state(connection, change->id, &state);
+    if (status == STATUS_OK && change->attempt != NULL) {
+        status = lockout_clear(connection, change->attempt);
+    }
+    if (status == STATUS_OK) {
+        status = rows_execute(connection, "account_change_password", &changes, ROW_TEXT(change->id),
+                              ROW_TEXT(change->old_hash), ROW_TEXT(change->new_hash),
+                              ROW_INTEGER(change->is_one_time), ROW_INTEGER(change->now + 1));
+    }
+    if (status != STATUS_OK || changes == 0) {
+        return status == STATUS_OK ? STATUS_CONFLICT : status;
+    }
+    status = rows_execute(connection, "session_revoke_all", NULL, ROW_TEXT(change->id),
+                          ROW_TEXT(change->kept_session), ROW_INTEGER(change->now));
+    if (status == STATUS_OK && (state == ACCOUNT_PASSWORD_OWN || change->is_one_time)) {
+        status = rows_execute(connection, "api_key_revoke_all", NULL, ROW_TEXT(change->id),
+                              ROW_INTEGER(change->now));
+    }
+    return status == STATUS_OK ? forget_failures(connection, change->names, change->name_count)
+                               : status;
 }
 
-enum status account_set_locked(struct storage *storage, const char *id, int64_t locked_until)
+enum status account_change_password(struct storage *storage,
+                                    const struct account_password_change *change)
+{
+    struct account_password_change given = *change;
+    return rows_transaction(storage, change_password, &given);
+}
+
+struct locking {
+    const char *id;
+    int64_t until;
+    int64_t now;
+    const unsigned char (*names)[LOCKOUT_NAME_SIZE];
+    size_t name_count;
+};
+
+static enum status set_locked(struct storage_connection *connection, void *context)
+{
+    const struct locking *given = context;
+    int64_t changes;
+    enum status status = rows_execute(connection, "account_set_locked", &changes,
+                                      ROW_TEXT(given->id), ROW_INTEGER(given->until));
+    status = found_if_changed(status, changes);
+    if (status == STATUS_OK && given->until > given->now) {
+        return rows_execute(connection, "session_revoke_all", NULL, ROW_TEXT(given->id),
+                            ROW_TEXT(NULL), ROW_INTEGER(given->now));
+    }
+    return status == STATUS_OK ? forget_failures(connection, given->names, given->name_count)
+                               : status;
+}
+
+enum status account_set_locked(struct storage *storage, const char *id, int64_t locked_until,
+                               int64_t now, const unsigned char (*names)[LOCKOUT_NAME_SIZE],
+                               size_t name_count)
+{
+    struct locking given = {
+        .id = id, .until = locked_until, .now = now, .names = names, .name_count = name_count};
+    return rows_transaction(storage, set_locked, &given);
+}
+
+static enum status delete_account(struct storage_connection *connection, void *context)
 {
     int64_t changes;
-    enum status status = rows_change(storage, "account_set_lockout", &changes, ROW_TEXT(id),
-                                     ROW_INTEGER(0), ROW_INTEGER(locked_until));
+    enum status status =
+        rows_execute(connection, "account_delete", &changes, ROW_TEXT((const char *)context));
     return found_if_changed(status, changes);
+}
+
+enum status account_delete(struct storage *storage, const char *id)
+{
+    return rows_transaction(storage, delete_account, (void *)(uintptr_t)id);
 }
 
 enum status account_set_active(struct storage *storage, const char *id, bool is_active)
@@ -301,34 +316,35 @@ enum status account_set_superuser(struct storage *storage, const char *id, bool 
 }
 
 enum status account_update_profile(struct storage *storage, const char *id, const char *name,
-                                   const char *username)
+                                   const char *username, const char *email)
 {
-    if (username != NULL && has_at_sign(username)) {
+    if ((username != NULL && has_at_sign(username)) || (email != NULL && !has_at_sign(email))) {
         return STATUS_INVALID;
     }
     int64_t changes;
     enum status status = rows_change(storage, "account_set_profile", &changes, ROW_TEXT(id),
-                                     ROW_TEXT(name), ROW_TEXT(username));
+                                     ROW_TEXT(name), ROW_TEXT(username), ROW_TEXT(email));
     return found_if_changed(status, changes);
 }
 
 /* --- Lists -------------------------------------------------------------------------------- */
 
-enum status account_count(struct storage *storage, int64_t *count)
+enum status account_exists_any(struct storage *storage)
 {
     struct storage_statement *row;
-    enum status status = rows_find_values(storage, "account_count", &row, NULL, 0);
-    *count = status == STATUS_OK ? storage_integer(row, 0) : 0;
+    enum status status = rows_find_values(storage, "account_exists", &row, NULL, 0);
     storage_finish(row);
     return status;
 }
 
 enum status account_list(struct storage *storage, struct arena *arena, int64_t limit,
-                         int64_t offset, struct account **out, size_t *count)
+                         const struct account *last, struct account **out, size_t *count)
 {
     void *items;
-    enum status status = rows_list(storage, "account_list", arena, read_account, sizeof(**out),
-                                   &items, count, ROW_INTEGER(limit), ROW_INTEGER(offset));
+    enum status status =
+        rows_list(storage, "account_list", arena, read_account, sizeof(**out), &items, count,
+                  ROW_INTEGER(limit), ROW_INTEGER(last != NULL ? last->created_at : INT64_MIN),
+                  ROW_TEXT(last != NULL ? last->id : ""));
     *out = items;
     return status;
 }

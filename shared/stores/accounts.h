@@ -1,9 +1,9 @@
 /*
- * stores/accounts: users, their passwords' hashes, lockout, and who is an administrator.
+ * stores/accounts: users, their passwords' hashes, operators' locks, and who is an administrator.
  *
- * E-mail addresses and usernames are compared in lower case (ASCII); ids are UUIDs. Hashing is
- * not done here: callers hash before and outside the transaction. All results live in the arena
- * given. Times are wall seconds.
+ * E-mail addresses and usernames come in their normal form (auth/names) and are compared as bytes;
+ * ids are UUIDs. Hashing is not done here: callers hash before and outside the transaction. All
+ * results live in the arena given. Times are wall seconds.
  */
 #ifndef STORES_ACCOUNTS_H
 #define STORES_ACCOUNTS_H
@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "storage/storage.h"
+#include "stores/lockout.h"
 
 /* What may be a username, and how long it and a name may be (in characters). */
 #define ACCOUNT_USERNAME_CHARACTERS                                                                \
@@ -21,6 +22,12 @@
 #define ACCOUNT_USERNAME_MINIMUM 3
 #define ACCOUNT_USERNAME_MAXIMUM 64
 #define ACCOUNT_NAME_MAXIMUM     128
+
+enum account_password {
+    ACCOUNT_PASSWORD_OWN,
+    ACCOUNT_PASSWORD_ONE_TIME, /* works for one login, which may only change it */
+    ACCOUNT_PASSWORD_USED      /* that login has been */
+};
 
 struct account {
     const char *id;
@@ -32,9 +39,9 @@ struct account {
     bool is_verified;
     bool is_superuser;
     bool two_factor_enabled;
-    int64_t failed_logins;
-    int64_t locked_until; /* 0 = not locked */
-    int64_t token_epoch;  /* access tokens issued before this second are dead */
+    enum account_password password_state;
+    int64_t locked_until; /* by an operator; 0 = not locked */
+    int64_t token_epoch;  /* access tokens without a session, issued before this second, are dead */
     int64_t created_at;
     const char *company_id; /* current company, NULL when none */
 };
@@ -45,7 +52,11 @@ struct account_new {
     const char *name;     /* NULL allowed */
     const char *password_hash;
     bool is_superuser;
+    bool is_one_time; /* the password must be changed at the first login */
 };
+
+/* What every credential of an account needs, whatever its kind: it is there, active, not locked. */
+bool account_may_act(const struct account *account, int64_t now);
 
 /* Fills *out, in the arena and with a new id, so that inserting it cannot fail for lack of memory of
  * ours. STATUS_INVALID: an e-mail address without '@' or a username with one (logins tell them apart
@@ -78,40 +89,56 @@ enum status account_find_by_session(struct storage *storage, struct arena *arena
 enum status account_find_by_login(struct storage *storage, struct arena *arena, const char *login,
                                   struct account *out) MUST_CHECK;
 
-/* Counts a wrong password, atomically with the decision to lock: at `threshold` wrong ones in a
- * row the account is locked until now + lock_seconds, and *locked is true. STATUS_BUSY when it has
- * been locked before: nothing is counted. */
-enum status account_record_failure(struct storage *storage, const char *id, int64_t now,
-                                   int64_t threshold, int64_t lock_seconds,
-                                   bool *locked) MUST_CHECK;
-/* Clears the count; STATUS_BUSY when the account has been locked meanwhile. */
-enum status account_record_success(struct storage *storage, const char *id, int64_t now) MUST_CHECK;
+/* Inside the transaction that a right password brings about, what may have changed since the account
+ * was read: STATUS_BUSY when the password's hash is another one than `password_hash` (NULL: any),
+ * when the account is not active or locked, or when its one-time password has been used. Uses a
+ * one-time password up. */
+enum status account_admit(struct storage_connection *connection, const char *id,
+                          const char *password_hash, int64_t now) MUST_CHECK;
 
-/* Replaces the hash if it still is `old_hash` (NULL: whatever it is); STATUS_CONFLICT if not. */
+/* Replaces the hash of the same password if it still is `old_hash`; STATUS_CONFLICT if not. */
 enum status account_replace_password(struct storage *storage, const char *id, const char *old_hash,
                                      const char *new_hash) MUST_CHECK;
-/* The same for another password: ends all sessions but `kept_session` (NULL: all) with it. */
-enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
-                                    const char *new_hash, const char *kept_session,
-                                    int64_t now) MUST_CHECK;
 
-/* The same, and all sessions of the account but `kept_session` (NULL: all) end, as one. */
-enum status account_change_password(struct storage *storage, const char *id, const char *old_hash,
-                                    const char *new_hash, const char *kept_session,
-                                    int64_t now) MUST_CHECK;
+/* Another password, and all that goes with it, as one: sessions but `kept_session` (NULL: all) end,
+ * tokens without a session die, API keys are revoked (not by the change of a one-time password: that
+ * is the end of setting up), wrong guesses at `names` are forgotten. STATUS_CONFLICT: the hash is not
+ * `old_hash` any more (NULL: whatever it is). STATUS_BUSY: `attempt` (NULL: none) is locked. */
+struct account_password_change {
+    const char *id;
+    const char *old_hash;
+    const char *new_hash;
+    bool is_one_time;
+    const char *kept_session;
+    const struct lockout_attempt *attempt;
+    const unsigned char (*names)[LOCKOUT_NAME_SIZE];
+    size_t name_count;
+    int64_t now;
+};
+enum status account_change_password(struct storage *storage,
+                                    const struct account_password_change *change) MUST_CHECK;
 
-enum status account_set_locked(struct storage *storage, const char *id,
-                               int64_t locked_until) MUST_CHECK;
+/* A lock ends all sessions with it, as one. Unlocking (locked_until 0) forgets wrong guesses at
+ * `names`. */
+enum status account_set_locked(struct storage *storage, const char *id, int64_t locked_until,
+                               int64_t now, const unsigned char (*names)[LOCKOUT_NAME_SIZE],
+                               size_t name_count) MUST_CHECK;
+/* Removes the account with its sessions, refresh tokens and API keys. */
+enum status account_delete(struct storage *storage, const char *id) MUST_CHECK;
 enum status account_set_active(struct storage *storage, const char *id, bool is_active) MUST_CHECK;
 enum status account_set_superuser(struct storage *storage, const char *id,
                                   bool is_superuser) MUST_CHECK;
-/* name / username: NULL leaves as it is. STATUS_CONFLICT: username taken;
- * STATUS_INVALID: it has an '@'. */
+/* NULL leaves as it is; another e-mail address is not verified. STATUS_CONFLICT: e-mail or username
+ * taken; STATUS_INVALID: as account_prepare. */
 enum status account_update_profile(struct storage *storage, const char *id, const char *name,
-                                   const char *username) MUST_CHECK;
+                                   const char *username, const char *email) MUST_CHECK;
 
-enum status account_count(struct storage *storage, int64_t *count) MUST_CHECK;
+/* STATUS_NOT_FOUND: there is none. */
+enum status account_exists_any(struct storage *storage) MUST_CHECK;
+
+/* The next `limit` accounts in order of their making, after `last` (NULL: from the first). */
 enum status account_list(struct storage *storage, struct arena *arena, int64_t limit,
-                         int64_t offset, struct account **out, size_t *count) MUST_CHECK;
+                         const struct account *last, struct account **out,
+                         size_t *count) MUST_CHECK;
 
 #endif

@@ -90,6 +90,18 @@ enum status rows_change_values(struct storage *storage, const char *name, int64_
     return rows_transaction(storage, work_change, &change);
 }
 
+enum status rows_sweep_values(struct storage *storage, const char *name, int64_t *changes,
+                              const struct row_value *values, size_t count)
+{
+    int64_t batch;
+    enum status status;
+    do {
+        status = rows_change_values(storage, name, &batch, values, count);
+        *changes += batch;
+    } while (status == STATUS_OK && batch == ROWS_SWEEP_BATCH);
+    return status;
+}
+
 struct list {
     char *items;
     size_t count;

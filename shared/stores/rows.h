@@ -61,6 +61,15 @@ enum status rows_change_values(struct storage *storage, const char *name, int64_
 #define rows_change(storage, name, changes, ...)                                                   \
     rows_change_values((storage), (name), (changes), ROW_VALUES(__VA_ARGS__))
 
+/* Removes in batches, so that nobody waits long for the write lock: executes `name`, whose last
+ * value is ROWS_SWEEP_BATCH, again and again until it changes fewer rows than that. *changes is added
+ * to. */
+#define ROWS_SWEEP_BATCH 500
+enum status rows_sweep_values(struct storage *storage, const char *name, int64_t *changes,
+                              const struct row_value *values, size_t count) MUST_CHECK;
+#define rows_sweep(storage, name, changes, ...)                                                    \
+    rows_sweep_values((storage), (name), (changes), ROW_VALUES(__VA_ARGS__))
+
 /* Connects and runs storage_transaction. */
 enum status rows_transaction(struct storage *storage, storage_work *work, void *context) MUST_CHECK;
 

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "stores/invitations.h"
 #include "stores/rows.h"
 
 #define USER_AGENT_SIZE  257
-#define SWEEP_BATCH      500
 #define TOKEN_HASH(hash) ROW_BLOB((hash), SESSION_TOKEN_HASH_SIZE)
 
 static enum status read_session(struct storage_statement *row, struct arena *arena, void *item)
@@ -62,97 +62,80 @@ static enum status insert_token(struct storage_connection *connection, const cha
 }
 
 struct creation {
-    const struct account *account; /* to be made too; NULL: it is there */
-    const char *password_hash;     /* the account must still have it; NULL: any */
+    const struct session_opening *opening;
     struct session session;
     const struct session_token *first;
 };
 
-/* A password that was changed while it was being checked must leave no session: the change has
- * ended only those that were there. */
-static enum status check_password(struct storage_connection *connection, const char *user_id,
-                                  const char *password_hash)
+/* What stands before a session: an account that may have one. */
+static enum status prepare_owner(struct storage_connection *connection,
+                                 const struct session_opening *opening)
 {
-    struct storage_statement *row;
-    enum status status = rows_prepare(connection, "account_has_password", &row, ROW_TEXT(user_id),
-                                      ROW_TEXT(password_hash));
-    if (status == STATUS_OK) {
-        status = storage_step(row);
+    enum status status = STATUS_OK;
+    if (opening->invitation != NULL) {
+        status = invitation_use(connection, opening->invitation, opening->now);
     }
-    storage_finish(row);
-    return status == STATUS_NOT_FOUND ? STATUS_BUSY : status;
+    if (status == STATUS_OK && opening->attempt != NULL) {
+        status = lockout_clear(connection, opening->attempt);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return opening->new_account != NULL
+               ? account_insert(connection, opening->new_account)
+               : account_admit(connection, opening->user_id, opening->password_hash, opening->now);
 }
 
 static enum status create(struct storage_connection *connection, void *context)
 {
     const struct creation *creation = context;
     const struct session *session = &creation->session;
-    enum status status = STATUS_OK;
-    if (creation->account != NULL) {
-        status = account_insert(connection, creation->account);
-    } else if (creation->password_hash != NULL) {
-        status = check_password(connection, session->user_id, creation->password_hash);
-    }
+    enum status status = prepare_owner(connection, creation->opening);
     if (status == STATUS_OK) {
         status = rows_execute(connection, "session_insert", NULL, ROW_TEXT(session->id),
                               ROW_TEXT(session->user_id), ROW_TEXT(session->user_agent),
                               ROW_TEXT(session->address), ROW_INTEGER(session->created_at),
                               ROW_INTEGER(session->expires_at));
     }
+    if (status == STATUS_OK && creation->opening->maximum > 0) {
+        status =
+            rows_execute(connection, "session_revoke_oldest", NULL, ROW_TEXT(session->user_id),
+                         ROW_INTEGER(session->created_at), ROW_INTEGER(creation->opening->maximum));
+    }
     return status == STATUS_OK ? insert_token(connection, session->id, creation->first) : status;
 }
 
-static enum status run_creation(struct storage *storage, struct arena *arena,
-                                struct creation *creation, struct session *out)
+enum status session_create(struct storage *storage, struct arena *arena,
+                           const struct session_opening *opening, const struct session_token *first,
+                           struct session *out)
 {
     char id[RANDOM_UUID_SIZE];
     char agent[USER_AGENT_SIZE];
-    struct session *session = &creation->session;
+    const char *address = opening->address == NULL ? "" : opening->address;
+    const char *user_id =
+        opening->new_account != NULL ? opening->new_account->id : opening->user_id;
     random_uuid(id);
-    cut_user_agent(session->user_agent, agent);
-    const char *address = session->address == NULL ? "" : session->address;
-    session->id = arena_copy(arena, id, strlen(id));
-    session->user_id = arena_copy(arena, session->user_id, strlen(session->user_id));
-    session->user_agent = arena_copy(arena, agent, strlen(agent));
-    session->address = arena_copy(arena, address, strlen(address));
-    session->last_used_at = session->created_at;
-    session->expires_at = creation->first->expires_at;
-    if (session->id == NULL || session->user_id == NULL || session->user_agent == NULL ||
-        session->address == NULL) {
+    cut_user_agent(opening->user_agent, agent);
+    struct creation creation = {
+        .opening = opening,
+        .session = {.id = arena_copy(arena, id, strlen(id)),
+                    .user_id = arena_copy(arena, user_id, strlen(user_id)),
+                    .user_agent = arena_copy(arena, agent, strlen(agent)),
+                    .address = arena_copy(arena, address, strlen(address)),
+                    .created_at = opening->now,
+                    .last_used_at = opening->now,
+                    .expires_at = first->expires_at},
+        .first = first,
+    };
+    if (creation.session.id == NULL || creation.session.user_id == NULL ||
+        creation.session.user_agent == NULL || creation.session.address == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = rows_transaction(storage, create, creation);
+    enum status status = rows_transaction(storage, create, &creation);
     if (status == STATUS_OK) {
-        *out = *session;
+        *out = creation.session;
     }
     return status;
-}
-
-enum status session_create(struct storage *storage, struct arena *arena, const char *user_id,
-                           const char *password_hash, const char *user_agent, const char *address,
-                           int64_t now, const struct session_token *first, struct session *out)
-{
-    struct creation creation = {.password_hash = password_hash,
-                                .session = {.user_id = user_id,
-                                            .user_agent = user_agent,
-                                            .address = address,
-                                            .created_at = now},
-                                .first = first};
-    return run_creation(storage, arena, &creation, out);
-}
-
-enum status session_create_with_account(struct storage *storage, struct arena *arena,
-                                        const struct account *account, const char *user_agent,
-                                        const char *address, int64_t now,
-                                        const struct session_token *first, struct session *out)
-{
-    struct creation creation = {.account = account,
-                                .session = {.user_id = account->id,
-                                            .user_agent = user_agent,
-                                            .address = address,
-                                            .created_at = now},
-                                .first = first};
-    return run_creation(storage, arena, &creation, out);
 }
 
 /* --- Rotation ----------------------------------------------------------------------------- */
@@ -196,8 +179,9 @@ static enum status read_token_state(struct storage_connection *connection,
         .used_at = storage_integer(row, 2),
         .user_id = storage_copy_text(row, 4, rotating->arena),
         .is_expired = storage_integer(row, 1) <= rotating->now,
-        /* A user who is no longer active has no session that could go on. */
-        .is_revoked = storage_integer(row, 5) != 0 || storage_integer(row, 6) == 0,
+        /* A user who is no longer active, or locked, has no session that could go on. */
+        .is_revoked = storage_integer(row, 5) != 0 || storage_integer(row, 6) == 0 ||
+                      storage_integer(row, 7) > rotating->now,
     };
     struct slice child = storage_blob(row, 3);
     if (child.length == sizeof(out->child_hash)) {
@@ -352,33 +336,35 @@ enum status session_revoke_all(struct storage *storage, const char *user_id, con
 }
 
 enum status session_list(struct storage *storage, struct arena *arena, const char *user_id,
-                         int64_t now, struct session **out, size_t *count)
+                         int64_t now, int64_t limit, int64_t offset, struct session **out,
+                         size_t *count, int64_t *total)
 {
-    void *items;
-    enum status status = rows_list(storage, "session_list", arena, read_session, sizeof(**out),
-                                   &items, count, ROW_TEXT(user_id), ROW_INTEGER(now));
-    *out = items;
-    return status;
-}
-
-/* In batches, so that nobody waits long for the write lock. */
-static enum status sweep(struct storage *storage, const char *name, int64_t before,
-                         int64_t *removed)
-{
-    int64_t changes;
-    enum status status;
-    do {
+    void *items = NULL;
+    struct storage_statement *row;
+    enum status status =
+        rows_find(storage, "session_count", &row, ROW_TEXT(user_id), ROW_INTEGER(now));
+    *total = status == STATUS_OK ? storage_integer(row, 0) : 0;
+    storage_finish(row);
+    if (status == STATUS_OK) {
         status =
-            rows_change(storage, name, &changes, ROW_INTEGER(before), ROW_INTEGER(SWEEP_BATCH));
-        *removed += changes;
-    } while (status == STATUS_OK && changes == SWEEP_BATCH);
+            rows_list(storage, "session_list", arena, read_session, sizeof(**out), &items, count,
+                      ROW_TEXT(user_id), ROW_INTEGER(now), ROW_INTEGER(limit), ROW_INTEGER(offset));
+    }
+    *out = items;
     return status;
 }
 
 enum status session_sweep(struct storage *storage, int64_t before, int64_t *removed)
 {
-    *removed = 0;
-    enum status status = sweep(storage, "session_sweep", before, removed);
     int64_t tokens = 0;
-    return status == STATUS_OK ? sweep(storage, "refresh_token_sweep", before, &tokens) : status;
+    *removed = 0;
+    enum status status = rows_sweep(storage, "session_sweep_expired", removed, ROW_INTEGER(before),
+                                    ROW_INTEGER(ROWS_SWEEP_BATCH));
+    if (status == STATUS_OK) {
+        status = rows_sweep(storage, "session_sweep_revoked", removed, ROW_INTEGER(before),
+                            ROW_INTEGER(ROWS_SWEEP_BATCH));
+    }
+    return status != STATUS_OK ? status
+                               : rows_sweep(storage, "refresh_token_sweep", &tokens,
+                                            ROW_INTEGER(before), ROW_INTEGER(ROWS_SWEEP_BATCH));
 }

@@ -41,21 +41,27 @@ struct session_token {
     int64_t expires_at;
 };
 
-/* New session with its first refresh token. The id is written to out->id in the arena.
- * STATUS_BUSY, and nothing is stored: the user's password is no longer the one whose hash is
- * `password_hash` (NULL: that does not matter), so that changing it ends all sessions. */
-enum status session_create(struct storage *storage, struct arena *arena, const char *user_id,
-                           const char *password_hash, const char *user_agent, const char *address,
-                           int64_t now, const struct session_token *first,
-                           struct session *out) MUST_CHECK;
+/* What a new session is made from. */
+struct session_opening {
+    const char *user_id;
+    const char *password_hash; /* the user must still have it; NULL: any */
+    const char *user_agent;    /* NULL allowed */
+    const char *address;       /* NULL allowed */
+    int64_t now;
+    int64_t maximum;                       /* live sessions of the user; 0: any number */
+    const struct lockout_attempt *attempt; /* whose count a success clears; NULL: none */
+    const struct account *new_account;     /* made with it (account_prepare); NULL: it is there */
+    const unsigned char *invitation;       /* used up with it; NULL: none */
+};
 
-/* The same for an account that is made with it (account_prepare), as one. STATUS_CONFLICT: its
- * e-mail address or username is taken. */
-enum status session_create_with_account(struct storage *storage, struct arena *arena,
-                                        const struct account *account, const char *user_agent,
-                                        const char *address, int64_t now,
-                                        const struct session_token *first,
-                                        struct session *out) MUST_CHECK;
+/* New session with its first refresh token; *out is in the arena. All in one transaction, so that
+ * neither a lock nor a changed password nor a removed account can be overtaken by a login. Sessions
+ * beyond `maximum` end, those that were used longest ago first.
+ * STATUS_BUSY, and nothing is stored: account_admit or lockout_clear says so. STATUS_CONFLICT: the
+ * new account's e-mail address or username is taken. STATUS_DENIED: the invitation is no good. */
+enum status session_create(struct storage *storage, struct arena *arena,
+                           const struct session_opening *opening, const struct session_token *first,
+                           struct session *out) MUST_CHECK;
 
 enum session_rotation {
     SESSION_ROTATED,  /* `child` has been stored */
@@ -68,7 +74,7 @@ enum session_rotation {
 };
 
 /* A rotation moves the session's end to the child's. A parent is excused while now - used_at <=
- * SESSION_REUSE_SECONDS. An owner who is not active any more counts as SESSION_REVOKED.
+ * SESSION_REUSE_SECONDS. An owner who is not active or locked counts as SESSION_REVOKED.
  *
  * One transaction; exact under concurrency (two uses of one token: one SESSION_ROTATED, the other
  * SESSION_REPEATED). `child` is the candidate on entry. *out is filled for the first two. */
@@ -87,8 +93,10 @@ enum status session_revoke(struct storage *storage, const char *user_id, const c
 /* All of the user's but `except_id` (NULL: all). */
 enum status session_revoke_all(struct storage *storage, const char *user_id, const char *except_id,
                                int64_t now) MUST_CHECK;
+/* One page of a user's live sessions, the last used first; *total counts all. */
 enum status session_list(struct storage *storage, struct arena *arena, const char *user_id,
-                         int64_t now, struct session **out, size_t *count) MUST_CHECK;
+                         int64_t now, int64_t limit, int64_t offset, struct session **out,
+                         size_t *count, int64_t *total) MUST_CHECK;
 /* Removes sessions that ended before `before`. */
 enum status session_sweep(struct storage *storage, int64_t before, int64_t *removed) MUST_CHECK;
 

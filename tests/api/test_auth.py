@@ -4,6 +4,7 @@ import time
 
 import jwt
 import pytest
+from suite import patient
 
 
 def login(suite, person, password=None):
@@ -74,11 +75,12 @@ def test_five_wrong_passwords_lock_and_a_right_one_is_refused_then(suite):
 def test_parallel_wrong_passwords_count_exactly(suite):
     private = suite.start({"LOCKOUT_THRESHOLD": "8"})
     person = private.register()
+    guess = lambda _: patient(lambda: login(private, person, "wrong password"))
     with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        list(pool.map(lambda _: login(private, person, "wrong password"), range(7)))
+        list(pool.map(guess, range(7)))
     assert login(private, person).status == 200
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: login(private, person, "wrong password"), range(8)))
+        list(pool.map(guess, range(8)))
     assert login(private, person).json["error"] == "account_locked"
 
 
@@ -188,7 +190,7 @@ def test_validate_tells_the_user_or_false(suite):
 def test_sessions_are_listed_and_ended_one_by_one(suite):
     person = suite.register()
     second = login(suite, person).json
-    sessions = suite.get("/auth/sessions", token=person["access_token"]).json["sessions"]
+    sessions = suite.get("/auth/sessions", token=person["access_token"]).json["items"]
     assert len(sessions) == 2 and sum(entry["is_current"] for entry in sessions) == 1
     other = next(entry["id"] for entry in sessions if not entry["is_current"])
     assert suite.request("DELETE", f"/auth/sessions/{other}", token=person["access_token"]).status == 204
@@ -211,17 +213,25 @@ def test_api_key_is_shown_once_and_works_until_revoked(suite):
     key = make_key(suite, token)
     assert key["key"].startswith(f"qk_{key['id']}_")
     assert suite.get("/auth/me", headers={"X-API-Key": key["key"]}).status == 200
-    listed = suite.get("/auth/api-keys", token=token).json["api_keys"]
+    listed = suite.get("/auth/api-keys", token=token).json["items"]
     assert [entry["id"] for entry in listed] == [key["id"]] and "key" not in listed[0]
     assert suite.request("DELETE", f"/auth/api-keys/{key['id']}", token=token).status == 204
     answer = suite.get("/auth/me", headers={"X-API-Key": key["key"]})
     assert answer.status == 401 and answer.json["error"] == "invalid_api_key"
 
 
-def test_api_key_works_as_bearer_on_v1_routes_only(suite):
+@pytest.mark.parametrize("path", ["/v1/models", "/auth/me", "/api/charts", "/api/v1/auth/me"])
+def test_api_key_works_as_bearer_on_every_route(suite, path):
     key = make_key(suite, suite.token())["key"]
-    assert suite.get("/v1/models", token=key).status == 200
-    assert suite.get("/auth/me", token=key).status == 401
+    assert suite.get(path, token=key).status == 200
+    answer = suite.get(path, token=key[:-1] + ("0" if key[-1] != "0" else "1"))
+    assert answer.status == 401
+
+
+def test_a_key_of_the_configuration_works_as_bearer(suite):
+    private = suite.start({"API_KEYS": "sk-test-one-000000"})
+    assert private.get("/api/charts", token="sk-test-one-000000").status == 200
+    assert private.get("/api/charts", token="sk-test-two-000000").json["error"] == "invalid_api_key"
 
 
 # What a key with these scopes may do, of: read me, change me, list charts, make a chart, ask for the
@@ -229,10 +239,15 @@ def test_api_key_works_as_bearer_on_v1_routes_only(suite):
 SCOPES = {
     "chart.read": "--r-h---", "chart.read chart.create": "--rch---", "chart.manage": "--rchd--",
     "chat.read": "------m-", "chat.create": "-------c", " chat.manage  user.read ": "i-----mc",
-    "user.update": "-u------", "system.manage": "--------", "chart": "--------", "chart.readx": "--------",
-    "charts.read": "--------", "xchart.read": "--------", "CHART.READ": "--------", "*": "--------",
-    ".manage": "--------", "": "iurchdmc",
+    "user.update": "-u------", "system.manage": "--------", "": "iurchdmc",
 }
+
+
+@pytest.mark.parametrize("scopes", ["chart", "chart.readx", "charts.read", "xchart.read", "CHART.READ", "*", ".manage",
+                                    "chart.read nonsense", "chart.", "chart.read.write", "chart.read,chat.read"])
+def test_a_scope_that_does_not_exist_is_422(suite, scopes):
+    answer = suite.post("/auth/api-keys", {"name": "test", "scopes": scopes}, token=suite.token())
+    assert answer.status == 422 and answer.json["detail"][0]["loc"] == ["body", "scopes"]
 
 
 @pytest.mark.parametrize("scopes", SCOPES, ids=range(len(SCOPES)))

@@ -1,11 +1,13 @@
 """What an account promises while many requests for it run at the same time."""
 import concurrent.futures
 
+from suite import patient
+
 PASSWORD = "correct horse battery"
 
 
 def login(suite, person, password=PASSWORD):
-    return suite.post("/auth/login", {"email": person["email"], "password": password})
+    return patient(lambda: suite.post("/auth/login", {"email": person["email"], "password": password}))
 
 
 def test_parallel_guesses_learn_nothing_beyond_the_fifth(suite):
@@ -26,13 +28,13 @@ def test_no_session_of_the_old_password_outlives_its_change(suite):
         person = suite.register()
         with concurrent.futures.ThreadPoolExecutor(33) as pool:
             logins = [pool.submit(login, suite, person) for _ in range(12)]
-            change = pool.submit(suite.post, "/auth/change-password",
-                                 {"current_password": PASSWORD, "new_password": f"another password {attempt}"},
-                                 token=person["access_token"])
+            body = {"current_password": PASSWORD, "new_password": f"another password {attempt}"}
+            change = pool.submit(patient, lambda: suite.post("/auth/change-password", body,
+                                                             token=person["access_token"]))
             logins += [pool.submit(login, suite, person) for _ in range(20)]
         assert change.result().status == 200
         answers = [done.result() for done in logins]
-        assert {answer.status for answer in answers} <= {200, 401, 503}
+        assert {answer.status for answer in answers} <= {200, 401}
         tokens = [answer.json["access_token"] for answer in answers if answer.status == 200]
         assert {suite.get("/auth/me", token=token).status for token in tokens} <= {401}
         assert suite.get("/auth/me", token=person["access_token"]).status == 200

@@ -247,7 +247,7 @@ def test_user_create_refuses_a_password_that_is_none(migrated, stdin):
     assert migrated.json("user", "list") == []
 
 
-@pytest.mark.parametrize("address", ["ada", "@example.com", "ada@", "a@b@c", "a b@c", "a@b\n", "é@example.com",
+@pytest.mark.parametrize("address", ["ada", "@example.com", "ada@", "a@b@c", "a b@c", "a@b\n", "a\u00ad@example.com", "a@b",
                                      pytest.param("x" * 250 + "@b.de", id="255 bytes")])
 def test_user_create_refuses_what_is_no_address(migrated, address):
     done = migrated.run("user", "create", address)
@@ -293,12 +293,12 @@ def test_a_user_who_is_not_there_exits_1(migrated, arguments):
 
 def test_key_create_list_and_revoke(migrated):
     migrated.ok("user", "create", "ada@example.com")
-    made = migrated.json("key", "create", "ada@example.com", "--name", "importer", "--scopes", "charts.read",
+    made = migrated.json("key", "create", "ada@example.com", "--name", "importer", "--scopes", "chart.read",
                          "--tier", "premium", "--days", "90")
     assert re.fullmatch(r"qk_[0-9a-f]{16}_\S+", made["api_key"]) and made["api_key"].split("_")[1] == made["id"]
     [listed] = migrated.json("key", "list", "ada@example.com")
     assert (listed["id"], listed["name"], listed["scopes"], listed["tier"], listed["state"]) == \
-        (made["id"], "importer", "charts.read", "premium", "live")
+        (made["id"], "importer", "chart.read", "premium", "live")
     assert listed["expires_at"] > listed["created_at"]
     assert made["api_key"] not in migrated.ok("key", "list")
     assert migrated.ok("key", "revoke", made["id"]) == f"{made['id']} is revoked\n"

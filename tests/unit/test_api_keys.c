@@ -52,7 +52,7 @@ static void a_key_is_found_with_its_owners_state(void **state)
 {
     struct storage *storage = storage_of(state);
     struct api_key key = make_key("0123456789abcdef", owner.id);
-    assert_int_equal(api_key_create(storage, &key), STATUS_OK);
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_OK);
     struct api_key found;
     assert_int_equal(api_key_find(storage, &arena, key.id, &found), STATUS_OK);
     assert_string_equal(found.id, key.id);
@@ -81,11 +81,11 @@ static void a_key_needs_an_owner_and_an_id_of_its_own(void **state)
 {
     struct storage *storage = storage_of(state);
     struct api_key key = make_key("a", "nobody");
-    assert_int_equal(api_key_create(storage, &key), STATUS_CONFLICT);
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_CONFLICT);
     key = make_key("a", owner.id);
-    assert_int_equal(api_key_create(storage, &key), STATUS_OK);
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_OK);
     key = make_key("a", other.id);
-    assert_int_equal(api_key_create(storage, &key), STATUS_CONFLICT);
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_CONFLICT);
 }
 
 static void the_list_holds_ones_own(void **state)
@@ -95,15 +95,18 @@ static void the_list_holds_ones_own(void **state)
     for (int i = 0; i < 3; i++) {
         struct api_key key = make_key(ids[i], i == 1 ? other.id : owner.id);
         key.created_at = NOW + i;
-        assert_int_equal(api_key_create(storage, &key), STATUS_OK);
+        assert_int_equal(api_key_create(storage, &key, 20), STATUS_OK);
     }
     struct api_key *list;
     size_t count;
-    assert_int_equal(api_key_list(storage, &arena, owner.id, &list, &count), STATUS_OK);
+    int64_t total;
+    assert_int_equal(api_key_list(storage, &arena, owner.id, NOW, 10, 0, &list, &count, &total),
+                     STATUS_OK);
     assert_int_equal(count, 2);
     assert_string_equal(list[0].id, "c");
     assert_string_equal(list[1].id, "a");
-    assert_int_equal(api_key_list(storage, &arena, "nobody", &list, &count), STATUS_OK);
+    assert_int_equal(api_key_list(storage, &arena, "nobody", NOW, 10, 0, &list, &count, &total),
+                     STATUS_OK);
     assert_int_equal(count, 0);
 }
 
@@ -111,7 +114,7 @@ static void revoking_is_for_the_owner_and_for_ever(void **state)
 {
     struct storage *storage = storage_of(state);
     struct api_key key = make_key("a", owner.id);
-    assert_int_equal(api_key_create(storage, &key), STATUS_OK);
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_OK);
     assert_int_equal(api_key_revoke(storage, other.id, "a", NOW + 1), STATUS_NOT_FOUND);
     assert_int_equal(api_key_revoke(storage, owner.id, "b", NOW + 1), STATUS_NOT_FOUND);
     struct api_key found;
@@ -127,7 +130,7 @@ static void an_administrator_may_revoke_anybodys(void **state)
 {
     struct storage *storage = storage_of(state);
     struct api_key key = make_key("a", owner.id);
-    assert_int_equal(api_key_create(storage, &key), STATUS_OK);
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_OK);
     assert_int_equal(api_key_revoke(storage, NULL, "a", NOW), STATUS_OK);
     struct api_key found;
     assert_int_equal(api_key_find(storage, &arena, "a", &found), STATUS_OK);

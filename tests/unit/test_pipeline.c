@@ -621,7 +621,7 @@ static const char *make_key_of(struct pipeline *pipeline, const char *owner, con
                           .created_at = clock_wall_seconds()};
     assert_int_equal(authenticator_make_api_key(&pipeline->arena, &text, &key.id, key.hash),
                      STATUS_OK);
-    assert_int_equal(api_key_create(pipeline->app->storage, &key), STATUS_OK);
+    assert_int_equal(api_key_create(pipeline->app->storage, &key, 20), STATUS_OK);
     return text;
 }
 

@@ -52,9 +52,11 @@ static int set_up(void **state)
                      STATUS_OK);
     struct session_token first = {.expires_at = NOW + WEEK};
     struct session session;
-    assert_int_equal(session_create(fixture->storage, &fixture->arena, fixture->owner.id, NULL, "",
-                                    "", NOW, &first, &session),
-                     STATUS_OK);
+    assert_int_equal(
+        session_create(fixture->storage, &fixture->arena,
+                       &(struct session_opening){.user_id = fixture->owner.id, .now = NOW}, &first,
+                       &session),
+        STATUS_OK);
     fixture->session_id = session.id;
     *state = fixture;
     return 0;
@@ -86,8 +88,9 @@ static struct account look(struct fixture *fixture)
 static void what_is_remembered_is_whole_but_for_the_hash(void **state)
 {
     struct fixture *fixture = *state;
-    assert_int_equal(account_update_profile(fixture->storage, fixture->owner.id, "A Name", "name"),
-                     STATUS_OK);
+    assert_int_equal(
+        account_update_profile(fixture->storage, fixture->owner.id, "A Name", "name", NULL),
+        STATUS_OK);
     for (int i = 0; i < 2; i++) {
         struct account account = look(fixture);
         assert_string_equal(account.id, fixture->owner.id);

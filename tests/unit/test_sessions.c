@@ -56,7 +56,11 @@ static struct session create(struct storage *storage, const char *user_id,
                              const struct session_token *first)
 {
     struct session session;
-    assert_int_equal(session_create(storage, &arena, user_id, NULL, "agent/1.0", "192.0.2.1", NOW,
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){.user_id = user_id,
+                                                              .user_agent = "agent/1.0",
+                                                              .address = "192.0.2.1",
+                                                              .now = NOW},
                                     first, &session),
                      STATUS_OK);
     return session;
@@ -114,9 +118,10 @@ static void a_session_needs_a_user(void **state)
 {
     struct session_token first = make_token(NOW + WEEK);
     struct session session;
-    assert_int_equal(
-        session_create(storage_of(state), &arena, "nobody", NULL, "", "", NOW, &first, &session),
-        STATUS_CONFLICT);
+    assert_int_equal(session_create(storage_of(state), &arena,
+                                    &(struct session_opening){.user_id = "nobody", .now = NOW},
+                                    &first, &session),
+                     STATUS_BUSY);
 }
 
 static void a_password_that_was_changed_meanwhile_opens_no_session(void **state)
@@ -124,15 +129,27 @@ static void a_password_that_was_changed_meanwhile_opens_no_session(void **state)
     struct storage *storage = storage_of(state);
     struct session_token first = make_token(NOW + WEEK);
     struct session session;
-    assert_int_equal(session_create(storage, &arena, owner.id, "h", "", "", NOW, &first, &session),
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){
+                                        .user_id = owner.id, .password_hash = "h", .now = NOW},
+                                    &first, &session),
                      STATUS_OK);
-    assert_int_equal(account_change_password(storage, owner.id, "h", "i", NULL, NOW), STATUS_OK);
+    assert_int_equal(
+        account_change_password(storage,
+                                &(struct account_password_change){
+                                    .id = owner.id, .old_hash = "h", .new_hash = "i", .now = NOW}),
+        STATUS_OK);
     first = make_token(NOW + WEEK);
-    assert_int_equal(session_create(storage, &arena, owner.id, "h", "", "", NOW, &first, &session),
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){
+                                        .user_id = owner.id, .password_hash = "h", .now = NOW},
+                                    &first, &session),
                      STATUS_BUSY);
     struct session *list;
     size_t count;
-    assert_int_equal(session_list(storage, &arena, owner.id, NOW, &list, &count), STATUS_OK);
+    int64_t total;
+    assert_int_equal(session_list(storage, &arena, owner.id, NOW, 10, 0, &list, &count, &total),
+                     STATUS_OK);
     assert_int_equal(count, 0);
 }
 
@@ -145,14 +162,19 @@ static void a_user_agent_is_cut_to_whole_characters(void **state)
     memcpy(agent + 255, "\xc3\xa9", 2); /* would be cut in two */
     struct session_token first = make_token(NOW + WEEK);
     struct session session;
-    assert_int_equal(
-        session_create(storage, &arena, owner.id, NULL, agent, NULL, NOW, &first, &session),
-        STATUS_OK);
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){
+                                        .user_id = owner.id, .user_agent = agent, .now = NOW},
+                                    &first, &session),
+                     STATUS_OK);
     assert_int_equal(strlen(find(storage, session.id).user_agent), 255);
     assert_string_equal(find(storage, session.id).address, "");
 
     first = make_token(NOW + WEEK);
-    assert_int_equal(session_create(storage, &arena, owner.id, NULL, "bad \xff\xc3 text", "", NOW,
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){.user_id = owner.id,
+                                                              .user_agent = "bad \xff\xc3 text",
+                                                              .now = NOW},
                                     &first, &session),
                      STATUS_OK);
     assert_string_equal(find(storage, session.id).user_agent, "bad \?\? text");
@@ -160,9 +182,11 @@ static void a_user_agent_is_cut_to_whole_characters(void **state)
     first = make_token(NOW + WEEK);
     agent[256] = '\0';
     agent[255] = 'a';
-    assert_int_equal(
-        session_create(storage, &arena, owner.id, NULL, agent, "", NOW, &first, &session),
-        STATUS_OK);
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){
+                                        .user_id = owner.id, .user_agent = agent, .now = NOW},
+                                    &first, &session),
+                     STATUS_OK);
     assert_int_equal(strlen(find(storage, session.id).user_agent), 256);
 }
 
@@ -237,14 +261,16 @@ static void an_account_and_its_first_session_are_made_together_or_not_at_all(voi
     struct session_token first = make_token(NOW + WEEK);
     assert_int_equal(account_prepare(&arena, &given, &account), STATUS_OK);
     create(storage, owner.id, &first); /* the token is taken now, so the session cannot be */
-    assert_int_equal(
-        session_create_with_account(storage, &arena, &account, "", "", NOW, &first, &session),
-        STATUS_CONFLICT);
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){.new_account = &account, .now = NOW},
+                                    &first, &session),
+                     STATUS_CONFLICT);
     assert_int_equal(account_find_by_id(storage, &arena, account.id, &found), STATUS_NOT_FOUND);
     first = make_token(NOW + WEEK);
-    assert_int_equal(
-        session_create_with_account(storage, &arena, &account, "", "", NOW, &first, &session),
-        STATUS_OK);
+    assert_int_equal(session_create(storage, &arena,
+                                    &(struct session_opening){.new_account = &account, .now = NOW},
+                                    &first, &session),
+                     STATUS_OK);
     assert_string_equal(find(storage, session.id).user_id, account.id);
     assert_int_equal(account_find_by_id(storage, &arena, account.id, &found), STATUS_OK);
 }
@@ -255,14 +281,26 @@ static void another_password_ends_all_sessions_but_the_one_it_was_given_in(void 
     struct session_token tokens[2] = {make_token(NOW + WEEK), make_token(NOW + WEEK)};
     struct session first = create(storage, owner.id, &tokens[0]);
     struct session second = create(storage, owner.id, &tokens[1]);
-    assert_int_equal(account_change_password(storage, owner.id, "x", "i", second.id, NOW),
+    assert_int_equal(account_change_password(
+                         storage, &(struct account_password_change){.id = owner.id,
+                                                                    .old_hash = "x",
+                                                                    .new_hash = "i",
+                                                                    .kept_session = second.id,
+                                                                    .now = NOW}),
                      STATUS_CONFLICT);
     assert_int_equal(find(storage, first.id).revoked_at, 0);
-    assert_int_equal(account_change_password(storage, owner.id, "h", "i", second.id, NOW),
+    assert_int_equal(account_change_password(
+                         storage, &(struct account_password_change){.id = owner.id,
+                                                                    .old_hash = "h",
+                                                                    .new_hash = "i",
+                                                                    .kept_session = second.id,
+                                                                    .now = NOW}),
                      STATUS_OK);
     assert_int_equal(find(storage, first.id).revoked_at, NOW);
     assert_int_equal(find(storage, second.id).revoked_at, 0);
-    assert_int_equal(account_change_password(storage, owner.id, NULL, "j", NULL, NOW + 1),
+    assert_int_equal(account_change_password(storage,
+                                             &(struct account_password_change){
+                                                 .id = owner.id, .new_hash = "j", .now = NOW + 1}),
                      STATUS_OK);
     assert_int_equal(find(storage, second.id).revoked_at, NOW + 1);
 }
@@ -282,7 +320,9 @@ static void the_list_holds_ones_own_live_sessions_newest_first(void **state)
     assert_int_equal(use(storage, &tokens[1], NOW + 1, &child), SESSION_ROTATED);
     struct session *list;
     size_t count;
-    assert_int_equal(session_list(storage, &arena, owner.id, NOW + 5, &list, &count), STATUS_OK);
+    int64_t total;
+    assert_int_equal(session_list(storage, &arena, owner.id, NOW + 5, 10, 0, &list, &count, &total),
+                     STATUS_OK);
     assert_int_equal(count, 2);
     assert_string_equal(list[0].id, sessions[1].id);
     assert_string_equal(list[1].id, sessions[0].id);
