@@ -202,7 +202,8 @@ static inline void state_copy_tables(struct torture_state *state)
 {
     char sql[256];
     sqlite3_stmt *row = NULL;
-    static const char list[] = "SELECT name FROM main.sqlite_master WHERE type = 'table'";
+    static const char list[] = "SELECT name FROM main.sqlite_master WHERE type = 'table' "
+                               "AND name NOT LIKE 'sqlite_%'";
     assert_int_equal(sqlite3_prepare_v2(state->watch, list, -1, &row, NULL), SQLITE_OK);
     while (sqlite3_step(row) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(row, 0);
