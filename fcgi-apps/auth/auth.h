@@ -15,6 +15,12 @@
 #include "stores/lockout.h"
 #include "stores/sessions.h"
 
+/* What the program holds (app->state). */
+struct auth {
+    struct password_room room;
+    unsigned places; /* hashes at a time on this host */
+};
+
 /* login.c */
 void auth_register(struct request *request);
 void auth_login(struct request *request);

@@ -3,6 +3,7 @@
  * program clears away.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "auth.h"
 #include "auth/digest.h"
@@ -183,19 +184,26 @@ void auth_revoke_session(struct request *request)
 
 /* --- The program's own ---------------------------------------------------------------------- */
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 enum status auth_start(struct app *app, struct buffer *problem)
 {
-    struct password_room *room = memory_allocate(sizeof *room);
+    struct auth *auth = memory_allocate(sizeof *auth);
     (void)problem;
-    if (room == NULL) {
+    if (auth == NULL) {
         return STATUS_NO_MEMORY;
     }
-    /* As many may wait as may hash, and never more than half of the threads do either. */
-    int64_t half = app->config->workers / 2;
-    int64_t wanted = 2 * app->config->password_hash_concurrency;
-    int64_t maximum = half < wanted ? half : wanted;
-    room->maximum = maximum < 1 ? 1 : (unsigned)maximum;
-    app->state = room;
+    /* One processor is left to whoever wants no hash; so are half of the threads, and of those that
+     * do not hash only a few wait. */
+    int64_t processors = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t places = smaller(app->config->password_hash_concurrency, processors - 1);
+    auth->places = places < 1 ? 1 : (unsigned)places;
+    int64_t maximum = smaller(app->config->workers / 2, (int64_t)auth->places * 4);
+    auth->room.maximum = maximum < 1 ? 1 : (unsigned)maximum;
+    app->state = auth;
     return STATUS_OK;
 }
 

@@ -17,11 +17,12 @@ static const char seal_context[] = "refresh-child";
 
 struct password_hasher tokens_hasher(const struct request *request)
 {
+    struct auth *auth = request->app->state;
     return (struct password_hasher){
         .segment = request->app->segment,
-        .concurrency = (unsigned)request->app->config->password_hash_concurrency,
+        .concurrency = auth->places,
         .timeout_milliseconds = 5000,
-        .room = request->app->state,
+        .room = &auth->room,
     };
 }
 
