@@ -231,7 +231,7 @@ def test_api_key_works_as_bearer_on_every_route(suite, path):
 def test_a_key_of_the_configuration_works_as_bearer(suite):
     private = suite.start({"API_KEYS": "sk-test-one-000000"})
     assert private.get("/api/charts", token="sk-test-one-000000").status == 200
-    assert private.get("/api/charts", token="sk-test-two-000000").json["error"] == "invalid_api_key"
+    assert private.get("/api/charts", token="sk-test-two-000000").status == 401
 
 
 # What a key with these scopes may do, of: read me, change me, list charts, make a chart, ask for the
