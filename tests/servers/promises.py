@@ -80,7 +80,6 @@ def check_silent_leave(server, stub):
 
 class Promises:
     leave_seconds = 2.0
-    nul_status = 400
 
     # --- Streams --------------------------------------------------------------------------------
 
@@ -186,15 +185,14 @@ class Promises:
         assert answer.status == 400
 
     def test_an_encoded_nul_is_refused(self, server):
-        assert server.get("/health%00").status == self.nul_status
-        assert server.get("/health/live%00.txt").status == self.nul_status
+        assert server.get("/health%00").status == 400
+        assert server.get("/health/live%00.txt").status == 400
         assert server.get("/health").status == 200
 
     def test_dot_segments_cannot_leave_a_prefix(self, server):
         request = b"GET /auth/../health/live HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
-        status = raw_exchange(server.port, request).split(b" ", 2)[1]
-        assert status in (b"200", b"400", b"404")
-        assert server.request("GET", "/health/%2e%2e/auth/me").status in (400, 401, 404)
+        assert raw_exchange(server.port, request).split(b" ", 2)[1] == b"400"
+        assert server.request("GET", "/health/%2e%2e/auth/me").status == 400
 
     def test_a_path_that_can_be_read_in_two_ways_is_400_on_every_route(self, server):
         """As the request line has it, whatever this server decodes, joins or takes out."""

@@ -13,4 +13,3 @@ def server(started):
 
 class TestApache(Promises):
     leave_seconds = 5  # the second event after the client has left
-    nul_status = 404
