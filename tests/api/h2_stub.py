@@ -114,19 +114,31 @@ class Connection(threading.Thread):
             time.sleep(0.05)
 
 
-class Http2Stub:
+class Identity:
+    """A certificate for 127.0.0.1 that is its own authority, in a directory of its own."""
+
     def __init__(self):
-        self.directory = tempfile.TemporaryDirectory(prefix="quintet-h2-")
+        self.directory = tempfile.TemporaryDirectory(prefix="quintet-tls-")
         self.certificate = str(pathlib.Path(self.directory.name) / "certificate.pem")
-        key = str(pathlib.Path(self.directory.name) / "key.pem")
+        self.key = str(pathlib.Path(self.directory.name) / "key.pem")
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-keyout", key, "-out", self.certificate, "-days", "2", "-subj",
+             "-nodes", "-keyout", self.key, "-out", self.certificate, "-days", "2", "-subj",
              "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
             check=True, capture_output=True)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.certificate, key)
-        self.context.set_alpn_protocols(["h2"])
+
+    def context(self, protocol):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        context.set_alpn_protocols([protocol])
+        return context
+
+
+class Http2Stub:
+    def __init__(self):
+        self.identity = Identity()
+        self.certificate = self.identity.certificate
+        self.context = self.identity.context("h2")
         self.connections = []
         self.requests = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -153,4 +165,4 @@ class Http2Stub:
         for connection in self.connections:
             connection.drips.clear()
             connection.plain.close()
-        self.directory.cleanup()
+        self.identity.directory.cleanup()

@@ -78,6 +78,21 @@ def check_silent_leave(server, stub):
     wait_until(lambda: server.metrics()["chat_streams_active"] == 0, 2)
 
 
+def check_leave_of_a_whole_answer(server, stub):
+    """The same for a client that waits for an answer in one piece, whose head it has not seen."""
+    before = stub.count("silent")
+    body = json.dumps({"model": "stub/silent", "messages": [{"role": "user", "content": "x"}]})
+    headers = {**JSON, "Authorization": "Bearer " + server.token()}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/v1/chat/completions", body, headers)
+    wait_until(lambda: stub.count("silent") > before, 5)
+    left = time.monotonic()
+    connection.close()
+    received = stub.last("silent")
+    assert received.wait_for_client_gone(5) is not None
+    assert received.client_gone_at - left < 1
+
+
 class Promises:
     leave_seconds = 2.0
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 import fastcgi_client
-from promises import Promises, chat_stream, check_silent_leave, events
+from promises import (Promises, chat_stream, check_leave_of_a_whole_answer, check_silent_leave,
+                      events)
 from web_servers import Nginx, base_environment, listens_on, program, stop, tool, wait_until
 
 CLIENTS = 64
@@ -27,6 +28,10 @@ class TestNginx(Promises):
 
 def test_a_client_that_leaves_a_silent_stream_is_noticed_at_once(private, stub):
     check_silent_leave(private(Nginx, {"PROVIDER_STUB_BASE_URL": stub.url}), stub)
+
+
+def test_a_client_that_leaves_while_it_waits_cancels_the_providers_work(private, stub):
+    check_leave_of_a_whole_answer(private(Nginx, {"PROVIDER_STUB_BASE_URL": stub.url}), stub)
 
 
 async def client(port, count, took):

@@ -264,6 +264,46 @@ static void call_that_waited_in_vain_leaves_its_connections_to_nobody(void **sta
     close_call(&silent);
 }
 
+static int count_descriptors(void)
+{
+    int count = 0;
+    for (int i = 0; i < 1024; i++) {
+        count += fcntl(i, F_GETFD) != -1;
+    }
+    return count;
+}
+
+static void storm_of_failures_leaves_no_descriptor_behind(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/hangs-up", "/truncated", "/nonsense",       "/silent",
+                                        "/stalls",   "/",          "/truncated-chunk"};
+    enum { COUNT = 70 };
+    struct call *calls = memory_allocate(COUNT * sizeof(*calls));
+    wait_until_all_are_closed();
+    int before = count_descriptors();
+    on_pump(pump, set_ages, (int64_t[]){50, 600000});
+    for (int i = 0; i < COUNT; i++) {
+        open_call(&calls[i], paths[i % 7]);
+        calls[i].request.first_byte_timeout_milliseconds = 300;
+        calls[i].request.idle_timeout_milliseconds = 300;
+        start(&calls[i]);
+        if (i % 5 == 4) {
+            on_pump(pump, cancel_here, &calls[i]);
+        }
+    }
+    for (int i = 0; i < COUNT; i++) {
+        if (i % 5 != 4) {
+            wait_for(&calls[i].over);
+        }
+        close_call(&calls[i]);
+    }
+    memory_release(calls);
+    wait_until_all_are_closed();
+    assert_true(count_descriptors() <= before);
+    on_pump(pump, set_ages, (int64_t[]){POOL_IDLE_MILLISECONDS, POOL_LIFETIME_MILLISECONDS});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +314,7 @@ int main(void)
         cmocka_unit_test(dead_origin_holds_up_nobody_elses_calls),
         cmocka_unit_test(connection_that_nobody_uses_is_closed),
         cmocka_unit_test(old_connection_takes_no_more_calls_and_ends_with_its_last),
+        cmocka_unit_test(storm_of_failures_leaves_no_descriptor_behind),
         cmocka_unit_test(call_that_waited_in_vain_leaves_its_connections_to_nobody),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
