@@ -4,13 +4,16 @@
  * Nothing is locked. A file in append mode takes each write(2) whole, so lines of threads and of
  * processes never mix; on a pipe that holds up to PIPE_BUF bytes. log_reopen puts the new file
  * under the descriptor of the old one, so that a thread that is just writing cannot hit a closed
- * one. A line that cannot be written is lost: there is no place to complain.
+ * one. A line that cannot be written is lost, also one for which a pipe has no room: whoever reads
+ * the log must not be able to stop an event loop. The next line that can be written is followed by
+ * one that tells how many were lost.
  */
 #include "log/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +42,8 @@ static _Atomic(const char *) logger = "quintet";
 static atomic_int threshold = LOG_INFO;
 static atomic_int descriptor = STDERR_FILENO;
 static char file_path[PATH_MAX]; /* "" for stderr; written by log_open alone */
+
+static atomic_uint lost; /* lines since the last that was written */
 
 static _Thread_local char correlation[CORRELATION_MAXIMUM + 1];
 
@@ -74,6 +79,7 @@ enum status log_open(const char *program, enum log_level level, const char *file
     memcpy(file_path, path, length + 1);
     atomic_store(&logger, program);
     log_set_level(level);
+    atomic_store(&lost, 0);
     int before = atomic_exchange(&descriptor, opened);
     if (before != STDERR_FILENO) {
         close(before);
@@ -181,21 +187,33 @@ static bool put_fields(struct json_writer *writer, const struct log_field *field
     return true;
 }
 
-static void write_line(const char *at, size_t length)
+/* A file always has room; a pipe that has some takes PIPE_BUF bytes at least (pipe(7)). */
+static bool has_room(int target)
+{
+    struct pollfd ready = {.fd = target, .events = POLLOUT};
+    return poll(&ready, 1, 0) != 0;
+}
+
+/* False when the line is lost. */
+static bool write_line(const char *at, size_t length)
 {
     int target = atomic_load_explicit(&descriptor, memory_order_relaxed);
+    if (!has_room(target)) {
+        return false;
+    }
     while (length > 0) {
         ssize_t written = write(target, at, length);
         if (written < 0) {
             if (errno == EINTR) {
                 continue;
             }
-            return;
+            return false;
         }
         /* A second write happens only when the disk is full or a pipe was cut short. */
         at += written;
         length -= (size_t)written;
     }
+    return true;
 }
 
 void log_write_fields(enum log_level level, const char *message, const struct log_field *fields,
@@ -228,6 +246,10 @@ void log_write_fields(enum log_level level, const char *message, const struct lo
 
     size_t end_length = whole ? LINE_END_LENGTH : TRUNCATED_END_LENGTH;
     memcpy(memory + line.length, whole ? line_end : truncated_end, end_length);
-    write_line(memory, line.length + end_length);
+    if (!write_line(memory, line.length + end_length)) {
+        atomic_fetch_add(&lost, 1);
+    } else if (atomic_load_explicit(&lost, memory_order_relaxed) > 0) {
+        log_write(LOG_WARNING, "log_lines_lost", LOG_INTEGER("lines", atomic_exchange(&lost, 0)));
+    }
     errno = saved_errno;
 }

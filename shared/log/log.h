@@ -4,7 +4,8 @@
  * Lines go to stderr or to LOG_FILE (opened O_APPEND, so that all programs of a host may share
  * it; log_reopen on SIGHUP). Member names are those of docs/logs: timestamp, level, logger,
  * message, correlation_id, then the fields of the event. Never pass passwords, tokens, keys,
- * prompts or answers: the lint script looks for such field names. Thread-safe.
+ * prompts or answers: the lint script looks for such field names. Thread-safe. Never waits for
+ * whoever reads a pipe.
  */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H

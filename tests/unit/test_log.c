@@ -411,6 +411,39 @@ static void lines_of_threads_never_mix_also_while_the_log_is_reopened(void **sta
     }
 }
 
+static void full_pipe_holds_up_nobody_and_what_was_lost_is_told(void **state)
+{
+    (void)state;
+    enum { ATTEMPTS = 5000 }; /* far more than a pipe holds */
+    static char taken[4 << 20];
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    assert_int_equal(log_open("quintet.test", LOG_INFO, path), STATUS_OK);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        log_write(LOG_INFO, "word", LOG_INTEGER("number", i));
+    }
+    ssize_t length = read(reader, taken, sizeof(taken) - 1);
+    assert_true(length > 0);
+    taken[length] = '\0';
+    int written = 0;
+    for (const char *at = taken; (at = strchr(at, '\n')) != NULL; at++) {
+        written++;
+    }
+    assert_int_equal(taken[length - 1], '\n'); /* none in part */
+    assert_in_range(written, 1, ATTEMPTS - 1);
+    log_write(LOG_INFO, "there is room", LOG_INTEGER("number", ATTEMPTS));
+    length = read(reader, taken, sizeof(taken) - 1);
+    assert_true(length > 0);
+    taken[length] = '\0';
+    char told[40];
+    snprintf(told, sizeof(told), "\"lines\":%d}", ATTEMPTS - written);
+    assert_non_null(strstr(taken, "log_lines_lost"));
+    assert_non_null(strstr(taken, told));
+    close(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +468,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_cannot_be_opened_is_told_and_changes_nothing,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_are_appended_to_what_is_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(full_pipe_holds_up_nobody_and_what_was_lost_is_told, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(reopening_follows_a_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             reopening_keeps_the_old_file_when_the_new_one_cannot_be_opened, set_up, tear_down),
