@@ -218,6 +218,26 @@ def write_settings(folder, environment):
     (folder / "quintet.conf").write_text("".join(lines))
 
 
+class Lighttpd(Server):
+    """lighttpd/lighttpd.conf as it stands; script/server makes one of its own for Suite."""
+
+    def configure(self):
+        link = self.state / "programs"
+        link.mkdir()
+        for name in NAMES:
+            (link / f"{name}.fcgi").symlink_to(program(name))
+        folder = place("lighttpd", self.state, {
+            "/usr/local/libexec/quintet": str(link),
+            "/usr/local/share/quintet/lighttpd": str(self.state / "lighttpd"),
+            "/run/quintet": str(self.state / "run"),
+            "/var/log/quintet": str(self.state / "log"),
+            "= 8080": f"= {self.port}",
+            "127.0.0.1:9090": f"127.0.0.1:{self.metrics_port}",
+            "/var/tmp": str(self.state / "run"),
+        })
+        return [tool("lighttpd"), "-D", "-f", str(folder / "lighttpd.conf")]
+
+
 class LighttpdCgi(Server):
     """lighttpd that starts a process for each request: lighttpd/cgi.conf."""
 
