@@ -19,6 +19,7 @@ PRODUCTION = {
     "SECRET_KEY": secrets.token_hex(32),
     "JWT_SECRET_KEY": secrets.token_hex(32),
     "API_KEYS": KEY,
+    "ALLOWED_HOSTS": "127.0.0.1",
 }
 LEAVE_SECONDS = 1
 TLS_FOLDER = "/etc/quintet/tls"
