@@ -80,6 +80,8 @@ def listens_on(path):
 class Programs:
     """Programs on sockets that they made themselves (--listen)."""
 
+    launcher = ()
+
     def __init__(self, state, names=NAMES, **environment):
         self.state = pathlib.Path(state)
         self.run = self.state / "run"
@@ -96,7 +98,7 @@ class Programs:
     def start(self, name):
         with (self.state / "log" / "programs.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(program(name)), "--listen", str(self.socket(name))],
+                [*self.launcher, str(program(name)), "--listen", str(self.socket(name))],
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes[name] = process
         wait_until(lambda: process.poll() is not None or listens_on(self.socket(name)), START_SECONDS)
@@ -172,10 +174,11 @@ def place(folder, state, changes):
 class Nginx(Server):
     """nginx/nginx.conf in front of programs that run by themselves."""
 
+    Programs = Programs
     programs = None
 
     def configure(self):
-        self.programs = Programs(self.state, **self.environment)
+        self.programs = self.Programs(self.state, **self.environment)
         folder = place("nginx", self.state, {
             "/run/quintet": str(self.state / "run"),
             "/run/nginx.pid": str(self.state / "nginx.pid"),
