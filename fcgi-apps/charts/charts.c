@@ -23,7 +23,7 @@ static int compare_ids(const void *a, const void *b)
 
 /* The charts of the principal's chart_ids that exist, in the order of their ids. A token holds few
  * of them, so each is looked up. */
-static enum status list_claimed(struct request *request, int64_t limit, int64_t offset,
+static enum status list_claimed(struct request *request, const char *after, int64_t limit,
                                 struct chart **out, size_t *count, int64_t *total)
 {
     const struct principal *principal = &request->principal;
@@ -54,7 +54,7 @@ static enum status list_claimed(struct request *request, int64_t limit, int64_t 
         if (status != STATUS_OK) {
             return status;
         }
-        if (*total >= offset && *count < (size_t)limit) {
+        if (strcmp(ids[i], after) > 0 && *count < (size_t)limit) {
             (*out)[(*count)++] = chart;
         }
         ++*total;
@@ -62,27 +62,53 @@ static enum status list_claimed(struct request *request, int64_t limit, int64_t 
     return STATUS_OK;
 }
 
+/* The id behind which the page begins; "" for the first page, NULL when answered. */
+static const char *read_after(struct request *request)
+{
+    struct slice text;
+    if (request_query(request, "offset", &text)) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST,
+                       "offset is not known here; pages are walked by after");
+        return NULL;
+    }
+    if (!request_query(request, "after", &text)) {
+        return "";
+    }
+    const char *after = arena_copy(request->arena, text.data, text.length);
+    if (after == NULL) {
+        problem_answer_status(request, STATUS_NO_MEMORY);
+        return NULL;
+    }
+    return charts_check_id(request, "query", "after", after) ? after : NULL;
+}
+
 void charts_list(struct request *request)
 {
     int64_t limit =
         field_query_integer(request, "limit", 1, LIST_LIMIT_MAXIMUM, LIST_LIMIT_DEFAULT);
-    int64_t offset = field_query_integer(request, "offset", 0, INT32_MAX, 0);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
+        return;
+    }
+    const char *after = read_after(request);
+    if (after == NULL) {
         return;
     }
     struct chart *charts = NULL;
     size_t count = 0;
     int64_t total = 0;
+    /* One more than the page holds tells whether there is a next one. */
     enum status status =
         request->principal.has_chart_ids
-            ? list_claimed(request, limit, offset, &charts, &count, &total)
+            ? list_claimed(request, after, limit + 1, &charts, &count, &total)
             : chart_list(request->app->chart_storage, request->arena, request->principal.owner,
-                         limit, offset, &charts, &count, &total);
+                         after, limit + 1, &charts, &count, &total);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
     }
+    bool has_more = count > (size_t)limit;
+    count = has_more ? (size_t)limit : count;
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
     json_write_name(json, "charts");
@@ -98,7 +124,7 @@ void charts_list(struct request *request)
     json_write_array_end(json);
     json_write_member_integer(json, "total", total);
     json_write_member_integer(json, "limit", limit);
-    json_write_member_integer(json, "offset", offset);
+    json_write_member_text(json, "next", has_more ? charts[count - 1].id : NULL);
     json_write_object_end(json);
 }
 
@@ -109,7 +135,7 @@ static void answer_options(struct request *request, const char *id, struct slice
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
     json_write_member_text(json, "chartId", id);
-    json_write_member_raw(json, "options", options);
+    charts_write_options(json, options);
     json_write_object_end(json);
 }
 
@@ -118,6 +144,9 @@ static bool read_options(struct request *request, struct slice *options)
 {
     *options = request->json == NULL ? slice_of("{}") : slice_trim(request->body);
     charts_check_options(request, NULL, *options);
+    if (request->json != NULL) {
+        charts_check_known_options(request);
+    }
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return false;
@@ -133,11 +162,11 @@ void charts_create(struct request *request)
         return;
     }
     struct chart chart;
-    enum status status =
-        chart_create(request->app->chart_storage, request->arena, request->principal.owner, id,
-                     options, clock_wall_milliseconds(), &chart);
+    enum status status = chart_create(
+        request->app->chart_storage, request->arena, request->principal.owner, id, options,
+        request_config(request)->charts_per_owner, clock_wall_milliseconds(), &chart);
     if (status != STATUS_OK) {
-        problem_answer_status(request, status);
+        charts_answer_write_failure(request, status);
         return;
     }
     charts_note_use(request, chart.number);
@@ -173,6 +202,7 @@ void charts_delete(struct request *request)
         charts_answer_failure(request, &key, status);
         return;
     }
+    charts_remove_loose(request);
     response_empty(request, 204);
 }
 
@@ -233,6 +263,8 @@ static enum status write_panes(struct request *request, struct panes *panes,
         if (status != STATUS_OK) {
             return status;
         }
+        /* What one series takes, the others lack; the last ones are one point each. */
+        window.bytes -= range.length < window.bytes ? range.length : window.bytes - 1;
         if (key.pane != panes->open) {
             begin_pane(request, panes, key.pane);
         }
@@ -284,7 +316,7 @@ void charts_show(struct request *request)
         } else {
             json_write_array_end(json);
         }
-        json_write_member_raw(json, "options", chart.options);
+        charts_write_options(json, chart.options);
         json_write_object_end(json);
     }
     if (status != STATUS_OK) {

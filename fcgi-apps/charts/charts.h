@@ -15,6 +15,8 @@
 
 #define CHARTS_PANE_MAXIMUM    100
 #define CHARTS_OPTIONS_MAXIMUM ((size_t)256 << 10) /* bytes */
+/* Points of one answer, in bytes: what is in memory for a request, whatever it asks for. */
+#define CHARTS_ANSWER_MAXIMUM ((size_t)4 << 20)
 
 /* charts.c */
 void charts_list(struct request *request);
@@ -32,7 +34,8 @@ void charts_delete_series(struct request *request);
 
 void charts_show_series(struct request *request);
 
-/* The whole series, or its newest part if it has CHUNK_SIZE_THRESHOLD points or more. */
+/* The whole series, or its newest part if it has CHUNK_SIZE_THRESHOLD points or more, or more than
+ * CHARTS_ANSWER_MAXIMUM bytes. */
 struct series_window charts_series_window(const struct request *request);
 /* The object of such a read, as the next value. */
 void charts_write_series(struct request *request, struct json_writer *json,
@@ -42,11 +45,13 @@ void charts_write_points(struct json_writer *json, const struct series_range *ra
 /* Members "chunkInfo", "hasMoreBefore", "hasMoreAfter". */
 void charts_write_place(struct json_writer *json, const struct series_range *range);
 
-/* A read of a series is the same until its version changes: answers 304 if the client has that
- * version already. True when the request has been answered. */
-bool charts_answer_unchanged(struct request *request, const struct series_key *key);
+/* A read of a window is the same until the series changes: answers 304 if the client has it already.
+ * True when the request has been answered. */
+bool charts_answer_unchanged(struct request *request, const struct series_key *key,
+                             const struct series_window *window);
 /* Headers of such a read. */
-void charts_add_version(struct request *request, const struct series *series);
+void charts_add_version(struct request *request, const struct series *series,
+                        const struct series_window *window);
 
 /* --- history.c -------------------------------------------------------------------------------- */
 
@@ -60,10 +65,14 @@ void charts_note_use(struct request *request, int64_t number);
 
 /* app_options.background */
 void charts_expire(struct app *app);
-/* What that does, at this time (wall milliseconds): writes down which charts were read, and removes
+/* What that does, at this time (milliseconds by the wall clock, and since the machine's start): writes down which charts were read, and removes
  * those whose time is up. */
 enum status charts_write_uses(struct app *app, int64_t now) MUST_CHECK;
-enum status charts_sweep(struct app *app, int64_t now) MUST_CHECK;
+enum status charts_sweep(struct app *app, int64_t now, int64_t boot) MUST_CHECK;
+/* Removes what was deleted or replaced, all of it. */
+enum status charts_remove_all_loose(struct app *app, int64_t now) MUST_CHECK;
+/* The beginning of that, as much as a request may take time for. */
+void charts_remove_loose(struct request *request);
 
 /* --- inputs.c --------------------------------------------------------------------------------- */
 
@@ -81,6 +90,15 @@ bool charts_series_key(struct request *request, struct series_key *key);
 /* The spelling of a member that the body uses: `snake` unless only `camel` is there. */
 const char *charts_member_name(const struct request *request, const char *snake, const char *camel);
 
+/* Whether a query asks for what is not built: answers 400. False when answered. */
+bool charts_check_query(struct request *request);
+
+/* Checks width, height and the groups of a chart's options in request->json. */
+void charts_check_known_options(struct request *request);
+
+/* Member "options": as the client spelled them, and what it sent in camelCase also in snake_case. */
+void charts_write_options(struct json_writer *json, struct slice options);
+
 /* Checks the text of an options object: size and numbers. Adds a field error if it does not fit. */
 void charts_check_options(struct request *request, const char *location, struct slice text);
 
@@ -88,6 +106,9 @@ void charts_check_options(struct request *request, const char *location, struct 
  * NULL: only the chart was asked for. */
 void charts_answer_failure(struct request *request, const struct series_key *key,
                            enum status status);
+
+/* A write that failed: 409 if it exceeds a quota, or what the failure means. */
+void charts_answer_write_failure(struct request *request, enum status status);
 
 /* An answer above the limit of a body is the client's to divide. */
 void charts_check_answer(struct request *request);

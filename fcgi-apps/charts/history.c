@@ -67,11 +67,12 @@ static bool has_fraction(const struct number *number)
 static bool check_time(struct request *request, const struct number *time)
 {
     const char *message = NULL;
-    if (!time->is_given || (time->value >= 0 && time->value <= POINT_TIME_MAXIMUM)) {
+    if (!time->is_given ||
+        (time->value >= POINT_TIME_MINIMUM && time->value <= POINT_TIME_MAXIMUM)) {
         return true;
     }
     if (time->value < 0) {
-        message = arena_format(request->arena, "%s must be >= 0", time->camel);
+        message = arena_format(request->arena, "%s must not be before the year 1", time->camel);
     } else {
         message = arena_format(request->arena, "%s exceeds maximum allowed timestamp", time->camel);
     }
@@ -118,6 +119,7 @@ static struct series_window window_of(const struct page *page)
         .from = SERIES_FROM_START,
         .before = SERIES_TO_END,
         .limit = page->count.is_given ? (int64_t)page->count.value : COUNT_DEFAULT,
+        .bytes = CHARTS_ANSWER_MAXIMUM,
     };
     if (page->from.is_given) {
         window.from = page->from.value;
@@ -156,11 +158,11 @@ static bool check_fractions(struct request *request, const struct page *page, bo
 
 /* False when a failure has been answered. */
 static bool answer_page(struct request *request, const struct series_key *key,
-                        const struct page *page, struct series_range *range)
+                        const struct page *page, const struct series_window *window,
+                        struct series_range *range)
 {
-    struct series_window window = window_of(page);
     enum status status =
-        series_read(request->app->chart_storage, request->arena, key, &window, range);
+        series_read(request->app->chart_storage, request->arena, key, window, range);
     bool are_fractions_allowed = status == STATUS_OK && range->series.has_fractions;
     if ((status == STATUS_OK || status == STATUS_NOT_FOUND) &&
         !check_fractions(request, page, are_fractions_allowed)) {
@@ -186,15 +188,29 @@ void charts_show_history(struct request *request)
     struct series_key key;
     struct page page;
     struct series_range range;
-    if (charts_series_key(request, &key) && read_page(request, &page) &&
-        !charts_answer_unchanged(request, &key) && answer_page(request, &key, &page, &range)) {
-        charts_add_version(request, &range.series);
+    if (!charts_series_key(request, &key) || !charts_check_query(request) ||
+        !read_page(request, &page)) {
+        return;
+    }
+    struct series_window window = window_of(&page);
+    if (!charts_answer_unchanged(request, &key, &window) &&
+        answer_page(request, &key, &page, &window, &range)) {
+        charts_add_version(request, &range.series, &window);
     }
 }
 
-/* One request of a body, which is request->json; `key` has owner and chart. It may ask for
- * *points_left points, which are then fewer. */
-static void answer_query(struct request *request, struct series_key *key, int64_t *points_left)
+/* What the requests of one body may have together. */
+struct budget {
+    int64_t points;
+    size_t bytes;
+};
+
+static const struct budget whole_budget = {COUNT_MAXIMUM, CHARTS_ANSWER_MAXIMUM};
+
+/* One request of a body, which is request->json; `key` has owner and chart. What it asks for is
+ * taken from the budget's points and must be there, what it gets from the bytes: without any left a
+ * page has one point. */
+static void answer_query(struct request *request, struct series_key *key, struct budget *budget)
 {
     const char *pane = charts_member_name(request, "pane_id", "paneId");
     const char *series = charts_member_name(request, "series_id", "seriesId");
@@ -205,14 +221,17 @@ static void answer_query(struct request *request, struct series_key *key, int64_
     if (!read_page(request, &page) || !charts_check_id(request, "body", "series_id", key->id)) {
         return;
     }
-    int64_t count = window_of(&page).limit;
-    if (count > *points_left) {
+    struct series_window window = window_of(&page);
+    if (window.limit > budget->points) {
         problem_answer(request, PROBLEM_INVALID_REQUEST,
                        "count of all requests together must be at most 10000");
         return;
     }
-    *points_left -= count;
-    (void)answer_page(request, key, &page, &range);
+    budget->points -= window.limit;
+    window.bytes = budget->bytes;
+    if (answer_page(request, key, &page, &window, &range)) {
+        budget->bytes -= range.length < budget->bytes ? range.length : budget->bytes - 1;
+    }
 }
 
 /* --- Several at once ---------------------------------------------------------------------- */
@@ -241,12 +260,12 @@ static void answer_queries(struct request *request, const struct series_key *key
     struct buffer results;
     buffer_init(&results, request->response.body.maximum);
     bool is_going_on = true;
-    int64_t points_left = COUNT_MAXIMUM;
+    struct budget budget = whole_budget;
     for (const struct json_node *item = json_first(list); item != NULL && is_going_on;
          item = json_next(item)) {
         struct series_key item_key = *key;
         request->json = item;
-        answer_query(request, &item_key, &points_left);
+        answer_query(request, &item_key, &budget);
         is_going_on = take_answer(request, &results);
     }
     if (is_going_on && buffer_status(&results) != STATUS_OK) {
@@ -271,8 +290,8 @@ void charts_query_history(struct request *request)
     }
     const struct json_node *list = json_member(request->json, "requests");
     if (list == NULL) {
-        int64_t points_left = COUNT_MAXIMUM;
-        answer_query(request, &key, &points_left);
+        struct budget budget = whole_budget;
+        answer_query(request, &key, &budget);
         return;
     }
     if (json_node_kind(list) != JSON_ARRAY) {

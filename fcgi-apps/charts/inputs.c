@@ -4,8 +4,12 @@
 #include <string.h>
 
 #include "charts.h"
+#include "http/fields.h"
+#include "json/scan.h"
 
 #define ID_LENGTH_MAXIMUM 128
+#define SIZE_MINIMUM      100 /* width and height, in pixels */
+#define SIZE_MAXIMUM      10000
 
 static bool is_id_byte(char byte)
 {
@@ -95,6 +99,103 @@ const char *charts_member_name(const struct request *request, const char *snake,
     return is_camel ? camel : snake;
 }
 
+bool charts_check_query(struct request *request)
+{
+    /* Parts of the contract that this version has not; ignored, they would look as if it had. */
+    static const char *const unbuilt[] = {"resolution", "max_points", "maxPoints", "method",
+                                          "format"};
+    for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++) {
+        struct slice ignored;
+        if (request_query(request, unbuilt[i], &ignored)) {
+            problem_answer(
+                request, PROBLEM_INVALID_REQUEST,
+                arena_format(request->arena, "%s is not supported in this version", unbuilt[i]));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- Options ------------------------------------------------------------------------------ */
+
+enum option_kind { OPTION_SIZE, OPTION_GROUP };
+
+/* Members of a chart's options that readers rely on; all others are the client's own. */
+static const struct {
+    const char *name;
+    const char *snake; /* NULL: the same */
+    enum option_kind kind;
+} options[] = {
+    {"width", NULL, OPTION_SIZE},   {"height", NULL, OPTION_SIZE},
+    {"layout", NULL, OPTION_GROUP}, {"crosshair", NULL, OPTION_GROUP},
+    {"grid", NULL, OPTION_GROUP},   {"timeScale", "time_scale", OPTION_GROUP},
+};
+
+#define OPTION_COUNT (sizeof options / sizeof options[0])
+
+static void check_option(struct request *request, const char *name, enum option_kind kind)
+{
+    if (json_member(request->json, name) == NULL) {
+        return;
+    }
+    if (kind == OPTION_SIZE) {
+        /* Required, so that null is no number either. */
+        (void)field_integer(request, name, FIELD_REQUIRED, SIZE_MINIMUM, SIZE_MAXIMUM, 0);
+    } else if (json_node_kind(json_member(request->json, name)) != JSON_OBJECT) {
+        problem_add_field(request, "body", name, "Input should be an object", "dict_type");
+    }
+}
+
+void charts_check_known_options(struct request *request)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        check_option(request, options[i].name, options[i].kind);
+        if (options[i].snake != NULL) {
+            check_option(request, options[i].snake, options[i].kind);
+        }
+    }
+}
+
+/* The value of a member of this valid object; false when it is absent. */
+static bool find_member(struct slice object, const char *name, struct slice *value)
+{
+    struct json_scanner scanner;
+    struct json_value found;
+    struct slice found_name;
+    bool first = true;
+    json_scan_start(&scanner, object);
+    enum status status = json_scan_enter_object(&scanner);
+    while (status == STATUS_OK) {
+        status = json_scan_next_member(&scanner, &first, &found_name, &found);
+        if (status == STATUS_OK && slice_equals(found_name, name)) {
+            *value = found.text;
+            return true;
+        }
+    }
+    return false;
+}
+
+void charts_write_options(struct json_writer *json, struct slice text)
+{
+    json_write_name(json, "options");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        struct slice value;
+        struct slice ignored;
+        if (options[i].snake == NULL || !find_member(text, options[i].name, &value) ||
+            find_member(text, options[i].snake, &ignored)) {
+            continue;
+        }
+        /* Behind the last member, so that the rest stays as it was spelled. */
+        text = slice_trim(text);
+        json_write_raw(json, (struct slice){text.data, text.length - 1});
+        buffer_append_format(json->out, ",\"%s\":", options[i].snake);
+        buffer_append(json->out, value.data, value.length);
+        buffer_append_char(json->out, '}');
+        return;
+    }
+    json_write_raw(json, text);
+}
+
 void charts_check_options(struct request *request, const char *location, struct slice text)
 {
     if (text.length > CHARTS_OPTIONS_MAXIMUM) {
@@ -109,7 +210,7 @@ void charts_answer_failure(struct request *request, const struct series_key *key
                            enum status status)
 {
     if (status != STATUS_NOT_FOUND) {
-        problem_answer_status(request, status);
+        charts_answer_write_failure(request, status);
         return;
     }
     struct chart chart;
@@ -125,6 +226,17 @@ void charts_answer_failure(struct request *request, const struct series_key *key
     } else if (status == STATUS_NOT_FOUND) {
         problem_answer(request, PROBLEM_NOT_FOUND,
                        arena_format(request->arena, "Chart '%s' not found", key->chart));
+    } else {
+        problem_answer_status(request, status);
+    }
+}
+
+void charts_answer_write_failure(struct request *request, enum status status)
+{
+    if (status == STATUS_DENIED) {
+        problem_answer(
+            request, PROBLEM_CONFLICT,
+            "This would exceed the quota of charts, series or points; remove some first");
     } else {
         problem_answer_status(request, status);
     }

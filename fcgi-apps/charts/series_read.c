@@ -9,7 +9,8 @@ struct series_window charts_series_window(const struct request *request)
 {
     return (struct series_window){.from = SERIES_FROM_START,
                                   .before = SERIES_TO_END,
-                                  .limit = request_config(request)->chunk_size_threshold};
+                                  .limit = request_config(request)->chunk_size_threshold,
+                                  .bytes = CHARTS_ANSWER_MAXIMUM};
 }
 
 void charts_write_points(struct json_writer *json, const struct series_range *range)
@@ -46,7 +47,8 @@ void charts_write_place(struct json_writer *json, const struct series_range *ran
 void charts_write_series(struct request *request, struct json_writer *json,
                          const struct series_range *range)
 {
-    bool is_chunked = range->series.point_count >= request_config(request)->chunk_size_threshold;
+    bool is_chunked = range->series.point_count >= request_config(request)->chunk_size_threshold ||
+                      range->end_index - range->start_index < range->series.point_count;
     json_write_object_begin(json);
     json_write_member_text(json, "seriesId", range->series.id);
     json_write_member_text(json, "seriesType", range->series.type);
@@ -60,12 +62,16 @@ void charts_write_series(struct request *request, struct json_writer *json,
     json_write_object_end(json);
 }
 
-/* The threshold is in it, for it decides what a read of the whole series holds. */
-static const char *version_tag(struct request *request, const struct series *series)
+/* number and version say which state of the series, stamp that it is not that of an earlier life of
+ * the database, or of one before a copy was put back; the rest is which part of it, and in what
+ * form. */
+static const char *version_tag(struct request *request, const struct series *series,
+                               const struct series_window *window)
 {
-    return arena_format(request->arena, "\"%lld.%lld.%lld\"", (long long)series->number,
-                        (long long)series->version,
-                        (long long)request_config(request)->chunk_size_threshold);
+    return arena_format(request->arena, "\"%lld.%lld.%016llx-%.17g.%.17g.%lld%s-json\"",
+                        (long long)series->number, (long long)series->version,
+                        (unsigned long long)series->stamp, window->from, window->before,
+                        (long long)window->limit, window->oldest_first ? "u" : "d");
 }
 
 /* RFC 9110 section 13.1.2: a list of tags, or "*"; compared weakly. */
@@ -85,13 +91,15 @@ static bool is_listed(struct slice list, const char *tag)
     return false;
 }
 
-void charts_add_version(struct request *request, const struct series *series)
+void charts_add_version(struct request *request, const struct series *series,
+                        const struct series_window *window)
 {
     request->response.cache_control = "private, no-cache";
-    response_add_header(request, "ETag", version_tag(request, series));
+    response_add_header(request, "ETag", version_tag(request, series, window));
 }
 
-bool charts_answer_unchanged(struct request *request, const struct series_key *key)
+bool charts_answer_unchanged(struct request *request, const struct series_key *key,
+                             const struct series_window *window)
 {
     struct slice given = request_header(request, "If-None-Match");
     struct series series;
@@ -99,23 +107,24 @@ bool charts_answer_unchanged(struct request *request, const struct series_key *k
         series_find(request->app->chart_storage, request->arena, key, &series) != STATUS_OK) {
         return false; /* the read itself will say what is wrong */
     }
-    const char *tag = version_tag(request, &series);
+    const char *tag = version_tag(request, &series, window);
     if (tag == NULL || !is_listed(given, tag)) {
         return false;
     }
     charts_note_use(request, series.chart);
     response_empty(request, 304);
-    charts_add_version(request, &series);
+    charts_add_version(request, &series, window);
     return true;
 }
 
 void charts_show_series(struct request *request)
 {
     struct series_key key;
-    if (!charts_series_key(request, &key) || charts_answer_unchanged(request, &key)) {
+    struct series_window window = charts_series_window(request);
+    if (!charts_series_key(request, &key) || !charts_check_query(request) ||
+        charts_answer_unchanged(request, &key, &window)) {
         return;
     }
-    struct series_window window = charts_series_window(request);
     struct series_range range;
     enum status status =
         series_read(request->app->chart_storage, request->arena, &key, &window, &range);
@@ -125,5 +134,5 @@ void charts_show_series(struct request *request)
     }
     charts_note_use(request, range.series.chart);
     charts_write_series(request, response_json(request, 200), &range);
-    charts_add_version(request, &range.series);
+    charts_add_version(request, &range.series, &window);
 }

@@ -257,11 +257,20 @@ static void answer_count(struct request *request, const struct series_change *ch
     json_write_object_end(json);
 }
 
+static struct chart_quota quota_of(const struct request *request)
+{
+    const struct config *config = request_config(request);
+    return (struct chart_quota){.charts = config->charts_per_owner,
+                                .series = config->series_per_owner,
+                                .points = config->points_per_owner};
+}
+
 /* --- Routes ------------------------------------------------------------------------------- */
 
 void charts_replace_series(struct request *request)
 {
-    struct series_change change = {.mode = SERIES_REPLACE, .now = clock_wall_milliseconds()};
+    struct series_change change = {
+        .mode = SERIES_REPLACE, .now = clock_wall_milliseconds(), .quota = quota_of(request)};
     struct series_body body;
     if (!charts_series_key(request, &change.key) || !read_body(request, &body)) {
         return;
@@ -280,12 +289,13 @@ void charts_replace_series(struct request *request)
     change.options = body.options;
     change.points = &points;
     enum status status = series_write(request->app->chart_storage, &change);
+    points_release(&points);
     if (status == STATUS_OK) {
+        charts_remove_loose(request);
         answer_count(request, &change);
     } else {
-        problem_answer_status(request, status);
+        charts_answer_write_failure(request, status);
     }
-    points_release(&points);
 }
 
 static enum series_mode read_mode(struct request *request)
@@ -328,7 +338,7 @@ static enum status extend(struct request *request, const struct series_body *bod
 
 void charts_extend_series(struct request *request)
 {
-    struct series_change change = {.now = clock_wall_milliseconds()};
+    struct series_change change = {.now = clock_wall_milliseconds(), .quota = quota_of(request)};
     struct series_body body;
     if (!charts_series_key(request, &change.key) || !read_body(request, &body)) {
         return;
@@ -376,5 +386,6 @@ void charts_delete_series(struct request *request)
         charts_answer_failure(request, &key, status);
         return;
     }
+    charts_remove_loose(request);
     response_empty(request, 204);
 }

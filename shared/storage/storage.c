@@ -25,6 +25,7 @@
 #define BUSY_MILLISECONDS 5000
 #define NAP_NANOSECONDS   200000
 #define NAP_JITTER        600001
+#define TURN_NANOSECONDS  2000000 /* more than two naps of whoever waits */
 
 static const struct storage_driver *const drivers[] = {&storage_sqlite_driver};
 
@@ -50,6 +51,12 @@ static void install_fork_handler(void)
 void storage_nap(void)
 {
     struct timespec nap = {.tv_nsec = NAP_NANOSECONDS + (long)random_below(NAP_JITTER)};
+    nanosleep(&nap, NULL);
+}
+
+void storage_give_way(void)
+{
+    struct timespec nap = {.tv_nsec = TURN_NANOSECONDS};
     nanosleep(&nap, NULL);
 }
 

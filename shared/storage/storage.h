@@ -119,6 +119,10 @@ typedef enum status storage_work(struct storage_connection *connection, void *co
 enum status storage_transaction(struct storage_connection *connection, storage_work *function,
                                 void *context) MUST_CHECK;
 
+/* Between two transactions of a long work: sleeps for some 2 ms, so that others who wait for the
+ * write lock get it. */
+void storage_give_way(void);
+
 /* For caches: a number that has become another one when storage_transaction returns in any process
  * of this host after a change to rows of `subject` (the name of a file in
  * sql/<dialect>/queries). Ask first, read afterwards: what was read is what the database says for

@@ -38,18 +38,41 @@ struct creation {
     const char *owner;
     const char *id;
     const char *options;
+    int64_t maximum;
     int64_t now;
     struct chart *out;
 };
+
+/* STATUS_DENIED: with the chart that was just made the owner has more than allowed. */
+static enum status check_quota(struct storage_connection *connection,
+                               const struct creation *creation)
+{
+    struct storage_statement *statement;
+    enum status status =
+        rows_prepare(connection, "chart_owner", &statement, ROW_TEXT(creation->owner));
+    if (status == STATUS_OK) {
+        status = storage_step(statement);
+    }
+    if (status == STATUS_OK && creation->maximum > 0 &&
+        storage_integer(statement, 0) > creation->maximum) {
+        status = STATUS_DENIED;
+    }
+    storage_finish(statement);
+    return status;
+}
 
 /* Looks in the same transaction: right after it, somebody else may have removed the chart. */
 static enum status work_create(struct storage_connection *connection, void *context)
 {
     const struct creation *creation = context;
     struct storage_statement *statement = NULL;
-    enum status status = rows_execute(connection, "chart_insert", NULL, ROW_TEXT(creation->owner),
+    int64_t made;
+    enum status status = rows_execute(connection, "chart_insert", &made, ROW_TEXT(creation->owner),
                                       ROW_TEXT(creation->id), ROW_TEXT(creation->options),
                                       ROW_INTEGER(creation->now));
+    if (status == STATUS_OK && made > 0) {
+        status = check_quota(connection, creation);
+    }
     if (status == STATUS_OK) {
         status = rows_prepare(connection, "chart_find", &statement, ROW_TEXT(creation->owner),
                               ROW_TEXT(creation->id));
@@ -65,7 +88,8 @@ static enum status work_create(struct storage_connection *connection, void *cont
 }
 
 enum status chart_create(struct storage *storage, struct arena *arena, const char *owner,
-                         const char *id, struct slice options, int64_t now, struct chart *out)
+                         const char *id, struct slice options, int64_t maximum, int64_t now,
+                         struct chart *out)
 {
     /* Clients say this at every start, so most times there is nothing to write. */
     enum status status = chart_find(storage, arena, owner, id, out);
@@ -76,8 +100,13 @@ enum status chart_create(struct storage *storage, struct arena *arena, const cha
     if (text == NULL) {
         return STATUS_NO_MEMORY;
     }
-    struct creation creation = {
-        .arena = arena, .owner = owner, .id = id, .options = text, .now = now, .out = out};
+    struct creation creation = {.arena = arena,
+                                .owner = owner,
+                                .id = id,
+                                .options = text,
+                                .maximum = maximum,
+                                .now = now,
+                                .out = out};
     return rows_transaction(storage, work_create, &creation);
 }
 
@@ -123,21 +152,19 @@ enum status chart_delete(struct storage *storage, const char *owner, const char 
 }
 
 enum status chart_list(struct storage *storage, struct arena *arena, const char *owner,
-                       int64_t limit, int64_t offset, struct chart **out, size_t *count,
+                       const char *after, int64_t limit, struct chart **out, size_t *count,
                        int64_t *total)
 {
     struct storage_statement *statement;
-    enum status status = rows_find(storage, "chart_count", &statement, ROW_TEXT(owner));
-    if (status == STATUS_OK) {
-        *total = storage_integer(statement, 0);
-    }
+    enum status status = rows_find(storage, "chart_owner", &statement, ROW_TEXT(owner));
+    *total = status == STATUS_OK ? storage_integer(statement, 0) : 0;
     storage_finish(statement);
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         return status;
     }
     void *items;
     status = rows_list(storage, "chart_list", arena, read_chart, sizeof(struct chart), &items,
-                       count, ROW_TEXT(owner), ROW_INTEGER(limit), ROW_INTEGER(offset));
+                       count, ROW_TEXT(owner), ROW_TEXT(after), ROW_INTEGER(limit));
     *out = items;
     return status;
 }
@@ -174,9 +201,49 @@ enum status chart_sweep(struct storage *storage, int64_t before, int64_t *remove
     int64_t changes = 1;
     *removed = 0;
     while (status == STATUS_OK && changes > 0) {
+        if (*removed > 0) {
+            storage_give_way();
+        }
         status = rows_change(storage, "chart_sweep", &changes, ROW_INTEGER(before));
         *removed += status == STATUS_OK ? changes : 0;
     }
+    return status;
+}
+
+struct looking {
+    int64_t now;
+    int64_t boot;
+    int64_t trusted;
+};
+
+static enum status work_trusted_time(struct storage_connection *connection, void *context)
+{
+    struct looking *looking = context;
+    struct storage_statement *statement;
+    enum status status = storage_prepare(connection, "chart_clock", &statement);
+    looking->trusted = looking->now;
+    if (status == STATUS_OK) {
+        status = storage_step(statement);
+    }
+    if (status == STATUS_OK) {
+        int64_t passed = looking->boot - storage_integer(statement, 1);
+        passed = passed >= 0 ? passed : looking->boot; /* the machine was started anew */
+        int64_t latest = storage_integer(statement, 0) + passed + passed / 4;
+        looking->trusted = looking->now < latest ? looking->now : latest;
+    }
+    storage_finish(statement);
+    return status == STATUS_OK || status == STATUS_NOT_FOUND
+               ? rows_execute(connection, "chart_clock_set", NULL, ROW_INTEGER(looking->trusted),
+                              ROW_INTEGER(looking->boot))
+               : status;
+}
+
+enum status chart_trusted_time(struct storage *storage, int64_t now, int64_t boot,
+                               int64_t *trusted)
+{
+    struct looking looking = {.now = now, .boot = boot};
+    enum status status = rows_transaction(storage, work_trusted_time, &looking);
+    *trusted = looking.trusted;
     return status;
 }
 

@@ -20,8 +20,8 @@ static enum status refuse(const char **message, const char *text)
 
 static enum status check_range(double seconds, const char **message)
 {
-    if (seconds < 0) {
-        return refuse(message, "Timestamp must not be negative");
+    if (seconds < POINT_TIME_MINIMUM) {
+        return refuse(message, "Timestamp must not be before the year 1");
     }
     if (seconds > POINT_TIME_MAXIMUM) {
         return refuse(message, "Timestamp exceeds the maximum allowed timestamp");

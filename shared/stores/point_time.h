@@ -16,7 +16,7 @@
 #include "json/scan.h"
 
 struct point_time {
-    double seconds; /* since 1970, within [0, POINT_TIME_MAXIMUM] */
+    double seconds; /* since 1970, within POINT_TIME_MINIMUM and _MAXIMUM */
     bool has_fraction;
     /* What to store instead of the value's text; length 0 when that may stay as it is. */
     char spelling[TEXT_DOUBLE_SIZE];

@@ -10,6 +10,7 @@
  */
 #include "stores/points.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -26,16 +27,18 @@
 
 struct field {
     const char *name;
+    const char *other; /* another spelling of it; NULL: none */
     const char *missing;
     const char *not_numeric;
     const char *not_finite;
 };
 
-#define FIELD(name)                                                                                \
+#define FIELD_OR(name, other)                                                                      \
     {                                                                                              \
-        name, "Field '" name "' is missing (required field)", "Field '" name "' must be numeric",  \
-            "Field '" name "' must be finite"                                                      \
+        name, other, "Field '" name "' is missing (required field)",                               \
+            "Field '" name "' must be numeric", "Field '" name "' must be finite"                  \
     }
+#define FIELD(name) FIELD_OR(name, NULL)
 
 enum ohlc { OPEN, HIGH, LOW, CLOSE };
 
@@ -47,7 +50,8 @@ static const struct field fields_of_kind[][FIELD_MAXIMUM] = {
                     [CLOSE] = FIELD("close")},
     [POINT_BAND] = {FIELD("upper"), FIELD("middle"), FIELD("lower")},
     [POINT_RIBBON] = {FIELD("upper"), FIELD("lower")},
-    [POINT_TREND] = {FIELD("baseLine"), FIELD("trendLine"), FIELD("trendDirection")},
+    [POINT_TREND] = {FIELD_OR("baseLine", "base_line"), FIELD_OR("trendLine", "trend_line"),
+                     FIELD_OR("trendDirection", "trend_direction")},
 };
 
 static const struct {
@@ -162,7 +166,9 @@ static int role_of(const struct reader *reader, struct slice name)
         return ROLE_TIME;
     }
     for (int i = 0; i < FIELD_MAXIMUM && reader->fields[i].name != NULL; i++) {
-        if (slice_equals(name, reader->fields[i].name)) {
+        const struct field *field = &reader->fields[i];
+        if (slice_equals(name, field->name) ||
+            (field->other != NULL && slice_equals(name, field->other))) {
             return i;
         }
     }
@@ -524,7 +530,7 @@ enum status points_scan(struct points *out, struct slice text, enum point_kind k
     reader.problem = problem;
     reader.fields = fields_of_kind[kind];
     reader.kind = kind;
-    reader.previous_time = -1;
+    reader.previous_time = -INFINITY;
     reader.known = 0;
     arena_init(&reader.scratch, SCRATCH_MAXIMUM);
     enum status status = read_elements(&reader);

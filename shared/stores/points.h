@@ -8,7 +8,8 @@
  * POINT_TIME_MAXIMUM), as "YYYY-MM-DD" or as {"year","month","day"}.
  *
  * Promises: what is accepted is valid JSON without duplicate members at any depth and without
- * numbers that overflow a double; times ascend strictly and lie within [0, POINT_TIME_MAXIMUM]; a
+ * numbers that overflow a double; times ascend strictly and lie within POINT_TIME_MINIMUM and
+ * POINT_TIME_MAXIMUM; a
  * point has all fields of its kind as numbers, or no member but `time` (whitespace, a gap in the
  * line). The text of a stored point would be accepted again and stay as it is.
  */
@@ -24,8 +25,9 @@
 #include "base/text.h"
 #include "json/scan.h"
 
-#define POINT_TIME_MAXIMUM   4102444800.0 /* 2100-01-01T00:00:00Z */
-#define POINT_TEXT_MAXIMUM   8192         /* bytes of one point as it is stored */
+#define POINT_TIME_MINIMUM   (-62135596800.0) /* 0001-01-01T00:00:00Z */
+#define POINT_TIME_MAXIMUM   4102444800.0     /* 2100-01-01T00:00:00Z */
+#define POINT_TEXT_MAXIMUM   8192             /* bytes of one point as it is stored */
 #define POINT_MEMBER_MAXIMUM 64
 
 /* Which members a point must have. */
@@ -34,7 +36,7 @@ enum point_kind {
     POINT_OHLC,   /* candlestick, bar: open, high, low, close; low <= open, close <= high */
     POINT_BAND,   /* band: upper, middle, lower */
     POINT_RIBBON, /* ribbon, gradient_ribbon: upper, lower */
-    POINT_TREND   /* trend_fill: baseLine, trendLine, trendDirection */
+    POINT_TREND   /* trend_fill: baseLine, trendLine, trendDirection, or in snake_case */
 };
 
 /* Compared in any case and without underscores ("trendFill" is trend_fill). */

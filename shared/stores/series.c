@@ -20,6 +20,8 @@ enum status series_load(struct storage_statement *statement, struct arena *arena
         .point_count = storage_integer(statement, 6),
         .has_fractions = storage_integer(statement, 7) != 0,
         .version = storage_integer(statement, 8),
+        .stamp = storage_integer(statement, 9),
+        .strip = storage_integer(statement, 10),
     };
     return storage_status(statement);
 }

@@ -79,6 +79,29 @@ enum status series_block_slice(const struct series_block *block, size_t from, si
     return STATUS_OK;
 }
 
+enum status series_block_fit(const struct series_block *block, size_t from, size_t to, size_t bytes,
+                             bool from_end, size_t *out)
+{
+    size_t low = 0;
+    size_t high = to - from;
+    while (low < high) {
+        size_t middle = high - (high - low) / 2;
+        struct slice text;
+        enum status status = from_end ? series_block_slice(block, to - middle, to, &text)
+                                      : series_block_slice(block, from, from + middle, &text);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (text.length <= bytes) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    *out = low;
+    return STATUS_OK;
+}
+
 void series_encoder_init(struct series_encoder *encoder)
 {
     buffer_init(&encoder->payload, PAYLOAD_MAXIMUM);

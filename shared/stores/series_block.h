@@ -11,6 +11,7 @@
 #ifndef STORES_SERIES_BLOCK_H
 #define STORES_SERIES_BLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,11 @@ size_t series_block_find(const struct series_block *block, double time);
 enum status series_block_slice(const struct series_block *block, size_t from, size_t to,
                                struct slice *out) MUST_CHECK;
 
+/* The first of the points, or with `from_end` the last, that take `bytes` at most, commas included:
+ * how many of points from..to-1 that are. */
+enum status series_block_fit(const struct series_block *block, size_t from, size_t to, size_t bytes,
+                             bool from_end, size_t *out) MUST_CHECK;
+
 /* Makes blocks; used again for each. */
 struct series_encoder {
     double times[SERIES_BLOCK_POINTS];
@@ -61,6 +67,6 @@ void series_encoder_release(struct series_encoder *encoder);
 /* The row of series_find, series_list and the reads: its first columns. */
 enum status series_load(struct storage_statement *statement, struct arena *arena,
                         struct series *out) MUST_CHECK;
-#define SERIES_COLUMNS 9
+#define SERIES_COLUMNS 11
 
 #endif

@@ -18,8 +18,9 @@ struct walk {
     const struct series_window *window;
     struct series_range *range;
     size_t capacity;
-    int64_t left;   /* points still wanted */
-    bool has_begun; /* indices of the range are known */
+    int64_t left;      /* points still wanted */
+    size_t bytes_left; /* for them */
+    bool has_begun;    /* indices of the range are known */
 };
 
 static enum status add_piece(struct walk *walk, struct slice text)
@@ -74,7 +75,35 @@ static enum status add_points(struct walk *walk, const struct series_block *bloc
     walk->left -= (int64_t)(to - from);
     struct slice text;
     enum status status = series_block_slice(block, from, to, &text);
-    return status == STATUS_OK ? add_piece(walk, text) : status;
+    if (status != STATUS_OK) {
+        return status;
+    }
+    /* Pieces are joined by a comma. */
+    walk->bytes_left -= text.length < walk->bytes_left ? text.length + 1 : walk->bytes_left;
+    return add_piece(walk, text);
+}
+
+/* Cuts from..to by points and bytes, at the end that is far from where the walk began. A range has
+ * one point at least. *is_cut when something was left. */
+static enum status cut(const struct walk *walk, const struct series_block *block, size_t *from,
+                       size_t *to, bool *is_cut)
+{
+    bool forward = walk->window->oldest_first;
+    size_t wanted = *to - *from;
+    size_t count = (int64_t)wanted > walk->left ? (size_t)walk->left : wanted;
+    size_t fitting = count;
+    enum status status = STATUS_OK;
+    if (count > 0) {
+        status =
+            series_block_fit(block, forward ? *from : *to - count, forward ? *from + count : *to,
+                             walk->bytes_left, !forward, &fitting);
+        if (fitting == 0 && walk->range->piece_count == 0) {
+            fitting = 1;
+        }
+    }
+    *(forward ? to : from) = forward ? *from + fitting : *to - fitting;
+    *is_cut = fitting < wanted;
+    return status;
 }
 
 /* Takes what is wanted of one block; *is_complete when no further block can have any. */
@@ -87,9 +116,6 @@ static enum status take_block(struct walk *walk, const struct series_block *bloc
     if (window->oldest_first) {
         to = to < from ? from : to;
         *is_complete = to < block->count;
-        if ((int64_t)(to - from) > walk->left) {
-            to = from + (size_t)walk->left;
-        }
         if (from == block->count) {
             /* The window begins behind this block. */
             return STATUS_OK;
@@ -97,12 +123,13 @@ static enum status take_block(struct walk *walk, const struct series_block *bloc
     } else {
         from = from > to ? to : from;
         *is_complete = from > 0;
-        if ((int64_t)(to - from) > walk->left) {
-            from = to - (size_t)walk->left;
-        }
     }
-    enum status status = add_points(walk, block, from, to);
-    *is_complete = *is_complete || walk->left == 0;
+    bool is_cut;
+    enum status status = cut(walk, block, &from, &to, &is_cut);
+    if (status == STATUS_OK) {
+        status = add_points(walk, block, from, to);
+    }
+    *is_complete = *is_complete || is_cut || walk->left == 0;
     return status;
 }
 
@@ -140,7 +167,11 @@ enum status series_read(struct storage *storage, struct arena *arena, const stru
                         const struct series_window *window, struct series_range *out)
 {
     *out = (struct series_range){0};
-    struct walk walk = {.arena = arena, .window = window, .range = out, .left = window->limit};
+    struct walk walk = {.arena = arena,
+                        .window = window,
+                        .range = out,
+                        .left = window->limit,
+                        .bytes_left = window->bytes > 0 ? window->bytes : SIZE_MAX};
     struct storage_connection *connection;
     struct storage_statement *statement = NULL;
     enum status status = storage_connect(storage, &connection);

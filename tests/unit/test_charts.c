@@ -70,7 +70,10 @@ static void a_full_database_keeps_what_it_has_and_can_be_emptied(void **state)
         assert_int_equal(count_points(storage, "c", id), -1);
         assert_int_equal(write_line(storage, "c", "s0", 2000), STATUS_UNAVAILABLE);
         assert_int_equal(count_points(storage, "c", "s0"), 1000);
+        bool is_done;
         assert_int_equal(chart_delete(storage, OWNER, "c"), STATUS_OK);
+        assert_int_equal(series_remove_loose(storage, NOW, 0, &is_done), STATUS_OK);
+        assert_true(is_done);
     }
     storage_close(storage);
 }
@@ -100,7 +103,8 @@ static void a_chart_that_was_made_is_told_even_if_it_is_gone_at_once(void **stat
         struct chart chart;
         arena_init(&arena, (size_t)1 << 16);
         assert_int_equal(
-            chart_create(storage, &arena, OWNER, "c", slice_of("{\"a\":1}"), i, &chart), STATUS_OK);
+            chart_create(storage, &arena, OWNER, "c", slice_of("{\"a\":1}"), 0, i, &chart),
+            STATUS_OK);
         assert_true(slice_equals(chart.options, "{\"a\":1}"));
         arena_destroy(&arena);
     }
@@ -125,7 +129,7 @@ static uint64_t make_chart(struct storage *storage, const char *id, int64_t now)
     struct arena arena;
     struct chart chart;
     arena_init(&arena, (size_t)1 << 16);
-    assert_int_equal(chart_create(storage, &arena, OWNER, id, slice_of("{}"), now, &chart),
+    assert_int_equal(chart_create(storage, &arena, OWNER, id, slice_of("{}"), 0, now, &chart),
                      STATUS_OK);
     arena_destroy(&arena);
     return (uint64_t)chart.number;

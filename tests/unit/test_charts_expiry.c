@@ -35,9 +35,16 @@ static bool has_chart(struct pipeline *pipeline)
     return strstr(pipeline->body.data, "\"chartId\":\"c\"") != NULL;
 }
 
+/* By the wall clock, and since the start of the machine. */
+static void sweep_at(struct pipeline *pipeline, int64_t now, int64_t boot)
+{
+    assert_int_equal(charts_sweep(pipeline->app, now, boot), STATUS_OK);
+}
+
+/* Both clocks go on alike. */
 static void sweep(struct pipeline *pipeline, int64_t now)
 {
-    assert_int_equal(charts_sweep(pipeline->app, now), STATUS_OK);
+    sweep_at(pipeline, now, now);
 }
 
 static void a_chart_that_nobody_uses_expires(void **state)
@@ -89,7 +96,42 @@ static void no_chart_that_was_just_read_is_swept(void **state)
     int64_t now = clock_wall_milliseconds();
     sweep(pipeline, now + 50 * HOUR);
     assert_true(has_chart(pipeline));
+    sweep(pipeline, now + 51 * HOUR);
     sweep(pipeline, now + 52 * HOUR + MINUTE);
+    assert_false(has_chart(pipeline));
+}
+
+/* The wall clock leaps by a year between two sweeps: nothing dies of that, whatever it does then. */
+static void a_leap_of_the_clock_deletes_no_chart(void **state)
+{
+    struct pipeline *pipeline = *state;
+    int64_t now = clock_wall_milliseconds();
+    int64_t year = 8760 * HOUR;
+    make_chart(pipeline);
+    sweep_at(pipeline, now, HOUR);
+    sweep_at(pipeline, now + year, HOUR + MINUTE);
+    sweep_at(pipeline, now, HOUR + MINUTE);
+    sweep_at(pipeline, now + year, HOUR + 2 * MINUTE);
+    /* The machine starts anew, into the wrong year. */
+    sweep_at(pipeline, now + year, MINUTE);
+    sweep_at(pipeline, now + year, 80 * MINUTE);
+    assert_true(has_chart(pipeline));
+    /* It stays in that year until the chart's time is over by every clock. */
+    sweep_at(pipeline, now + year, 2 * HOUR);
+    assert_false(has_chart(pipeline));
+}
+
+/* The clock was in 1970 for a while, as that of a machine without a battery: the sweeps go on as
+ * before when it is right again. */
+static void a_clock_that_was_behind_holds_nothing_up(void **state)
+{
+    struct pipeline *pipeline = *state;
+    int64_t now = clock_wall_milliseconds();
+    make_chart(pipeline);
+    sweep_at(pipeline, now, HOUR);
+    sweep_at(pipeline, 5 * HOUR, 2 * HOUR);
+    assert_true(has_chart(pipeline));
+    sweep_at(pipeline, now + 2 * HOUR + MINUTE, 4 * HOUR);
     assert_false(has_chart(pipeline));
 }
 
@@ -118,7 +160,7 @@ static void what_cannot_be_written_now_is_written_later(void **state)
     unsigned long failures = 1;
     for (unsigned long n = 1; failures > 0; n++) {
         memory_fail_after(n);
-        enum status status = charts_sweep(pipeline->app, now + 50 * HOUR);
+        enum status status = charts_sweep(pipeline->app, now + 50 * HOUR, HOUR);
         failures = memory_failures_seen();
         memory_fail_after(0);
         assert_true(status == STATUS_OK || failures > 0);
@@ -144,6 +186,8 @@ int main(void)
         WITH_PROGRAM(a_chart_that_nobody_uses_expires),
         WITH_PROGRAM(a_chart_that_is_used_does_not_expire),
         WITH_PROGRAM(no_chart_that_was_just_read_is_swept),
+        WITH_PROGRAM(a_leap_of_the_clock_deletes_no_chart),
+        WITH_PROGRAM(a_clock_that_was_behind_holds_nothing_up),
         WITH_PROGRAM(reading_changes_neither_the_chart_nor_its_version),
         WITH_PROGRAM(what_cannot_be_written_now_is_written_later),
         WITH_PROGRAM(without_a_life_reads_leave_no_mark),

@@ -65,6 +65,14 @@ static void history_pages(void **state)
         {"from=100&before_time=200", NULL, 100, 200},
         {"to=9&count=3", NULL, 7, 10},
         {"before_time=600&shape=60&points=5&formats=f32", NULL, 100, 600},
+        {"from=100&to=500&before_time=200", NULL, 100, 200},
+        {"from=100&to=150&before_time=200",
+         "{\"pane_id\":0,\"series_id\":\"s\",\"from\":100,\"to\":150,\"before_time\":200}", 100,
+         151},
+        {"to=150&before_time=200&count=10", NULL, 141, 151},
+        {"before_time=-5", "{\"pane_id\":0,\"series_id\":\"s\",\"before_time\":-5}", 0, 0},
+        {"from=-62135596800&count=3", NULL, 0, 3},
+        {"before_time=600&no_such_member=5", NULL, 100, 600},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         assert_page(pipeline, HISTORY(rows[i].query), rows[i].start, rows[i].end, 1200);
@@ -94,7 +102,8 @@ static void history_refuses_what_is_out_of_range(void **state)
         {"count=50.5", "\"count\":50.5", 422, "count"},
         {"count=abc", "\"count\":\"50\"", 422, "count"},
         {"count=", "\"count\":true", 422, "count"},
-        {"before_time=-1", "\"before_time\":-1", 400, "beforeTime must be >= 0"},
+        {"before_time=-62135596801", "\"before_time\":-62135596801", 400,
+         "beforeTime must not be before the year 1"},
         {"before_time=4102444801", "\"before_time\":4102444801", 400,
          "beforeTime exceeds maximum allowed timestamp"},
         {"before_time=1700000000000", "\"before_time\":1700000000000", 400, "exceeds maximum"},
@@ -103,7 +112,12 @@ static void history_refuses_what_is_out_of_range(void **state)
         {"before_time=", "\"before_time\":[]", 422, "before_time"},
         {"before_time=NaN", NULL, 422, "before_time"},
         {"after_time=x", NULL, 422, "after_time"},
-        {"from=-1", NULL, 400, "from must be >= 0"},
+        {"from=-1e11", NULL, 400, "from must not be before the year 1"},
+        {"resolution=60", NULL, 400, "resolution is not supported"},
+        {"max_points=5", NULL, 400, "max_points is not supported"},
+        {"maxPoints=5", NULL, 400, "maxPoints is not supported"},
+        {"method=lttb", NULL, 400, "method is not supported"},
+        {"format=f32", NULL, 400, "format is not supported"},
         {"to=1e20", NULL, 400, "to exceeds"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -46,25 +46,44 @@ static void charts_are_listed_in_pages(void **state)
 {
     struct pipeline *pipeline = *state;
     assert_body(pipeline, GET("/api/charts"),
-                "{\"charts\":[],\"total\":0,\"limit\":50,\"offset\":0}");
+                "{\"charts\":[],\"total\":0,\"limit\":50,\"next\":null}");
     for (int i = 0; i < 5; i++) {
         char path[32];
         snprintf(path, sizeof path, "/api/charts/c%d", i);
         assert_answers(pipeline, POST(path, NULL), 200);
     }
     make_line(pipeline, 3);
-    assert_answers(pipeline, ASK("/api/charts", "limit=2&offset=1"), 200);
-    const struct json_node *root = answer_json(pipeline);
-    const struct json_node *list = json_member(root, "charts");
-    assert_int_equal(json_count(list), 2);
-    assert_string_equal(json_member_text(json_first(list), "chartId", ""), "c0");
-    int64_t total = 0;
-    assert_true(json_get_integer(json_member(root, "total"), &total));
-    assert_int_equal(total, 6);
+    /* "c" has the series; every page says where the next one begins. */
+    static const char *const pages[][2] = {{"c", "c0"}, {"c1", "c2"}, {"c3", "c4"}};
+    const char *after = "";
+    for (size_t i = 0; i < 3; i++) {
+        const char *query =
+            arena_format(&pipeline->arena, "limit=2%s%s", i > 0 ? "&after=" : "", after);
+        assert_answers(pipeline, ASK("/api/charts", query), 200);
+        const struct json_node *root = answer_json(pipeline);
+        const struct json_node *list = json_member(root, "charts");
+        assert_int_equal(json_count(list), 2);
+        assert_string_equal(json_member_text(json_first(list), "chartId", ""), pages[i][0]);
+        assert_string_equal(json_member_text(json_next(json_first(list)), "chartId", ""),
+                            pages[i][1]);
+        int64_t total = 0;
+        assert_true(json_get_integer(json_member(root, "total"), &total));
+        assert_int_equal(total, 6);
+        after = json_member_text(root, "next", "");
+        assert_string_equal(after, i < 2 ? pages[i][1] : "");
+        after = arena_format(&pipeline->arena, "%s", after);
+    }
+    /* It need not be there any more. */
+    assert_answers(pipeline, ASK("/api/charts", "after=c00&limit=1"), 200);
+    assert_string_equal(
+        json_member_text(json_first(json_member(answer_json(pipeline), "charts")), "chartId", ""),
+        "c1");
+    assert_answers(pipeline, ASK("/api/charts", "after=z"), 200);
+    assert_int_equal(json_count(json_member(answer_json(pipeline), "charts")), 0);
     assert_field(pipeline, ASK("/api/charts", "limit=0"), "limit");
     assert_field(pipeline, ASK("/api/charts", "limit=101"), "limit");
-    assert_field(pipeline, ASK("/api/charts", "offset=-1"), "offset");
-    assert_field(pipeline, ASK("/api/charts", "offset=x"), "offset");
+    assert_message(pipeline, ASK("/api/charts", "after=a/b"), 400, "after");
+    assert_message(pipeline, ASK("/api/charts", "offset=1"), 400, "after");
 }
 
 static void a_chart_shows_its_panes(void **state)

@@ -275,8 +275,8 @@ static int64_t count_blocks(struct storage *storage)
     assert_int_equal(storage_connect(storage, &connection), STATUS_OK);
     double time = SERIES_TO_END;
     for (;;) {
-        assert_int_equal(storage_prepare(connection, "series_block_at", &statement), STATUS_OK);
-        storage_bind_integer(statement, 1, series.number);
+        assert_int_equal(storage_prepare(connection, "block_at", &statement), STATUS_OK);
+        storage_bind_integer(statement, 1, series.strip);
         storage_bind_double(statement, 2, time);
         if (storage_step(statement) != STATUS_OK) {
             storage_finish(statement);
@@ -449,14 +449,14 @@ static void charts_are_apart_by_owner(void **state)
     int64_t total;
     arena_init(&arena, (size_t)1 << 20);
     assert_int_equal(
-        chart_create(storage, &arena, "user:a", "c", slice_of("{\"w\":1}"), NOW, &chart),
+        chart_create(storage, &arena, "user:a", "c", slice_of("{\"w\":1}"), 0, NOW, &chart),
         STATUS_OK);
     assert_int_equal(
-        chart_create(storage, &arena, "user:a", "c", slice_of("{\"w\":2}"), NOW, &chart),
+        chart_create(storage, &arena, "user:a", "c", slice_of("{\"w\":2}"), 0, NOW, &chart),
         STATUS_OK);
     assert_true(slice_equals(chart.options, "{\"w\":1}"));
     assert_int_equal(
-        chart_create(storage, &arena, "user:b", "c", slice_of("{\"w\":3}"), NOW, &chart),
+        chart_create(storage, &arena, "user:b", "c", slice_of("{\"w\":3}"), 0, NOW, &chart),
         STATUS_OK);
     assert_true(slice_equals(chart.options, "{\"w\":3}"));
     assert_int_equal(chart_set_options(storage, "user:b", "c", slice_of("{}"), NOW), STATUS_OK);
@@ -466,11 +466,11 @@ static void charts_are_apart_by_owner(void **state)
     assert_int_equal(chart_delete(storage, "user:b", "c"), STATUS_NOT_FOUND);
     assert_int_equal(chart_set_options(storage, "user:b", "c", slice_of("{}"), NOW),
                      STATUS_NOT_FOUND);
-    assert_int_equal(chart_list(storage, &arena, "user:a", 10, 0, &list, &count, &total),
+    assert_int_equal(chart_list(storage, &arena, "user:a", "", 10, &list, &count, &total),
                      STATUS_OK);
     assert_int_equal(count, 1);
     assert_int_equal(total, 1);
-    assert_int_equal(chart_list(storage, &arena, "user:b", 10, 0, &list, &count, &total),
+    assert_int_equal(chart_list(storage, &arena, "user:b", "", 10, &list, &count, &total),
                      STATUS_OK);
     assert_int_equal(count, 0);
     assert_int_equal(total, 0);

@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "stores/series.h"
+#include "stores/series_strip.h"
 
 #define NOW           1700000000000
 #define MODEL_MAXIMUM 6000
@@ -21,9 +22,24 @@ static const struct series_key key = {.owner = "user:a", .chart = "c", .pane = 0
 
 static const struct sql_statement looks[] = {
     {"blocks", "test",
-     "SELECT b.first_time, b.last_time, b.first_index, b.point_count, b.times, b.starts, b.payload "
-     "FROM chart_series s JOIN chart_blocks b ON b.series = s.number ORDER BY b.first_time"},
+     "SELECT b.first_time, b.last_time, b.first_index, b.point_count, p.times, p.starts, "
+     "p.payload, b.byte_count FROM chart_series s JOIN chart_blocks b ON b.strip = s.strip "
+     "JOIN chart_payloads p ON p.number = b.payload ORDER BY b.first_time"},
     {"series", "test", "SELECT point_count FROM chart_series"},
+    /* What triggers count, and what is loose, against what is there. */
+    {"counts", "test",
+     "SELECT (SELECT chart_count FROM chart_owners) = (SELECT count(*) FROM charts), "
+     "(SELECT series_count FROM chart_owners) = (SELECT count(*) FROM chart_series), "
+     "(SELECT point_count FROM chart_owners) = (SELECT sum(point_count) FROM chart_series), "
+     "(SELECT sum(series_count) FROM charts) = (SELECT count(*) FROM chart_series), "
+     "(SELECT sum(point_count) FROM charts) = (SELECT sum(point_count) FROM chart_series), "
+     "(SELECT count(*) FROM chart_payloads) = (SELECT count(*) FROM chart_blocks), "
+     "NOT EXISTS (SELECT 1 FROM chart_blocks b WHERE NOT EXISTS (SELECT 1 FROM chart_payloads "
+     "WHERE number = b.payload)), "
+     "NOT EXISTS (SELECT 1 FROM chart_blocks b WHERE NOT EXISTS (SELECT 1 FROM chart_series "
+     "WHERE strip = b.strip) AND NOT EXISTS (SELECT 1 FROM chart_loose_strips "
+     "WHERE number = b.strip AND prepared_at = 0))"},
+    {"loose", "test", "SELECT count(*) FROM chart_loose_strips"},
 };
 static const struct sql_dialect look_dialect = {
     .name = "test", .statements = looks, .statement_count = sizeof looks / sizeof looks[0]};
@@ -93,6 +109,7 @@ static void check_block(struct storage_statement *row, const struct model *model
     assert_true(index + (size_t)count <= model->count);
     assert_true(storage_double(row, 0) == model->times[index]);
     assert_true(storage_double(row, 1) == model->times[index + (size_t)count - 1]);
+    assert_int_equal(storage_integer(row, 7), payload.length);
     assert_int_equal(times.length, count * 8);
     assert_int_equal(starts.length, count * 4);
     size_t at = 0;
@@ -130,6 +147,26 @@ static void check_rows(struct storage *look, const struct model *model)
     }
     storage_finish(row);
     assert_int_equal(index, model->count);
+    assert_int_equal(storage_prepare(connection, "counts", &row), STATUS_OK);
+    assert_int_equal(storage_step(row), STATUS_OK);
+    for (int column = 0; column < 8; column++) {
+        if (storage_integer(row, column) != 1) {
+            fail_msg("count %d is wrong", column);
+        }
+    }
+    storage_finish(row);
+}
+
+static int64_t count_loose(struct storage *look)
+{
+    struct storage_connection *connection;
+    struct storage_statement *row;
+    assert_int_equal(storage_connect(look, &connection), STATUS_OK);
+    assert_int_equal(storage_prepare(connection, "loose", &row), STATUS_OK);
+    assert_int_equal(storage_step(row), STATUS_OK);
+    int64_t count = storage_integer(row, 0);
+    storage_finish(row);
+    return count;
 }
 
 /* --- Writing ------------------------------------------------------------------------------ */
@@ -141,6 +178,7 @@ struct bench {
     struct buffer text;
     int mark;
     uint64_t random;
+    size_t part_bytes; /* of struct series_change */
 };
 
 static int below(struct bench *bench, int bound)
@@ -172,7 +210,8 @@ static void write_times(struct bench *bench, enum series_mode mode, const double
                                    .type = "line",
                                    .options = slice_of("{}"),
                                    .points = &points,
-                                   .now = NOW};
+                                   .now = NOW,
+                                   .part_bytes = bench->part_bytes};
     assert_int_equal(series_write(bench->storage, &change), STATUS_OK);
     assert_int_equal(change.point_count, bench->model->count);
     points_release(&points);
@@ -323,9 +362,67 @@ static void rows_are_what_a_plain_array_holds(void **state)
     struct bench *bench = &fixture->bench;
     write_run(bench, SERIES_REPLACE, 100, 100);
     for (int round = 0; round < 2500; round++) {
+        static const size_t parts[] = {0, 10000, 100};
+        bench->part_bytes = parts[below(bench, 3)];
         write_something(bench);
         check_rows(bench->look, bench->model);
+        if (below(bench, 20) == 0) {
+            bool is_done;
+            assert_int_equal(series_remove_loose(bench->storage, NOW, 0, &is_done), STATUS_OK);
+            assert_true(is_done);
+            assert_int_equal(count_loose(bench->look), 0);
+            check_rows(bench->look, bench->model);
+        }
     }
+}
+
+static void a_large_write_that_was_given_up_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bench *bench = &fixture->bench;
+    bool is_done;
+    bench->part_bytes = 100;
+    write_run(bench, SERIES_REPLACE, 100, 2000);
+    int64_t strip = 0;
+    struct points points;
+    struct points_problem problem;
+    assert_int_equal(
+        points_scan(&points, slice_of("[{\"time\":1,\"value\":1}]"), POINT_VALUE, &problem),
+        STATUS_OK);
+    /* A writer died behind its preparation: nothing is removed while it may still be alive. */
+    assert_int_equal(
+        series_strip_prepare(bench->storage, points.items, points.count, 100, NOW, &strip),
+        STATUS_OK);
+    points_release(&points);
+    assert_int_equal(series_remove_loose(bench->storage, NOW + 60000, 0, &is_done), STATUS_OK);
+    assert_true(is_done);
+    assert_int_equal(count_loose(bench->look), 1);
+    assert_int_equal(series_remove_loose(bench->storage, NOW + 4000000, 0, &is_done), STATUS_OK);
+    assert_int_equal(count_loose(bench->look), 0);
+    check_rows(bench->look, bench->model);
+}
+
+static void a_large_series_is_removed_in_parts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct bench *bench = &fixture->bench;
+    bool is_done;
+    write_run(bench, SERIES_REPLACE, 0, MODEL_MAXIMUM);
+    struct series_window window = {.from = SERIES_FROM_START, .before = SERIES_TO_END, .limit = 10};
+    struct series_range range;
+    struct arena arena;
+    arena_init(&arena, (size_t)1 << 20);
+    for (int i = 0; i < 10; i++) {
+        write_run(bench, SERIES_REPLACE, 0, MODEL_MAXIMUM);
+    }
+    assert_int_equal(series_remove_loose(bench->storage, NOW, 1, &is_done), STATUS_OK);
+    assert_false(is_done);
+    assert_int_equal(series_read(bench->storage, &arena, &key, &window, &range), STATUS_OK);
+    assert_int_equal(range.end_index, MODEL_MAXIMUM);
+    assert_int_equal(series_remove_loose(bench->storage, NOW, 0, &is_done), STATUS_OK);
+    assert_true(is_done);
+    check_rows(bench->look, bench->model);
+    arena_destroy(&arena);
 }
 
 int main(void)
@@ -334,6 +431,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(indices_are_right_after_an_old_point_and_the_next_bar),
         TEST(rows_are_what_a_plain_array_holds),
+        TEST(a_large_write_that_was_given_up_leaves_nothing),
+        TEST(a_large_series_is_removed_in_parts),
     };
     return cmocka_run_group_tests_name("series_blocks", tests, NULL, NULL);
 }
