@@ -209,8 +209,9 @@ def ask_charts(ask):
     ask("GET", "/api/charts/{chart_id}", **chart)
     ask("GET", "/api/charts/{chart_id}", query="?panes=map", **chart)
     page = "/api/charts/{chart_id}/history/{pane_id}/{series_id}"
-    tag = ask("GET", page, query="?count=2&before_time=1700000100", **place).headers["etag"]
-    assert ask("GET", page, headers={"If-None-Match": tag}, **place).status == 304
+    query = "?count=2&before_time=1700000100"
+    tag = ask("GET", page, query=query, **place).headers["etag"]
+    assert ask("GET", page, query=query, headers={"If-None-Match": tag}, **place).status == 304
     ask("POST", "/api/charts/{chart_id}/history", {"pane_id": 0, "series_id": "s"}, **chart)
     ask("POST", "/api/charts/{chart_id}/history",
         {"requests": [{"pane_id": 0, "series_id": "s"}, {"pane_id": 1, "series_id": "s"}, {"pane_id": 0}]}, **chart)
