@@ -29,7 +29,7 @@ const struct command commands[] = {
      "key revoke ID\n",
      "create list revoke --name --scopes --tier --days --json", key_command},
     {"migrate", "bring the database schema up or down",
-     "migrate up\nmigrate down [N]\nmigrate status [--json]\n", "up down status --json",
+     "migrate up\nmigrate down [N] [--yes]\nmigrate status [--json]\n", "up down status --json --yes",
      migrate_command},
     {"user", "make and change accounts",
      "user create EMAIL [--username NAME] [--name NAME] [--admin] [--password-stdin] [--json]\n"

@@ -83,6 +83,7 @@ static enum status open_database(struct app *app, const char *url, uint64_t size
     struct storage_options options = {
         .url = url,
         .size_maximum = size_maximum,
+        .writers_maximum = (unsigned)(app->config->workers + 1) / 2,
         .echo = app->config->database_echo,
         .observer = app->metrics ? observe_statement : NULL,
         .observer_context = app,

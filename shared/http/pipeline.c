@@ -10,12 +10,17 @@
 #include "base/random.h"
 #include "http/response.h"
 #include "log/log.h"
+#include "storage/storage.h"
 
 /* What metrics and logs call a path that no route answers, so that random paths add nothing. */
 static const char unmatched_endpoint[] = "unmatched";
 
 /* Of bytes, which take up to six each in a line of 8 KB: what stands behind it must find room. */
 #define LOGGED_PATH_MAXIMUM 1024
+#define LOGGED_ID_MAXIMUM   128
+
+#define STORAGE_WAIT_NANOSECONDS       UINT64_C(5000000000)
+#define STORAGE_LEAST_WAIT_NANOSECONDS UINT64_C(250000000)
 
 /* W3C Trace Context level 1, section 3.3.1.5: at least so much is to be handed on. */
 #define TRACE_STATE_MAXIMUM 512
@@ -324,6 +329,16 @@ static void begin(struct request *request)
                     METRIC_LABELS(http_method_text(request->method), endpoint_of(request)), 1);
 }
 
+/* A locked database is waited for as long as a client may wait at all, counted from when its request
+ * began; a long body is no reason not to wait for a moment. */
+static void limit_waiting(const struct exchange *exchange)
+{
+    uint64_t now = clock_monotonic_nanoseconds();
+    uint64_t deadline = exchange->started_nanoseconds + STORAGE_WAIT_NANOSECONDS;
+    uint64_t least = now + STORAGE_LEAST_WAIT_NANOSECONDS;
+    storage_set_deadline(deadline > least ? deadline : least);
+}
+
 static void answer(struct request *request)
 {
     struct exchange *exchange = request->exchange;
@@ -343,7 +358,9 @@ void pipeline_handle(struct exchange *exchange, void *context)
     bool handed_over = false;
     request->handed_over = &handed_over;
     begin(request);
+    limit_waiting(exchange);
     run(request);
+    storage_set_deadline(0);
     if (!handed_over) {
         answer(request);
     }
@@ -384,6 +401,17 @@ static void count(struct request *request, uint64_t nanoseconds)
     metrics_present(metrics, METRIC_HTTP_REQUESTS_IN_PROGRESS, METRIC_LABELS(method, endpoint), -1);
 }
 
+/* The chart that the path names; NULL if it names none. */
+static const char *chart_for_log(const struct request *request)
+{
+    const struct route *route = request->match.route;
+    if (route == NULL || strstr(route->template, "{chart_id}") == NULL) {
+        return NULL;
+    }
+    const char *id = request_path_value(request, "chart_id");
+    return strlen(id) <= LOGGED_ID_MAXIMUM ? id : NULL;
+}
+
 void pipeline_finish(struct request *request)
 {
     uint64_t nanoseconds = clock_monotonic_nanoseconds() - request->exchange->started_nanoseconds;
@@ -397,6 +425,7 @@ void pipeline_finish(struct request *request)
               LOG_TEXT("path", path_for_log(request)), LOG_INTEGER("status_code", status),
               LOG_DOUBLE("duration_ms", (double)microseconds / 1000.0),
               LOG_TEXT("client", request->client_address), LOG_TEXT("user", user),
+              LOG_TEXT("chart_id", chart_for_log(request)),
               LOG_TEXT("error_type", request->response.error_word));
     response_release(&request->response);
 }

@@ -28,6 +28,7 @@ struct storage {
     char *location;            /* DATABASE_URL without the scheme */
     uint64_t busy_nanoseconds; /* how long one write may wait for its turn */
     uint64_t size_maximum;     /* bytes; 0 = no limit */
+    unsigned writers_maximum;
     bool echo;
     storage_observer *observer;
     void *observer_context;
@@ -37,6 +38,9 @@ struct storage {
     pthread_key_t key; /* a thread's connection */
     pthread_mutex_t lock;
     struct storage_connection *connections; /* guarded by lock */
+    pthread_cond_t turn;                    /* a writer has left; with lock, like the next two */
+    unsigned writers;
+    uint64_t moved; /* when the last one came or left */
 };
 
 struct storage_connection {
@@ -96,6 +100,8 @@ struct storage_driver {
     enum status (*begin)(struct storage_connection *connection);
     enum status (*commit)(struct storage_connection *connection);
     void (*rollback)(struct storage_connection *connection);
+    /* A consistent copy of the database as a new file. */
+    enum status (*copy)(struct storage_connection *connection, const char *path);
     /* Several statements without parameters or rows, for migrations. */
     enum status (*run_script)(struct storage_connection *connection, const char *text);
 };
@@ -116,6 +122,9 @@ void storage_note_change(struct storage_connection *connection,
                          const struct storage_statement *statement);
 /* Raises the versions of what has been noted. */
 void storage_announce_changes(struct storage_connection *connection);
+
+/* Until when the calling thread may wait from now on, for whatever lock. */
+uint64_t storage_wait_until(const struct storage *storage);
 
 /* 0.2 to 0.8 ms. The jitter keeps processes that wait for one another from waking in step, which
  * costs seconds in the worst case under load. */

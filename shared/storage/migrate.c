@@ -37,10 +37,11 @@ static void compute_checksum(const char *text, char out[CHECKSUM_SIZE])
     text_encode_hex(bytes, sizeof(bytes), out);
 }
 
-static enum status table_exists(struct storage_connection *connection, bool *exists)
+/* Whether the statement has a row. */
+static enum status has_row(struct storage_connection *connection, const char *name, bool *exists)
 {
     struct storage_statement *statement;
-    enum status status = storage_prepare(connection, "migration_table_exists", &statement);
+    enum status status = storage_prepare(connection, name, &statement);
     if (status != STATUS_OK) {
         return status;
     }
@@ -76,14 +77,31 @@ static enum status judge_row(const struct sql_dialect *dialect, int expected, in
     return STATUS_OK;
 }
 
+/* A database without our table must be empty: nothing is added to what others keep there. */
+static enum status judge_stranger(struct storage_connection *connection,
+                                  const struct history *history)
+{
+    bool is_foreign = false;
+    enum status status = has_row(connection, "migration_foreign_table", &is_foreign);
+    if (status == STATUS_OK && is_foreign && history->problem != NULL) {
+        buffer_append_text(history->problem,
+                           "the database holds tables of something else and is left alone");
+        return STATUS_CONFLICT;
+    }
+    return status;
+}
+
 static enum status read_history(struct storage_connection *connection, struct history *history)
 {
     const struct sql_dialect *dialect = connection->storage->dialect;
     struct storage_statement *statement = NULL;
     history->version = 0;
     bool exists = false;
-    enum status status = table_exists(connection, &exists);
-    if (status != STATUS_OK || !exists) {
+    enum status status = has_row(connection, "migration_table_exists", &exists);
+    if (status == STATUS_OK && !exists) {
+        return judge_stranger(connection, history);
+    }
+    if (status != STATUS_OK) {
         return status;
     }
     status = storage_prepare(connection, "migration_list", &statement);

@@ -17,8 +17,9 @@ struct migrate_status {
 
 enum status migrate_read_status(struct storage *storage, struct migrate_status *out) MUST_CHECK;
 
-/* Applies all that is missing. STATUS_CONFLICT when the database is newer than this program or an
- * applied migration's text has changed; `problem` (initialised) tells in one line. */
+/* Applies all that is missing. STATUS_CONFLICT when the database is newer than this program, an
+ * applied migration's text has changed, or it has tables but none of ours; `problem` (initialised)
+ * tells in one line. */
 enum status migrate_up(struct storage *storage, struct buffer *problem) MUST_CHECK;
 
 /* Takes back the newest `steps` migrations. */

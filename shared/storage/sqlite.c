@@ -142,9 +142,8 @@ static int wait_for_others(void *context, int attempts)
     struct sqlite_handle *handle = connection->handle;
     uint64_t now = clock_monotonic_nanoseconds();
     if (attempts == 0) {
-        handle->wait_until = connection->deadline != 0
-                                 ? connection->deadline
-                                 : now + connection->storage->busy_nanoseconds;
+        handle->wait_until = connection->deadline != 0 ? connection->deadline
+                                                       : storage_wait_until(connection->storage);
     }
     if (now >= handle->wait_until) {
         return 0;
@@ -219,7 +218,7 @@ static int set_journal_mode(struct storage_connection *connection, const char *p
                             const char *mode, bool *is_set)
 {
     sqlite3 *database = database_of(connection);
-    uint64_t deadline = clock_monotonic_nanoseconds() + connection->storage->busy_nanoseconds;
+    uint64_t deadline = storage_wait_until(connection->storage);
     for (;;) {
         sqlite3_stmt *statement = NULL;
         int code = sqlite3_prepare_v2(database, pragma, -1, &statement, NULL);
@@ -565,6 +564,50 @@ static void rollback(struct storage_connection *connection)
     }
 }
 
+/* Of all pages in one step: the copy is of one moment, and nobody has to wait for it in WAL. */
+static int copy_pages(sqlite3 *to, sqlite3 *from)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    if (backup == NULL) {
+        return sqlite3_extended_errcode(to);
+    }
+    int code = sqlite3_backup_step(backup, -1);
+    int end = sqlite3_backup_finish(backup);
+    return code == SQLITE_DONE ? end : code;
+}
+
+/* Under another name until it is whole. */
+static enum status copy(struct storage_connection *connection, const char *path)
+{
+    sqlite3 *to = NULL;
+    char part[PATH_LENGTH_MAXIMUM];
+    int length = snprintf(part, sizeof(part), "%s.part", path);
+    struct stat found;
+    if (length >= (int)sizeof(part)) {
+        return STATUS_TOO_LARGE;
+    }
+    if (lstat(path, &found) == 0 || mknod(part, S_IFREG | 0600, 0) != 0) {
+        return STATUS_CONFLICT;
+    }
+    int code = sqlite3_open_v2(
+        part, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE, NULL);
+    if (code == SQLITE_OK) {
+        code = copy_pages(to, database_of(connection));
+    }
+    /* Its log is folded in, so that the copy is one file. */
+    if (code == SQLITE_OK) {
+        code = sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+    }
+    sqlite3_close_v2(to);
+    if (code == SQLITE_OK && rename(part, path) != 0) {
+        code = SQLITE_CANTOPEN;
+    }
+    if (code != SQLITE_OK) {
+        remove(part);
+    }
+    return translate(connection, code, "copy");
+}
+
 static enum status run_script(struct storage_connection *connection, const char *script)
 {
     return translate(connection, sqlite3_exec(database_of(connection), script, NULL, NULL, NULL),
@@ -597,5 +640,6 @@ const struct storage_driver storage_sqlite_driver = {
     .begin = begin,
     .commit = commit,
     .rollback = rollback,
+    .copy = copy,
     .run_script = run_script,
 };

@@ -4,6 +4,8 @@
  * A connection is found through a thread-specific key and kept in a list, so that it is closed by
  * whichever comes first: the end of its thread or storage_close.
  *
+ * A thread's deadline is its own, whatever storage it uses.
+ *
  * Process-wide state, because fork is a matter of the process: how many connections are open, and
  * whether this process was forked off one that had some. The libraries below hold locks and
  * sockets that a child would share with its parent; using them there, or even closing them,
@@ -29,6 +31,11 @@
 
 static const struct storage_driver *const drivers[] = {&storage_sqlite_driver};
 
+/* How long writers may make no progress before further ones are refused at once. */
+#define STUCK_NANOSECONDS UINT64_C(250000000)
+
+static _Thread_local uint64_t thread_deadline;
+
 static atomic_uint open_connections;
 static atomic_bool is_forked;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -52,6 +59,17 @@ void storage_nap(void)
 {
     struct timespec nap = {.tv_nsec = NAP_NANOSECONDS + (long)random_below(NAP_JITTER)};
     nanosleep(&nap, NULL);
+}
+
+void storage_set_deadline(uint64_t nanoseconds)
+{
+    thread_deadline = nanoseconds;
+}
+
+uint64_t storage_wait_until(const struct storage *storage)
+{
+    uint64_t until = clock_monotonic_nanoseconds() + storage->busy_nanoseconds;
+    return thread_deadline != 0 && thread_deadline < until ? thread_deadline : until;
 }
 
 void storage_give_way(void)
@@ -215,6 +233,7 @@ enum status storage_open_dialect(struct storage **out, const struct storage_opti
     storage->dialect = dialect != NULL ? dialect : driver->dialect;
     storage->busy_nanoseconds = (busy > 0 ? busy : BUSY_MILLISECONDS) * UINT64_C(1000000);
     storage->size_maximum = options->size_maximum;
+    storage->writers_maximum = options->writers_maximum;
     storage->echo = options->echo;
     storage->observer = options->observer;
     storage->observer_context = options->observer_context;
@@ -235,6 +254,11 @@ enum status storage_open_dialect(struct storage **out, const struct storage_opti
         goto out;
     }
     pthread_mutex_init(&storage->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&storage->turn, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     *out = storage;
 out:
     if (status != STATUS_OK) {
@@ -260,6 +284,7 @@ void storage_close(struct storage *storage)
     while (storage->connections != NULL) {
         drop_connection(storage->connections);
     }
+    pthread_cond_destroy(&storage->turn);
     pthread_mutex_destroy(&storage->lock);
     memory_release(storage->names);
     memory_release(storage->location);
@@ -343,6 +368,41 @@ static enum status attempt(struct storage_connection *connection, storage_work *
     return status;
 }
 
+/* --- The place for writers ---------------------------------------------------------------- */
+
+/* STATUS_UNAVAILABLE: all places are taken, and nobody has come or left for a while. */
+static enum status enter(struct storage *storage, uint64_t deadline)
+{
+    enum status status = STATUS_OK;
+    pthread_mutex_lock(&storage->lock);
+    while (storage->writers_maximum > 0 && storage->writers >= storage->writers_maximum) {
+        uint64_t until = storage->moved + STUCK_NANOSECONDS;
+        until = until < deadline ? until : deadline;
+        if (clock_monotonic_nanoseconds() >= until) {
+            status = STATUS_UNAVAILABLE;
+            break;
+        }
+        struct timespec time = {.tv_sec = (time_t)(until / 1000000000),
+                                .tv_nsec = (long)(until % 1000000000)};
+        pthread_cond_timedwait(&storage->turn, &storage->lock, &time);
+    }
+    if (status == STATUS_OK) {
+        storage->writers++;
+        storage->moved = clock_monotonic_nanoseconds();
+    }
+    pthread_mutex_unlock(&storage->lock);
+    return status;
+}
+
+static void leave(struct storage *storage)
+{
+    pthread_mutex_lock(&storage->lock);
+    storage->writers--;
+    storage->moved = clock_monotonic_nanoseconds();
+    pthread_cond_signal(&storage->turn);
+    pthread_mutex_unlock(&storage->lock);
+}
+
 enum status storage_transaction(struct storage_connection *connection, storage_work *function,
                                 void *context)
 {
@@ -354,19 +414,32 @@ enum status storage_transaction(struct storage_connection *connection, storage_w
     if (connection->handle == NULL) {
         return STATUS_UNAVAILABLE; /* lost in a transaction before this one */
     }
-    connection->deadline = clock_monotonic_nanoseconds() + connection->storage->busy_nanoseconds;
-    enum status status = attempt(connection, function, context);
+    connection->deadline = storage_wait_until(connection->storage);
+    enum status status = enter(connection->storage, connection->deadline);
+    if (status != STATUS_OK) {
+        connection->deadline = 0;
+        return status;
+    }
+    status = attempt(connection, function, context);
     while (status != STATUS_OK && connection->must_retry && !connection->is_broken &&
            clock_monotonic_nanoseconds() < connection->deadline) {
         storage_nap();
         status = attempt(connection, function, context);
     }
     connection->deadline = 0;
+    leave(connection->storage);
     if (connection->is_broken) {
         /* At once: it may still hold the lock that everybody needs who writes. */
         disconnect(connection);
     }
     return status;
+}
+
+enum status storage_copy(struct storage *storage, const char *path)
+{
+    struct storage_connection *connection;
+    enum status status = storage_connect(storage, &connection);
+    return status == STATUS_OK ? storage->driver->copy(connection, path) : status;
 }
 
 enum status storage_run_script(struct storage_connection *connection, const char *text)

@@ -45,6 +45,9 @@ struct storage_options {
     /* Bytes that a database in a file may have; what would exceed them is STATUS_UNAVAILABLE, and
      * removing always works. 0 = as much as there is. */
     uint64_t size_maximum;
+    /* Threads of this process that may be in a write or wait for their turn; the others are refused
+     * as soon as those make no progress, so that not all threads wait for one lock. 0 = any number. */
+    unsigned writers_maximum;
     bool echo; /* log statement names at DEBUG (never values) */
     storage_observer *observer;
     void *observer_context;
@@ -65,6 +68,10 @@ enum status storage_connect(struct storage *storage, struct storage_connection *
 
 /* Connects if needed and runs a trivial read; for readiness. */
 enum status storage_ping(struct storage *storage) MUST_CHECK;
+
+/* Copies the whole database as it is at one moment to a new file of mode 0600, while others go on.
+ * STATUS_CONFLICT: there is something of that name. */
+enum status storage_copy(struct storage *storage, const char *path) MUST_CHECK;
 
 /* Housekeeping that one process of a host does now and then (every minute or so): cuts back a
  * write-ahead log that has grown, refreshes the planner's statistics. */
@@ -118,6 +125,11 @@ int64_t storage_changes(struct storage_connection *connection);
 typedef enum status storage_work(struct storage_connection *connection, void *context);
 enum status storage_transaction(struct storage_connection *connection, storage_work *function,
                                 void *context) MUST_CHECK;
+
+/* What the calling thread does from now on is for somebody who waits until then (monotonic
+ * nanoseconds): no wait for a lock goes on beyond it. 0: nobody waits, busy_timeout_milliseconds
+ * counts alone. For all storages of the process. */
+void storage_set_deadline(uint64_t nanoseconds);
 
 /* Between two transactions of a long work: sleeps for some 2 ms, so that others who wait for the
  * write lock get it. */

@@ -195,6 +195,8 @@ static void remove_own(const struct own_socket *own)
     }
 }
 
+#define LARGE_BYTES (256 << 10)
+
 /* --- Running ------------------------------------------------------------------------------------- */
 
 static enum status call_started(struct transport *transport)
@@ -216,6 +218,10 @@ static int run_fastcgi(struct transport *transport, int listener)
     const struct transport_options *options = &transport->options;
     /* Fewer arenas: threads here allocate little, and each arena keeps what it once had. */
     mallopt(M_ARENA_MAX, 2);
+    /* What is large is mapped and given back when it is freed. Without these two the first large
+     * answer would raise both limits to its size, and the program would keep as much for ever. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES);
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);

@@ -203,8 +203,9 @@ def test_migrate_goes_up_and_down_and_says_where_it_is(place):
     assert place.ok("migrate", "up") == f"schema {latest} of {latest}\n"
     assert place.ok("migrate", "up") == f"schema {latest} of {latest}\n"
     assert all(step["applied_at"] for step in place.json("migrate", "status"))
-    assert place.ok("migrate", "down") == f"schema {latest - 1} of {latest}\n"
-    assert place.ok("migrate", "down", str(latest)) == f"schema 0 of {latest}\n"
+    assert place.ok("migrate", "down", "--yes").endswith(f"\nschema {latest - 1} of {latest}\n")
+    assert place.ok("migrate", "down", str(latest), "--yes").endswith(f"\nschema 0 of {latest}\n")
+    assert place.ok("migrate", "down", "--yes") == f"schema 0 of {latest}\n"
     assert "pending" in place.ok("migrate", "status")
     assert place.ok("migrate", "up") == f"schema {latest} of {latest}\n"
 

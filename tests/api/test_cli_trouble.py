@@ -2,6 +2,7 @@
 making, a locked one, and death in the middle of a migration."""
 import json
 import os
+import pty
 import random
 import re
 import resource
@@ -100,7 +101,7 @@ def count_migrations(place):
 
 def test_a_database_that_is_newer_is_refused_by_everybody(newer):
     line = NEWER.format(count_migrations(newer))
-    for arguments in (["migrate", "up"], ["migrate", "down"], ["user", "list"], ["user", "create", "a@b.de"],
+    for arguments in (["migrate", "up"], ["migrate", "down", "--yes"], ["user", "list"], ["user", "create", "a@b.de"],
                       ["key", "list"], ["bootstrap-admin"]):
         done = newer.run(*arguments)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"quintet: {line}\n")
@@ -123,7 +124,7 @@ def test_a_program_does_not_start_on_a_newer_database(newer):
 def test_a_migration_that_was_changed_is_refused_by_everybody(migrated):
     database(migrated).execute("UPDATE schema_migrations SET checksum = 'x' WHERE version = 1")
     line = "migration 1 (accounts) was changed after it had been applied"
-    for arguments in (["migrate", "up"], ["migrate", "down"], ["user", "list"], ["bootstrap-admin"]):
+    for arguments in (["migrate", "up"], ["migrate", "down", "--yes"], ["user", "list"], ["bootstrap-admin"]):
         done = migrated.run(*arguments)
         assert (done.returncode, done.stderr) == (1, f"quintet: {line}\n")
     assert f"fail  migrations: {line}\n" in migrated.run("check").stdout
@@ -155,7 +156,7 @@ def test_a_locked_database_exits_69_in_time_and_can_be_read(migrated):
     holder = database(migrated)
     holder.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
-    waiting = [migrated.start(*arguments) for arguments in (["migrate", "down"], ["user", "create", "eve@example.com"],
+    waiting = [migrated.start(*arguments) for arguments in (["migrate", "down", "--yes"], ["user", "create", "eve@example.com"],
                                                             ["user", "promote", "ada@example.com"])]
     assert [user["email"] for user in migrated.json("user", "list")] == ["ada@example.com"]
     migrated.ok("migrate", "up")
@@ -181,20 +182,72 @@ def test_a_lock_that_ends_is_waited_for(migrated):
     assert process.returncode == 0 and len(migrated.json("user", "list")) == 1
 
 
-def test_the_schema_goes_down_and_up_under_a_running_suite(suite, place):
-    """Requests in between are answered 503; afterwards the programs go on by themselves."""
+def test_the_schema_is_not_taken_from_under_a_running_suite(suite, place):
     running = suite.start()
     place.environment.update(STATE_DIR=str(running.state), QUINTET_CONFIG="/dev/null", JWT_SECRET_KEY=running.jwt_secret)
-
-    def log_in():
-        return running.post("/auth/login", {"email": "nobody@example.com", "password": "correct horse"})
-
-    assert log_in().status == 401
-    place.ok("migrate", "down", "10000")
-    answer = log_in()
-    assert answer.status == 503 and int(answer.headers["retry-after"]) > 0
+    before = place.json("migrate", "status")
+    for arguments in (["10000", "--yes"], ["--yes"], []):
+        done = place.run("migrate", "down", *arguments)
+        assert done.returncode == 1 and done.stdout == "", done
+        assert re.fullmatch(r"quintet: \w+ \(process \d+\) is running: stop the suite first\n", done.stderr), done
     place.ok("migrate", "up")
-    assert log_in().status == 401
+    assert place.json("migrate", "status") == before
+    answer = running.post("/auth/login", {"email": "nobody@example.com", "password": "correct horse"})
+    assert answer.status == 401
+    running.stop_process()
+    place.ok("migrate", "down", "--yes")
+
+
+def copies(place):
+    return list((place.path / "var").glob("quintet.db.before-migrate-down-*"))
+
+
+def test_going_down_asks_first(migrated):
+    before = migrated.json("migrate", "status")
+    done = migrated.run("migrate", "down")
+    assert done.returncode == 1 and "--yes" in done.stderr and done.stdout == ""
+    assert migrated.json("migrate", "status") == before and copies(migrated) == []
+
+
+@pytest.mark.parametrize("answer,goes", [("y\n", True), ("n\n", False), ("\n", False)])
+def test_going_down_asks_at_a_terminal(migrated, answer, goes):
+    before = migrated.json("migrate", "status")
+    outer, inner = pty.openpty()
+    os.write(outer, answer.encode())
+    done = subprocess.run([str(QUINTET), "migrate", "down"], cwd=migrated.path, env=migrated.environment, text=True,
+                          stdin=inner, capture_output=True, timeout=60)
+    os.close(outer)
+    os.close(inner)
+    assert (done.returncode == 0) == goes and "[y/N]" in done.stderr, done
+    assert (migrated.json("migrate", "status") == before) == (not goes)
+
+
+def test_going_down_copies_the_database_first(migrated):
+    migrated.ok("user", "create", "ada@example.com")
+    steps = str(len(migrated.json("migrate", "status")))
+    told, schema, _ = migrated.ok("migrate", "down", steps, "--yes").split("\n")
+    (copy,) = copies(migrated)
+    assert told == f"copy {copy}" and schema.startswith("schema 0 of ")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    database(migrated).close()
+    for path in (migrated.path / "var").glob("quintet.db-*"):
+        path.unlink()
+    copy.rename(migrated.path / "var" / "quintet.db")
+    assert [user["email"] for user in migrated.json("user", "list")] == ["ada@example.com"]
+
+
+def test_a_database_of_something_else_is_left_alone(place):
+    (place.path / "var").mkdir()
+    foreign = sqlite3.connect(place.path / "var" / "quintet.db")
+    foreign.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, secret TEXT)")
+    foreign.commit()
+    line = "the database holds tables of something else and is left alone"
+    for arguments in (["migrate", "up"], ["migrate", "down", "--yes"], ["user", "list"], ["bootstrap-admin"]):
+        done = place.run(*arguments)
+        assert (done.returncode, done.stderr) == (1, f"quintet: {line}\n"), done
+    done = place.run_program("auth", "--listen", "socket")
+    assert done.returncode == CONFIG and line in done.stderr
+    assert [row[0] for row in foreign.execute("SELECT name FROM sqlite_schema")] == ["accounts"]
 
 
 def test_migrations_that_race_apply_each_step_once(place):
@@ -240,7 +293,7 @@ def test_a_migration_that_dies_at_any_write_is_gone_on_with(place, direction):
     latest = len(place.json("migrate", "status"))
     place.ok("migrate", "up")
     whole = tables(place)
-    arguments = ["migrate", "up"] if direction == "up" else ["migrate", "down", str(latest)]
+    arguments = ["migrate", "up"] if direction == "up" else ["migrate", "down", str(latest), "--yes"]
     deaths, depths = 0, set()
     for limit in range(0, 400 * 1024, 8 * 1024):
         if direction == "up":
@@ -264,14 +317,14 @@ def test_a_migration_that_is_killed_at_any_moment_is_gone_on_with(place):
     place.ok("migrate", "up")
     span = time.monotonic() - began
     for turn in range(30):
-        process = place.start("migrate", *(["down", str(latest)] if turn % 2 else ["up"]))
+        process = place.start("migrate", *(["down", str(latest), "--yes"] if turn % 2 else ["up"]))
         time.sleep(dice.uniform(0, span))
         process.kill()
         process.communicate(timeout=60)
         if turn % 2:
             assert_sound(place, latest)
         else:
-            place.ok("migrate", "down", str(latest))
+            place.ok("migrate", "down", str(latest), "--yes")
 
 
 def test_a_disk_that_is_full_is_told_and_recovered_from(place):
