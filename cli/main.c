@@ -29,8 +29,8 @@ const struct command commands[] = {
      "key revoke ID\n",
      "create list revoke --name --scopes --tier --days --json", key_command},
     {"migrate", "bring the database schema up or down",
-     "migrate up\nmigrate down [N] [--yes]\nmigrate status [--json]\n", "up down status --json --yes",
-     migrate_command},
+     "migrate up\nmigrate down [N] [--yes]\nmigrate status [--json]\n",
+     "up down status --json --yes", migrate_command},
     {"user", "make and change accounts",
      "user create EMAIL [--username NAME] [--name NAME] [--admin] [--password-stdin] [--json]\n"
      "user list [--json]\n"

@@ -238,8 +238,7 @@ static enum status work_trusted_time(struct storage_connection *connection, void
                : status;
 }
 
-enum status chart_trusted_time(struct storage *storage, int64_t now, int64_t boot,
-                               int64_t *trusted)
+enum status chart_trusted_time(struct storage *storage, int64_t now, int64_t boot, int64_t *trusted)
 {
     struct looking looking = {.now = now, .boot = boot};
     enum status status = rows_transaction(storage, work_trusted_time, &looking);
