@@ -238,12 +238,125 @@ static void a_series_of_milliseconds_can_be_paged(void **state)
     assert_non_null(strstr(pipeline->body.data, "\"data\":[{\"time\":1700000000}]"));
 }
 
+/* {"series_type":"line","data":[…]} whose points have 4000 bytes each. */
+static const char *heavy_body(struct pipeline *pipeline, int count)
+{
+    struct buffer text;
+    buffer_init(&text, (size_t)32 << 20);
+    buffer_append_text(&text, "{\"series_type\":\"line\",\"data\":[");
+    for (int i = 0; i < count; i++) {
+        buffer_append_format(&text, "%s{\"time\":%07d,\"value\":1,\"x\":\"%03960d\"}",
+                             i > 0 ? "," : "", 1000000 + i, i);
+    }
+    buffer_append_text(&text, "]}");
+    assert_int_equal(buffer_status(&text), STATUS_OK);
+    const char *copy = arena_copy(&pipeline->arena, buffer_text(&text), text.length);
+    assert_non_null(copy);
+    buffer_release(&text);
+    return copy;
+}
+
+#define HEAVY_COUNT 2500
+
+static int64_t integer_of(const struct json_node *node, const char *name)
+{
+    int64_t number = -1;
+    assert_true(json_get_integer(json_member(node, name), &number));
+    return number;
+}
+
+static bool flag_of(const struct json_node *node, const char *name)
+{
+    bool flag = false;
+    assert_true(json_get_boolean(json_member(node, name), &flag));
+    return flag;
+}
+
+/* What a client does: read on until there is no more. It gets every point once, in answers of a
+ * bounded size. */
+static void heavy_points_come_in_shorter_pages(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, POST("/api/charts/c/data/s", heavy_body(pipeline, HEAVY_COUNT)), 200);
+    for (int forward = 0; forward < 2; forward++) {
+        const char *query = forward ? "from=0&count=10000" : "count=10000";
+        bool has_more = true;
+        int64_t seen = 0;
+        int pages = 0;
+        while (has_more) {
+            assert_answers(pipeline, HISTORY(query), 200);
+            assert_true(pipeline->body.length <= CHARTS_ANSWER_MAXIMUM + 1024);
+            const struct json_node *root = answer_json(pipeline);
+            const struct json_node *chunk = json_member(root, "chunkInfo");
+            int64_t count = integer_of(chunk, "count");
+            int64_t start = integer_of(chunk, "start_index");
+            int64_t end = integer_of(chunk, "end_index");
+            assert_int_equal(count, json_count(json_member(root, "data")));
+            assert_int_equal(end - start, count);
+            assert_true(count > 0);
+            assert_int_equal(forward ? start : HEAVY_COUNT - end, seen);
+            assert_int_equal(integer_of(root, "totalCount"), HEAVY_COUNT);
+            assert_int_equal(flag_of(root, "hasMoreBefore"), start > 0);
+            assert_int_equal(flag_of(root, "hasMoreAfter"), end < HEAVY_COUNT);
+            seen += count;
+            has_more = flag_of(root, forward ? "hasMoreAfter" : "hasMoreBefore");
+            query = arena_format(&pipeline->arena,
+                                 forward ? "after_time=%lld&count=10000"
+                                         : "before_time=%lld&count=10000",
+                                 (long long)integer_of(chunk, forward ? "end_time" : "start_time"));
+            pages++;
+        }
+        assert_int_equal(seen, HEAVY_COUNT);
+        assert_int_equal(pages, 3);
+    }
+}
+
+/* The same bound for all points of an answer, however many series they are of. */
+static void heavy_series_share_one_answer(void **state)
+{
+    struct pipeline *pipeline = *state;
+    const char *body = heavy_body(pipeline, 400);
+    static const char *const ids[] = {"s", "t", "u", "v"};
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        const char *path = arena_format(&pipeline->arena, "/api/charts/c/data/%s", ids[i]);
+        assert_answers(pipeline, POST(path, body), 200);
+    }
+    assert_answers(pipeline, GET("/api/charts/c"), 200);
+    assert_in_range(pipeline->body.length, CHARTS_ANSWER_MAXIMUM - 8192,
+                    CHARTS_ANSWER_MAXIMUM + 16384);
+    const struct json_node *series =
+        json_first(json_member(json_first(json_member(answer_json(pipeline), "panes")), "series"));
+    static const bool chunked[] = {false, false, true, true};
+    for (size_t i = 0; i < COUNT(ids); i++, series = json_next(series)) {
+        assert_string_equal(json_member_text(series, "seriesId", ""), ids[i]);
+        assert_int_equal(flag_of(series, "chunked"), chunked[i]);
+        size_t count = json_count(json_member(series, "data"));
+        assert_true(count >= 1 && (count < 400) == chunked[i]);
+        if (chunked[i]) {
+            assert_true(flag_of(series, "hasMoreBefore"));
+            assert_false(flag_of(series, "hasMoreAfter"));
+        }
+    }
+    assert_answers(pipeline,
+                   POST("/api/charts/c/history",
+                        "{\"requests\":[{\"pane_id\":0,\"series_id\":\"s\",\"count\":2000},"
+                        "{\"pane_id\":0,\"series_id\":\"t\",\"count\":2000},"
+                        "{\"pane_id\":0,\"series_id\":\"u\",\"count\":2000},"
+                        "{\"pane_id\":0,\"series_id\":\"v\",\"count\":2000}]}"),
+                   200);
+    assert_in_range(pipeline->body.length, CHARTS_ANSWER_MAXIMUM - 8192,
+                    CHARTS_ANSWER_MAXIMUM + 16384);
+    assert_int_equal(json_count(json_member(answer_json(pipeline), "results")), 4);
+}
+
 int main(void)
 {
 #define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, charts_set_up, pipeline_tear_down)
     const struct CMUnitTest tests[] = {
         WITH_PROGRAM(history_pages),
         WITH_PROGRAM(history_refuses_what_is_out_of_range),
+        WITH_PROGRAM(heavy_points_come_in_shorter_pages),
+        WITH_PROGRAM(heavy_series_share_one_answer),
         WITH_PROGRAM(several_pages_are_answered_one_by_one),
         WITH_PROGRAM(several_pages_have_the_points_of_one),
         WITH_PROGRAM(a_series_of_milliseconds_can_be_paged),

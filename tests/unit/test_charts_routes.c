@@ -401,6 +401,172 @@ static void an_unchanged_series_is_not_sent_again(void **state)
     }
 }
 
+/* A tag is of one part of one state of one series of one life of the database. */
+static void a_tag_answers_for_nothing_else(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const queries[] = {"",
+                                          "count=100",
+                                          "before_time=300",
+                                          "before_time=301",
+                                          "after_time=300",
+                                          "from=300",
+                                          "from=300&to=400",
+                                          "to=400",
+                                          "from=300&before_time=400"};
+    char condition[COUNT(queries) + 1][300];
+    make_line(pipeline, 600);
+    for (size_t i = 0; i < COUNT(queries); i++) {
+        assert_answers(pipeline, HISTORY(queries[i]), 200);
+        snprintf(condition[i], sizeof condition[i], "HTTP_IF_NONE_MATCH=%s",
+                 answer_header(pipeline, "ETag"));
+    }
+    assert_answers(pipeline, GET("/api/charts/c/data/0/s"), 200);
+    snprintf(condition[COUNT(queries)], sizeof condition[0], "HTTP_IF_NONE_MATCH=%s",
+             answer_header(pipeline, "ETag"));
+    for (size_t i = 0; i < COUNT(queries); i++) {
+        for (size_t j = 0; j <= COUNT(queries); j++) {
+            /* The newest 500 are what the series itself answers, but in another form. */
+            bool is_same = j == i;
+            if (j == COUNT(queries) && i == 0) {
+                continue;
+            }
+            assert_answers(pipeline,
+                           CALL(.path = "/api/charts/c/history/0/s", .query = queries[i], KEY,
+                                .cgi = {condition[j]}),
+                           is_same ? 304 : 200);
+        }
+    }
+    /* The same writes in another life of the database give the same numbers, and other tags. */
+    assert_answers(pipeline, DELETE("/api/charts/c"), 204);
+    make_line(pipeline, 600);
+    for (size_t i = 0; i < COUNT(queries); i++) {
+        assert_answers(pipeline,
+                       CALL(.path = "/api/charts/c/history/0/s", .query = queries[i], KEY,
+                            .cgi = {condition[i]}),
+                       200);
+    }
+}
+
+/* Their form is the same whatever the database's life: a random part in them differs. */
+static void tags_of_equal_numbers_differ(void **state)
+{
+    struct pipeline *pipeline = *state;
+    char first[200] = "";
+    for (int life = 0; life < 2; life++) {
+        void *other;
+        assert_int_equal(charts_set_up(&other), 0);
+        make_line(other, 3);
+        assert_answers(other, GET("/api/charts/c/data/0/s"), 200);
+        const char *tag = answer_header(other, "ETag");
+        if (life == 0) {
+            snprintf(first, sizeof first, "%s", tag);
+        } else {
+            assert_string_not_equal(tag, first);
+            assert_memory_equal(tag, first, strlen("\"1.1."));
+        }
+        assert_int_equal(pipeline_tear_down(&other), 0);
+    }
+    (void)pipeline;
+}
+
+static void known_options_have_their_types(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const wrong[][2] = {
+        {"{\"width\":99}", "width"},        {"{\"width\":10001}", "width"},
+        {"{\"height\":99.5}", "height"},    {"{\"height\":\"100\"}", "height"},
+        {"{\"width\":null}", "width"},      {"{\"width\":true}", "width"},
+        {"{\"layout\":[]}", "layout"},      {"{\"layout\":null}", "layout"},
+        {"{\"crosshair\":1}", "crosshair"}, {"{\"grid\":\"x\"}", "grid"},
+        {"{\"timeScale\":1}", "timeScale"}, {"{\"time_scale\":1}", "time_scale"},
+    };
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        assert_field(pipeline, POST("/api/charts/c", wrong[i][0]), wrong[i][1]);
+        assert_answers(pipeline, GET("/api/charts/c"), 404);
+    }
+    static const char good[] = "{\"width\":100,\"height\":10000,\"layout\":{},\"crosshair\":{},"
+                               "\"grid\":{\"a\":[1.0]},\"theme\":\"dark\"}";
+    assert_answers(pipeline, POST("/api/charts/c", good), 200);
+    assert_non_null(strstr(pipeline->body.data, good));
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        assert_field(pipeline, PUT("/api/charts/c", wrong[i][0]), wrong[i][1]);
+    }
+    assert_answers(pipeline, GET("/api/charts/c"), 200);
+    assert_non_null(strstr(pipeline->body.data, good));
+}
+
+static void camel_options_are_answered_in_both_spellings(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const rows[][2] = {
+        {"{\"timeScale\":{\"x\":1.0},\"a\":2}",
+         "{\"timeScale\":{\"x\":1.0},\"a\":2,\"time_scale\":{\"x\":1.0}}"},
+        {"{\"time_scale\":{}}", "{\"time_scale\":{}}"},
+        {" {\"timeScale\":{} } ", "{\"timeScale\":{} ,\"time_scale\":{}}"},
+        {"{\"timeScale\":{\"a\":1},\"time_scale\":{\"b\":1}}",
+         "{\"timeScale\":{\"a\":1},\"time_scale\":{\"b\":1}}"},
+        {"{\"x\":{\"timeScale\":{}}}", "{\"x\":{\"timeScale\":{}}}"},
+        {"{}", "{}"},
+    };
+    assert_answers(pipeline, POST("/api/charts/c", "{}"), 200);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char body[200];
+        snprintf(body, sizeof body, "{\"chartId\":\"c\",\"options\":%s}", rows[i][1]);
+        assert_body(pipeline, PUT("/api/charts/c", rows[i][0]), body);
+        assert_body(pipeline, POST("/api/charts/c", "{}"), body);
+        snprintf(body, sizeof body, "{\"chartId\":\"c\",\"panes\":[],\"options\":%s}", rows[i][1]);
+        assert_body(pipeline, GET("/api/charts/c"), body);
+    }
+}
+
+static void what_is_not_built_is_not_ignored(void **state)
+{
+    struct pipeline *pipeline = *state;
+    static const char *const queries[] = {"resolution=5", "max_points=10", "maxPoints=10",
+                                          "method=m4", "format=columns"};
+    make_line(pipeline, 3);
+    for (size_t i = 0; i < COUNT(queries); i++) {
+        assert_message(pipeline, ASK("/api/charts/c/data/0/s", queries[i]), 400, "not supported");
+        assert_message(pipeline, HISTORY(queries[i]), 400, "not supported");
+    }
+    assert_answers(pipeline, ASK("/api/charts/c/data/0/s", "another=1"), 200);
+}
+
+static void quotas_are_a_conflict(void **state)
+{
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &charts_options,
+                  SETTINGS("RATE_LIMIT_ENABLED=false", "CHARTS_PER_OWNER=2", "SERIES_PER_OWNER=2",
+                           "POINTS_PER_OWNER=10"));
+    make_line(pipeline, 5);
+    assert_answers(pipeline, POST("/api/charts/d", "{}"), 200);
+    assert_refused(pipeline, POST("/api/charts/e", "{}"), 409, "conflict");
+    assert_refused(pipeline, POST("/api/charts/e/data/s", line_body(pipeline, 0, 1)), 409,
+                   "conflict");
+    assert_answers(pipeline, GET("/api/charts/e"), 404);
+    assert_answers(pipeline, POST("/api/charts/c/data/t", line_body(pipeline, 0, 1)), 200);
+    assert_refused(pipeline, POST("/api/charts/c/data/u", line_body(pipeline, 0, 1)), 409,
+                   "conflict");
+    assert_refused(pipeline, PATCH("/api/charts/c/data/t", line_body(pipeline, 1, 6)), 409,
+                   "conflict");
+    assert_answers(pipeline, PATCH("/api/charts/c/data/t", line_body(pipeline, 1, 5)), 200);
+    assert_refused(pipeline, POST("/api/charts/c/data/s", line_body(pipeline, 0, 6)), 409,
+                   "conflict");
+    assert_answers(pipeline, DELETE("/api/charts/c/data/0/t"), 204);
+    assert_answers(pipeline, POST("/api/charts/c/data/s", line_body(pipeline, 0, 10)), 200);
+}
+
+static void the_log_names_the_chart(void **state)
+{
+    struct pipeline *pipeline = *state;
+    make_line(pipeline, 3);
+    assert_answers(pipeline, GET("/api/charts/c/history/0/s"), 200);
+    assert_answers(pipeline, GET("/api/charts"), 200);
+    assert_int_equal(count_in(pipeline_log(pipeline), "\"chart_id\":\"c\""), 2);
+    assert_int_equal(count_in(pipeline_log(pipeline), "\"chart_id\""), 2);
+}
+
 int main(void)
 {
 #define WITH_PROGRAM(test) cmocka_unit_test_setup_teardown(test, charts_set_up, pipeline_tear_down)
@@ -421,6 +587,13 @@ int main(void)
         WITH_PROGRAM(append_and_upsert),
         WITH_PROGRAM(a_long_series_is_sent_in_parts),
         WITH_PROGRAM(an_unchanged_series_is_not_sent_again),
+        WITH_PROGRAM(a_tag_answers_for_nothing_else),
+        WITH_PROGRAM(tags_of_equal_numbers_differ),
+        WITH_PROGRAM(known_options_have_their_types),
+        WITH_PROGRAM(camel_options_are_answered_in_both_spellings),
+        WITH_PROGRAM(what_is_not_built_is_not_ignored),
+        WITH_PROGRAM(quotas_are_a_conflict),
+        WITH_PROGRAM(the_log_names_the_chart),
     };
     return cmocka_run_group_tests_name("charts_routes", tests, NULL, NULL);
 }
