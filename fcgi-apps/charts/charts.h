@@ -90,9 +90,6 @@ bool charts_series_key(struct request *request, struct series_key *key);
 /* The spelling of a member that the body uses: `snake` unless only `camel` is there. */
 const char *charts_member_name(const struct request *request, const char *snake, const char *camel);
 
-/* Whether a query asks for what is not built: answers 400. False when answered. */
-bool charts_check_query(struct request *request);
-
 /* Checks width, height and the groups of a chart's options in request->json. */
 void charts_check_known_options(struct request *request);
 

@@ -99,23 +99,6 @@ const char *charts_member_name(const struct request *request, const char *snake,
     return is_camel ? camel : snake;
 }
 
-bool charts_check_query(struct request *request)
-{
-    /* Parts of the contract that this version has not; ignored, they would look as if it had. */
-    static const char *const unbuilt[] = {"resolution", "max_points", "maxPoints", "method",
-                                          "format"};
-    for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++) {
-        struct slice ignored;
-        if (request_query(request, unbuilt[i], &ignored)) {
-            problem_answer(
-                request, PROBLEM_INVALID_REQUEST,
-                arena_format(request->arena, "%s is not supported in this version", unbuilt[i]));
-            return false;
-        }
-    }
-    return true;
-}
-
 /* --- Options ------------------------------------------------------------------------------ */
 
 enum option_kind { OPTION_SIZE, OPTION_GROUP };

@@ -520,19 +520,6 @@ static void camel_options_are_answered_in_both_spellings(void **state)
     }
 }
 
-static void what_is_not_built_is_not_ignored(void **state)
-{
-    struct pipeline *pipeline = *state;
-    static const char *const queries[] = {"resolution=5", "max_points=10", "maxPoints=10",
-                                          "method=m4", "format=columns"};
-    make_line(pipeline, 3);
-    for (size_t i = 0; i < COUNT(queries); i++) {
-        assert_message(pipeline, ASK("/api/charts/c/data/0/s", queries[i]), 400, "not supported");
-        assert_message(pipeline, HISTORY(queries[i]), 400, "not supported");
-    }
-    assert_answers(pipeline, ASK("/api/charts/c/data/0/s", "another=1"), 200);
-}
-
 static void quotas_are_a_conflict(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -591,7 +578,6 @@ int main(void)
         WITH_PROGRAM(tags_of_equal_numbers_differ),
         WITH_PROGRAM(known_options_have_their_types),
         WITH_PROGRAM(camel_options_are_answered_in_both_spellings),
-        WITH_PROGRAM(what_is_not_built_is_not_ignored),
         WITH_PROGRAM(quotas_are_a_conflict),
         WITH_PROGRAM(the_log_names_the_chart),
     };
