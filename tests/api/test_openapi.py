@@ -161,13 +161,13 @@ def ask_accounts(ask):
     ask("POST", "/auth/validate", {"token": second["access_token"]}, token=None)
     ask("GET", "/auth/me")
     ask("PATCH", "/auth/me", {"name": "Ada Lovelace"})
-    sessions = ask("GET", "/auth/sessions").json["sessions"]
+    sessions = ask("GET", "/auth/sessions").json["items"]
     [other] = [session["id"] for session in sessions if not session["is_current"]]
     ask("DELETE", "/auth/sessions/{id}", id=other)
     ask("POST", "/auth/api-keys", {"name": "for ever"})
     key = ask("POST", "/auth/api-keys", {"name": "importer", "expires_in_days": 1}).json
     ask("DELETE", "/auth/api-keys/{id}", id=key["id"])
-    assert len(ask("GET", "/auth/api-keys").json["api_keys"]) == 2
+    assert len(ask("GET", "/auth/api-keys").json["items"]) == 2
     ask("POST", "/auth/change-password", {"current_password": login["password"],
                                           "new_password": "battery staple"})
     ask("POST", "/auth/logout", query="?all=true")
