@@ -15,10 +15,15 @@ Filling by SQL is quick; it may go on while the programs run. The median of REPE
 below FLOOR seconds nothing is told apart.
 """
 import contextlib
+import itertools
+import os
 import pathlib
 import sqlite3
 import statistics
+import subprocess
 import time
+
+from measure import BUILD
 
 REPEATS = 7
 FLOOR = 0.002
@@ -70,6 +75,12 @@ class Place:
 
     def get(self, path):
         return self.request("GET", path)
+
+    def command(self, *arguments):
+        """The `quintet` command on this place."""
+        subprocess.run([BUILD / "cli" / "quintet", *arguments], check=True, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "STATE_DIR": str(self.suite.state), "QUINTET_CONFIG": "/dev/null",
+                            "JWT_SECRET_KEY": self.suite.jwt_secret, "LOG_FILE": "/dev/null"})
 
 
 def measure(work):
@@ -135,3 +146,74 @@ def point_in_the_past(place):
         fill_line(place, place.added(size))
         yield lambda: place.request("PATCH", "/api/charts/c/data/s",
                                     {"mode": "upsert", "data": [{"time": next(times), "value": 1}]})
+
+
+# --- Accounts ---------------------------------------------------------------------------------------
+
+SECONDS = int(time.time())
+
+
+def add_users(place, size):
+    numbers = place.added(size)
+    place.sql_many("INSERT INTO users (id, email, password_hash, created_at) VALUES (?, ?, 'none', ?)",
+                   ((f"user-{number:07}", f"user{number}@example.org", SECONDS + number // 100) for number in numbers))
+    return numbers
+
+
+@line("quintet user list, all users (linear)", (1_000, 10_000, 100_000), limit=200)
+def user_list(place):
+    for size in place.sizes:
+        add_users(place, size)
+        yield lambda: place.command("user", "list", "--json")
+
+
+@line("own sessions, among others'", (1_000, 10_000, 100_000))
+def own_sessions(place):
+    for size in place.sizes:
+        add_sessions(place, size, SECONDS + 86400)
+        yield lambda: place.get("/auth/sessions")
+
+
+def add_sessions(place, size, end):
+    numbers = add_users(place, size)
+    place.sql_many("INSERT INTO sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at) "
+                   f"VALUES (?, ?, '', '', 0, 0, {end})",
+                   ((f"session-{number}", f"user-{number:07}") for number in numbers))
+    place.sql_many("INSERT INTO refresh_tokens (hash, session_id, sealed, expires_at) "
+                   f"VALUES (?, ?, x'', {end})",
+                   ((number.to_bytes(32, "big"), f"session-{number}") for number in numbers))
+
+
+@line("own API keys, among others'", (1_000, 10_000, 100_000))
+def own_keys(place):
+    for size in place.sizes:
+        place.sql_many("INSERT INTO api_keys (id, user_id, name, scopes, tier, hash, created_at, expires_at) "
+                       "VALUES (?, ?, 'k', '', '', ?, 0, 0)",
+                       ((f"{number:016x}", f"user-{number:07}", number.to_bytes(32, "big"))
+                        for number in add_users(place, size)))
+        yield lambda: place.get("/auth/api-keys")
+
+
+@line("one batch of the session sweep", (1_000, 10_000, 100_000))
+def session_sweep(place):
+    """The statements of the sweep themselves, on what is not to be swept."""
+    statements = sweep_statements()
+    for size in place.sizes:
+        add_sessions(place, size, SECONDS + 86400)
+        yield lambda: [place.sql(statement, (SECONDS, 500)) for statement in statements]
+
+
+def sweep_statements():
+    text = (pathlib.Path(__file__).resolve().parents[1] / "sql/sqlite/queries/sessions.sql").read_text()
+    parts = dict(part.split("\n", 1) for part in text.split("-- name: ")[1:])
+    return [parts[name] for name in ("session_sweep_expired", "session_sweep_revoked", "refresh_token_sweep")]
+
+
+@line("a wrong password, among counted names", (1_000, 10_000, 100_000))
+def wrong_password(place):
+    names = itertools.count()
+    for size in place.sizes:
+        place.sql_many("INSERT INTO login_failures (name, network, failures, locked_until, last_failed_at) "
+                       f"VALUES (?, '192.0.2.1', 1, 0, {SECONDS})",
+                       ((number.to_bytes(32, "big"),) for number in place.added(size)))
+        yield lambda: place.suite.post("/auth/login", {"email": f"{next(names)}@example.org", "password": "wrong"})

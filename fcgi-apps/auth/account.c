@@ -33,7 +33,9 @@ void auth_update_me(struct request *request)
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
-    if (!tokens_load_account(request, &account)) {
+    /* Who may be reached under another address can become another: that is not for keys. */
+    if ((email != NULL && !tokens_require_user(request)) ||
+        !tokens_load_account(request, &account)) {
         return;
     }
     enum status status =

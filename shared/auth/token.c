@@ -24,6 +24,7 @@
 #define SIGNATURE_SIZE        32
 #define SIGNATURE_LENGTH      43 /* in base64url */
 #define KEY_ID_LENGTH_MAXIMUM 128
+#define DATE_MAXIMUM          9007199254740992.0 /* 2^53 */
 
 /* The header of every token we issue: {"alg":"HS256","typ":"at+jwt"} */
 #define OUR_HEADER "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9"
@@ -326,17 +327,31 @@ static enum status read_chart_ids(struct arena *arena, const struct json_node *p
     return STATUS_OK;
 }
 
+/* A NumericDate (RFC 7519, section 2): seconds since 1970, which may have a fraction. That is cut, so
+ * no token lives longer than it says. */
+static bool read_date(const struct json_node *node, int64_t *out)
+{
+    double seconds = 0;
+    if (json_get_integer(node, out)) {
+        return *out >= 0;
+    }
+    if (!json_get_double(node, &seconds) || !(seconds >= 0 && seconds < DATE_MAXIMUM)) {
+        return false;
+    }
+    *out = (int64_t)seconds;
+    return true;
+}
+
 /* STATUS_EXPIRED only for a token that has nothing else wrong. */
 static enum status check_times(const struct json_node *payload, int64_t now,
                                struct token_claims *claims)
 {
     int64_t not_before = 0;
     const struct json_node *node = json_member(payload, "nbf");
-    if (!json_get_integer(json_member(payload, "iat"), &claims->issued_at) ||
-        !json_get_integer(json_member(payload, "exp"), &claims->expires_at) ||
-        (node != NULL && !json_get_integer(node, &not_before)) || claims->issued_at < 0 ||
-        claims->expires_at < 0 || claims->issued_at > now + TOKEN_LEEWAY_SECONDS ||
-        not_before > now + TOKEN_LEEWAY_SECONDS) {
+    if (!read_date(json_member(payload, "iat"), &claims->issued_at) ||
+        !read_date(json_member(payload, "exp"), &claims->expires_at) ||
+        (node != NULL && !read_date(node, &not_before)) ||
+        claims->issued_at > now + TOKEN_LEEWAY_SECONDS || not_before > now + TOKEN_LEEWAY_SECONDS) {
         return STATUS_INVALID;
     }
     return now >= claims->expires_at + TOKEN_LEEWAY_SECONDS ? STATUS_EXPIRED : STATUS_OK;

@@ -316,6 +316,20 @@ def test_a_token_minted_with_the_same_secret_is_accepted(suite):
     assert suite.get("/auth/me", token=mint(suite)).status == 200
 
 
+def test_a_token_of_eight_kilobytes_fits(suite):
+    token = mint(suite, claims={"padding": "x" * 5840})
+    assert 8000 < len(token) <= 8192
+    assert suite.get("/auth/me", token=token).status == 200
+    assert suite.get("/auth/me", token=mint(suite, claims={"padding": "x" * 6000})).status == 401
+
+
+@pytest.mark.parametrize("exp", [0.336, 0.5, 0.999999])
+def test_a_date_of_a_token_may_have_a_fraction(suite, exp):
+    now = int(time.time())
+    assert suite.get("/auth/me", token=mint(suite, claims={"exp": now + 300 + exp, "iat": now - 2 + exp})).status == 200
+    assert suite.get("/auth/me", token=mint(suite, claims={"exp": now - 300 + exp})).status == 401
+
+
 BAD_TOKENS = {
     "wrong_secret": dict(secret="f" * 48), "wrong_type": dict(headers={"typ": "JWT"}),
     "other_algorithm": dict(algorithm="HS512"), "none_algorithm": dict(algorithm="none", secret=NO_KEY),

@@ -93,7 +93,7 @@ static inline struct person auth_person(struct pipeline *pipeline)
 
 static inline const char *login_body(const char *email, const char *password)
 {
-    char text[512];
+    char text[2048];
     snprintf(text, sizeof text, "{\"email\":\"%s\",\"password\":\"%s\"}", email, password);
     return auth_copy(text);
 }

@@ -247,6 +247,8 @@ static void keys_may_not_do_what_needs_a_login(void **state)
             CALL(.method = "DELETE", .path = path, .key = keys[i]),
             CALL(.method = "POST", .path = "/auth/change-password", .json = change, .key = keys[i]),
             CALL(.method = "POST", .path = "/auth/logout", .query = "all=true", .key = keys[i]),
+            CALL(.method = "PATCH", .path = "/auth/me", .json = "{\"email\":\"c@example.org\"}",
+                 .key = keys[i]),
         };
         for (size_t j = 0; j < COUNT(calls); j++) {
             assert_refused(pipeline, calls[j], 403, "permission_denied");
@@ -257,6 +259,7 @@ static void keys_may_not_do_what_needs_a_login(void **state)
     assert_refused(pipeline, CALL(.path = "/auth/me", .key = PLAIN_KEY), 403, "permission_denied");
     assert_member(pipeline, "message", "This credential belongs to no user");
     assert_answers(pipeline, CALL(.path = "/auth/me", .key = own), 200);
+    assert_member(pipeline, "email", ADDRESS);
     assert_answers(pipeline, GET("/auth/me", person.bearer), 200);
 }
 
@@ -301,7 +304,7 @@ static void no_room_for_a_hash_is_503_at_once(void **state)
     struct pipeline *pipeline = *state;
     struct person person = auth_register_as(pipeline, ADDRESS);
     struct password_room *room = &((struct auth *)pipeline->app->state)->room;
-    assert_in_range(room->maximum, 1, 4); /* of 8 workers */
+    assert_int_equal(room->maximum, 4); /* of 8 workers */
     assert_int_equal(room->inside, 0);
     room->inside = room->maximum;
     static const char change[] =
@@ -320,6 +323,40 @@ static void no_room_for_a_hash_is_503_at_once(void **state)
     room->inside = 0;
     assert_answers(pipeline, calls[0], 200);
     assert_int_equal(room->inside, 0);
+}
+
+static int set_up_one_worker(void **state)
+{
+    return auth_set_up_settings(state, SETTINGS("RATE_LIMIT_ENABLED=false", "WORKERS=1"));
+}
+
+static void one_worker_can_still_hash(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_int_equal(((struct auth *)pipeline->app->state)->room.maximum, 1);
+    auth_register_as(pipeline, ADDRESS);
+    assert_answers(pipeline, POST("/auth/login", login_body(ADDRESS, PASSWORD), NULL), 200);
+}
+
+static void passwords_have_8_to_1024_bytes_and_are_the_same_however_they_were_typed(void **state)
+{
+    struct pipeline *pipeline = *state;
+    char longest[1025];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[1024] = '\0';
+    assert_answers(pipeline, POST("/auth/register", login_body("b@example.org", longest), NULL),
+                   201);
+    assert_answers(pipeline, POST("/auth/login", login_body("b@example.org", longest), NULL), 200);
+    assert_answers(pipeline, POST("/auth/register", login_body("c@example.org", "12345678"), NULL),
+                   201);
+    assert_answers(pipeline,
+                   POST("/auth/register", login_body(ADDRESS, "\xc3\xa9t\xc3\xa9 chaud"), NULL),
+                   201);
+    assert_answers(
+        pipeline, POST("/auth/login", login_body(ADDRESS, "e\xcc\x81te\xcc\x81 chaud"), NULL), 200);
+    assert_answers(pipeline, POST("/auth/login", login_body(ADDRESS, "ete chaud"), NULL), 401);
+    assert_answers(pipeline,
+                   POST("/auth/login", login_body(ADDRESS, "\xc3\x89t\xc3\xa9 chaud"), NULL), 401);
 }
 
 /* --- Clearing away -------------------------------------------------------------------------- */
@@ -357,6 +394,9 @@ int main(void)
         TEST(what_is_not_there_is_404),
         TEST(a_login_renews_a_hash_of_weaker_parameters),
         TEST(no_room_for_a_hash_is_503_at_once),
+        cmocka_unit_test_setup_teardown(one_worker_can_still_hash, set_up_one_worker,
+                                        auth_tear_down),
+        TEST(passwords_have_8_to_1024_bytes_and_are_the_same_however_they_were_typed),
         TEST(what_is_over_is_swept),
     };
     return cmocka_run_group_tests_name("auth_bodies", tests, NULL, NULL);

@@ -197,10 +197,12 @@ static void defaults_follow_the_settings_they_depend_on(void **state)
     assert_string_equal(fixture->config->database_url, "sqlite:/srv/q/quintet.db");
     assert_string_equal(fixture->config->https_redirect, "true");
     assert_true(fixture->config->is_production);
+    assert_string_equal(fixture->config->registration, "closed");
     assert_int_equal(fixture->config->chart_ttl_hours, 0);
 
     assert_loads(fixture, ENVIRONMENT("ENABLE_PERSISTENCE=false", "DEBUG=true"), NULL);
     assert_string_equal(fixture->config->https_redirect, "false");
+    assert_string_equal(fixture->config->registration, "open");
     assert_int_equal(fixture->config->chart_ttl_hours, 24);
     assert_string_equal(fixture->config->log_level, "debug");
 
