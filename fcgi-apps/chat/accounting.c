@@ -36,17 +36,6 @@ void accounting_fill(const struct request *request, const struct model_call *cal
     };
 }
 
-void accounting_log_lost(const struct ledger_entry *entry, enum status status)
-{
-    log_write(LOG_ERROR, "ledger_write_failed", LOG_TEXT("error_type", status_text(status)),
-              LOG_TEXT("owner", entry->owner), LOG_TEXT("principal", entry->principal),
-              LOG_TEXT("provider", entry->provider), LOG_TEXT("model", entry->model),
-              LOG_TEXT("outcome", entry->outcome), LOG_BOOLEAN("estimated", entry->is_estimated),
-              LOG_INTEGER("input_tokens", entry->input_tokens),
-              LOG_INTEGER("output_tokens", entry->output_tokens),
-              LOG_INTEGER("cost_nanodollars", entry->cost_nanodollars));
-}
-
 void accounting_count(const struct model_call *call, const char *outcome)
 {
     struct metrics *metrics = call->chat->app->metrics;

@@ -24,9 +24,6 @@ void accounting_fill(const struct request *request, const struct model_call *cal
                      const char *operation, const char *outcome, bool is_streamed,
                      struct ledger_entry *entry);
 
-/* A row that could not be written goes to the log, from where it can be entered again. */
-void accounting_log_lost(const struct ledger_entry *entry, enum status status);
-
 /* The counters of finished completions and tokens. */
 void accounting_count(const struct model_call *call, const char *outcome);
 

@@ -3,6 +3,9 @@
  */
 #include "chat.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "log/log.h"
@@ -66,7 +69,7 @@ enum status chat_start(struct app *app, struct buffer *problem)
         memory_release(chat);
         return status;
     }
-    ledger_queue_init(&chat->ledger, app->storage);
+    ledger_queue_init(&chat->ledger, app->storage, app->metrics);
     app->state = chat;
     return STATUS_OK;
 }
@@ -88,8 +91,27 @@ static void sweep(struct app *app)
     }
 }
 
+/* Where entries wait that no database took before the program had to stop. */
+static const char *spill_path(const struct app *app, char path[PATH_MAX])
+{
+    int length = snprintf(path, PATH_MAX, "%s/ledger-unwritten.jsonl", app->config->state_dir);
+    return length > 0 && length < PATH_MAX ? path : NULL;
+}
+
+static void keep_ledger(struct app *app)
+{
+    struct chat *chat = app->state;
+    char room[PATH_MAX];
+    const char *path = spill_path(app, room);
+    if (!chat->has_restored && path != NULL) {
+        chat->has_restored = ledger_queue_restore(&chat->ledger, path);
+    }
+    ledger_queue_flush(&chat->ledger);
+}
+
 void chat_background(struct app *app)
 {
+    keep_ledger(app);
     static struct app_schedule schedule = {.lease = SWEEP_LEASE};
     if (app_schedule_is_due(app, &schedule, (uint64_t)app->config->cleanup_interval_minutes * 60)) {
         sweep(app);
@@ -102,7 +124,8 @@ void chat_stop(struct app *app)
     if (chat == NULL) {
         return;
     }
-    ledger_queue_destroy(&chat->ledger);
+    char room[PATH_MAX];
+    ledger_queue_close(&chat->ledger, spill_path(app, room));
     catalogue_release(chat->catalogue);
     buffer_release(&chat->frame);
     buffer_release(&chat->chunk);

@@ -22,6 +22,7 @@ struct chat {
     struct app *app;
     struct catalogue *catalogue;
     struct ledger_queue ledger;
+    bool has_restored; /* what an earlier program left for the ledger; background only */
     /* Of each provider of the catalogue: it has refused `stream_options`. */
     _Atomic bool refuses_stream_options[PROVIDER_MAXIMUM];
     /* --- Pump thread --- */

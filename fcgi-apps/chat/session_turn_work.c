@@ -295,6 +295,6 @@ void turn_work_end(void *context)
     const struct ledger_entry *entry = entry_of(turn);
     enum status status = conversation_release(storage, &turn->lock, entry);
     if (status != STATUS_OK && entry != NULL) {
-        accounting_log_lost(entry, status);
+        status = ledger_queue_insert(&turn->chat->ledger, entry);
     }
 }

@@ -4,8 +4,12 @@
 #include "database_help.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "stores/ledger_queue.h"
+#include "stores/rows.h"
 
 static struct arena scratch;
 
@@ -139,7 +143,7 @@ static void entries_of_many_threads_are_all_there_but_those_refused(void **state
     struct database *database = *state;
     struct ledger_queue queue;
     struct writer writers[WRITERS];
-    ledger_queue_init(&queue, database->storage);
+    ledger_queue_init(&queue, database->storage, NULL);
     for (size_t i = 0; i < WRITERS; i++) {
         writers[i] = (struct writer){.queue = &queue, .owner = i == 0 ? NULL : "company:x"};
         assert_int_equal(pthread_create(&writers[i].thread, NULL, write_entries, &writers[i]), 0);
@@ -148,9 +152,138 @@ static void entries_of_many_threads_are_all_there_but_those_refused(void **state
         assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
         assert_int_equal(writers[i].written, i == 0 ? 0 : ENTRIES);
     }
-    ledger_queue_destroy(&queue);
+    ledger_queue_close(&queue, NULL);
     struct ledger_report report = read_report(database, "company:x");
     assert_int_equal(report.total.calls, (WRITERS - 1) * ENTRIES);
+}
+
+/* Holds the database's write lock until told to let go. */
+struct holder {
+    const struct database *database;
+    pthread_t thread;
+    atomic_bool holds;
+    atomic_bool lets_go;
+};
+
+static enum status hold(struct storage_connection *connection, void *context)
+{
+    struct holder *holder = context;
+    (void)connection;
+    atomic_store(&holder->holds, true);
+    while (!atomic_load(&holder->lets_go)) {
+        usleep(1000);
+    }
+    return STATUS_OK;
+}
+
+static void *hold_lock(void *context)
+{
+    struct holder *holder = context;
+    struct storage *storage = database_open_with(holder->database, NULL, 0);
+    assert_int_equal(rows_transaction(storage, hold, holder), STATUS_OK);
+    storage_close(storage);
+    return NULL;
+}
+
+static void start_holding(struct holder *holder, const struct database *database)
+{
+    *holder = (struct holder){.database = database};
+    assert_int_equal(pthread_create(&holder->thread, NULL, hold_lock, holder), 0);
+    while (!atomic_load(&holder->holds)) {
+        usleep(1000);
+    }
+}
+
+static void stop_holding(struct holder *holder)
+{
+    atomic_store(&holder->lets_go, true);
+    assert_int_equal(pthread_join(holder->thread, NULL), 0);
+}
+
+#define KEPT 50
+
+static void a_locked_database_costs_no_entry_and_holds_up_one_writer_once(void **state)
+{
+    struct database *database = *state;
+    struct holder holder;
+    struct ledger_queue queue;
+    struct storage *hasty = database_open_with(database, NULL, 100);
+    ledger_queue_init(&queue, hasty, NULL);
+    start_holding(&holder, database);
+    uint64_t start = clock_monotonic_nanoseconds();
+    for (int64_t i = 0; i < KEPT; i++) {
+        struct ledger_entry entry = entry_of("o", i, 1);
+        assert_int_equal(ledger_queue_insert(&queue, &entry), STATUS_BUSY);
+    }
+    assert_true(clock_monotonic_nanoseconds() - start < UINT64_C(900000000));
+    assert_int_equal(queue.count, KEPT);
+    stop_holding(&holder);
+    struct ledger_entry entry = entry_of("o", KEPT, 1);
+    queue.rest_until = 0;
+    assert_int_equal(ledger_queue_insert(&queue, &entry), STATUS_OK);
+    ledger_queue_flush(&queue);
+    assert_int_equal(queue.count, 0);
+    assert_int_equal(read_report(database, "o").total.calls, KEPT + 1);
+    ledger_queue_close(&queue, NULL);
+    storage_close(hasty);
+}
+
+static void what_no_database_took_goes_to_a_file_and_from_there_to_the_next_program(void **state)
+{
+    struct database *database = *state;
+    char path[256];
+    struct holder holder;
+    struct ledger_queue queue;
+    snprintf(path, sizeof path, "%s/unwritten.jsonl", database->directory);
+    struct storage *hasty = database_open_with(database, NULL, 100);
+    for (int round = 0; round < 2; round++) {
+        ledger_queue_init(&queue, hasty, NULL);
+        start_holding(&holder, database);
+        for (int64_t i = 0; i < 3; i++) {
+            struct ledger_entry entry = entry_of("odd \"owner\"\n", i, 7);
+            assert_int_equal(ledger_queue_insert(&queue, &entry), STATUS_BUSY);
+        }
+        ledger_queue_close(&queue, path);
+        stop_holding(&holder);
+    }
+    assert_int_equal(read_report(database, "odd \"owner\"\n").total.calls, 0);
+    ledger_queue_init(&queue, database->storage, NULL);
+    /* The second time there is nothing left. */
+    for (int round = 0; round < 2; round++) {
+        assert_true(ledger_queue_restore(&queue, path));
+        struct ledger_report report = read_report(database, "odd \"owner\"\n");
+        assert_int_equal(report.total.calls, 6);
+        assert_int_equal(report.total.cost_nanodollars, 42);
+        assert_int_equal(report.total.input_tokens, 18);
+        assert_string_equal(report.providers[0].provider, "groq");
+    }
+    assert_true(ledger_queue_restore(&queue, "/dev/null"));
+    ledger_queue_close(&queue, NULL);
+    storage_close(hasty);
+}
+
+static void a_full_disk_costs_no_entry(void **state)
+{
+    struct database *database = *state;
+    struct ledger_queue queue;
+    struct storage *full;
+    struct storage_options options = {.url = database->url, .size_maximum = 256 << 10};
+    assert_int_equal(storage_open(&full, &options), STATUS_OK);
+    ledger_queue_init(&queue, full, NULL);
+    enum status status = STATUS_OK;
+    int64_t count = 0;
+    for (; status == STATUS_OK && count < 10000; count++) {
+        struct ledger_entry entry = entry_of("o", count, 1);
+        status = ledger_queue_insert(&queue, &entry);
+    }
+    assert_int_equal(status, STATUS_BUSY);
+    queue.storage = database->storage; /* there is room again */
+    queue.rest_until = 0;
+    ledger_queue_flush(&queue);
+    assert_int_equal(queue.count, 0);
+    assert_int_equal(read_report(database, "o").total.calls, count);
+    ledger_queue_close(&queue, NULL);
+    storage_close(full);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, database_set_up, database_tear_down)
@@ -159,6 +292,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(entries_of_many_threads_are_all_there_but_those_refused),
+        TEST(a_locked_database_costs_no_entry_and_holds_up_one_writer_once),
+        TEST(what_no_database_took_goes_to_a_file_and_from_there_to_the_next_program),
+        TEST(a_full_disk_costs_no_entry),
         TEST(sums_are_exact_and_of_one_owner),
         TEST(days_and_months_begin_at_midnight),
         TEST(the_installation_is_the_sum_of_its_owners_by_provider),
