@@ -65,7 +65,11 @@ enum status chat_start(struct app *app, struct buffer *problem)
     buffer_init(&chat->frame, FRAME_MAXIMUM);
     buffer_init(&chat->chunk, FRAME_MAXIMUM);
     enum status status = catalogue_create(&chat->catalogue, app->config, problem);
+    if (status == STATUS_OK) {
+        status = budget_init(&chat->budget, app->config->budget_new_user);
+    }
     if (status != STATUS_OK) {
+        catalogue_release(chat->catalogue);
         memory_release(chat);
         return status;
     }
@@ -126,6 +130,7 @@ void chat_stop(struct app *app)
     }
     char room[PATH_MAX];
     ledger_queue_close(&chat->ledger, spill_path(app, room));
+    budget_destroy(&chat->budget);
     catalogue_release(chat->catalogue);
     buffer_release(&chat->frame);
     buffer_release(&chat->chunk);

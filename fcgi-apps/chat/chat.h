@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "budget.h"
 #include "http/app.h"
 #include "http/request.h"
 #include "session_gate.h"
@@ -22,6 +23,7 @@ struct chat {
     struct app *app;
     struct catalogue *catalogue;
     struct ledger_queue ledger;
+    struct budget budget;
     bool has_restored; /* what an earlier program left for the ledger; background only */
     /* Of each provider of the catalogue: it has refused `stream_options`. */
     _Atomic bool refuses_stream_options[PROVIDER_MAXIMUM];

@@ -12,6 +12,7 @@
 
 #define SCRATCH_MAXIMUM ((size_t)64 << 20)
 #define MESSAGES_NAME   "messages"
+#define OUTPUT_MAXIMUM  INT64_C(10000000)
 
 /* One reading of a body. */
 struct reader {
@@ -203,6 +204,17 @@ static enum status read_stream(struct reader *reader, const struct json_value *v
     return STATUS_OK;
 }
 
+/* What is no number of tokens is for the provider to judge. */
+static enum status read_maximum(struct reader *reader, const struct json_value *value)
+{
+    int64_t number;
+    if (value->kind == JSON_NUMBER && text_parse_integer(value->text, &number) == STATUS_OK &&
+        number > 0 && number <= OUTPUT_MAXIMUM) {
+        reader->out->output_maximum = number;
+    }
+    return STATUS_OK;
+}
+
 static enum status read_member(struct reader *reader, struct slice name,
                                const struct json_value *value)
 {
@@ -212,6 +224,8 @@ static enum status read_member(struct reader *reader, struct slice name,
     } members[] = {{"model", read_model},
                    {"stream", read_stream},
                    {"stream_options", read_stream_options},
+                   {"max_tokens", read_maximum},
+                   {"max_completion_tokens", read_maximum},
                    {MESSAGES_NAME, read_messages}};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         if (is_named(reader, name, members[i].name)) {

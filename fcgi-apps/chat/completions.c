@@ -42,6 +42,7 @@ bool completion_settle(struct completion *completion, const char *outcome_word)
 
 void completion_release(struct completion *completion)
 {
+    budget_release(&completion->reservation);
     model_call_release(&completion->call);
 }
 
@@ -163,6 +164,24 @@ static void refuse_model(struct request *request)
     problem_answer(request, PROBLEM_NOT_FOUND, "The model does not exist");
 }
 
+static void refuse_budget(struct request *request, int64_t retry_after)
+{
+    problem_set_retry_after(request, retry_after);
+    problem_set_openai(request, "insufficient_quota", NULL, "budget_exhausted");
+    problem_set_should_retry(request, false);
+    problem_answer(request, PROBLEM_BUDGET_EXHAUSTED, NULL);
+}
+
+static enum status reserve(struct completion *completion, int64_t *retry_after)
+{
+    const struct request *request = completion->request;
+    int64_t maximum = completion->asked.output_maximum;
+    return budget_reserve(&completion->chat->budget, request->app->storage, request->arena,
+                          &request->principal, &completion->call,
+                          maximum > 0 ? maximum : BUDGET_OUTPUT_TOKENS, &completion->reservation,
+                          retry_after);
+}
+
 static enum status prepare_call(struct completion *completion)
 {
     struct request *request = completion->request;
@@ -208,12 +227,18 @@ void completions_create(struct request *request)
             return;
         }
     }
+    int64_t retry_after = 0;
     if (status == STATUS_OK) {
         status = prepare_call(completion);
     }
+    if (status == STATUS_OK) {
+        status = reserve(completion, &retry_after);
+    }
     if (status != STATUS_OK) {
-        model_call_release(&completion->call);
-        if (status == STATUS_INVALID) {
+        completion_release(completion);
+        if (status == STATUS_DENIED) {
+            refuse_budget(request, retry_after);
+        } else if (status == STATUS_INVALID) {
             fault.message = "The messages cannot be read";
             refuse(request, &fault);
         } else {
@@ -222,9 +247,9 @@ void completions_create(struct request *request)
         return;
     }
     /* Once handed over, the request may be over before this returns. */
-    struct model_call *call = &completion->call;
-    if (!request_stream(request, call->is_streamed ? &completion_stream_handlers : &whole_handlers,
-                        completion)) {
-        model_call_release(call);
+    if (!request_stream(
+            request, completion->call.is_streamed ? &completion_stream_handlers : &whole_handlers,
+            completion)) {
+        completion_release(completion);
     }
 }

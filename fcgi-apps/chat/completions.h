@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "budget.h"
 #include "completion_request.h"
 #include "http/request.h"
 #include "model_call.h"
@@ -24,6 +25,7 @@ struct completion {
     struct model_call call;
     struct model_outcome outcome;
     struct ledger_entry entry;
+    struct budget_reservation reservation;
     const char *outcome_word;
     bool is_settling;
     bool is_head_sent; /* of a stream */

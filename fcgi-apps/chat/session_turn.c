@@ -144,6 +144,7 @@ static void on_opened(void *context, enum status status)
         enum problem problem;
     } refusals[] = {{STATUS_BUSY, PROBLEM_SESSION_LOCKED},
                     {STATUS_TOO_LARGE, PROBLEM_SESSION_QUOTA_REACHED},
+                    {STATUS_DENIED, PROBLEM_BUDGET_EXHAUSTED},
                     {STATUS_UNAVAILABLE, PROBLEM_STORAGE_UNAVAILABLE},
                     {STATUS_TIMEOUT, PROBLEM_STORAGE_UNAVAILABLE},
                     {STATUS_NO_MEMORY, PROBLEM_OVERLOADED}};
@@ -289,6 +290,7 @@ static void on_ended(struct stream *stream, void *context)
     if (turn->is_streamed) {
         metrics_present(turn->chat->app->metrics, METRIC_CHAT_STREAMS_ACTIVE, METRIC_NO_LABELS, -1);
     }
+    budget_release(&turn->reservation);
     model_call_release(&turn->call);
     buffer_release(&turn->said);
     buffer_release(&turn->body);

@@ -46,6 +46,7 @@ struct turn {
     struct conversation conversation;
     struct buffer body; /* for the provider */
     struct ledger_entry entry;
+    struct budget_reservation reservation;
 
     struct model_call call;
     struct buffer said;       /* the answer as the inside of a JSON string */

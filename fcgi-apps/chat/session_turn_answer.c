@@ -108,6 +108,9 @@ static void answer_problem(struct turn *turn)
     }
     if (!turn->is_head_sent) {
         problem_answer(request, turn->problem, NULL);
+        if (turn->problem == PROBLEM_BUDGET_EXHAUSTED) {
+            response_add_header(request, "x-should-retry", "false");
+        }
         response_stream_whole(request, turn->stream);
         return;
     }

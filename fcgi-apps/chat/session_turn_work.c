@@ -175,6 +175,12 @@ static enum status prepare_call(struct turn *turn)
     if (status == STATUS_OK) {
         status = model_call_prepare(&turn->call, &turn->arena);
     }
+    if (status == STATUS_OK) {
+        const struct request *request = turn->request;
+        status = budget_reserve(&turn->chat->budget, request->app->storage, &turn->arena,
+                                &request->principal, &turn->call, BUDGET_OUTPUT_TOKENS,
+                                &turn->reservation, &turn->retry_after);
+    }
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "base/rate.h"
+#include "config/budget.h"
 
 static bool is_letter(char c)
 {
@@ -478,6 +479,17 @@ static enum status check_limit(struct arena *arena, struct slice text, const cha
     return status;
 }
 
+/* --- Budgets --------------------------------------------------------------------------------- */
+
+static enum status check_budget(struct arena *arena, struct slice text, const char **out,
+                                struct config_problem *problem)
+{
+    struct budget_limits limits;
+    return budget_parse(text, &limits) == STATUS_OK
+               ? copy(arena, text, out)
+               : config_blame(problem, text, "is not a budget such as 1.50/day;10/month");
+}
+
 /* --- The table ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -486,6 +498,7 @@ static const struct {
                          struct config_problem *problem);
     const char *description;
 } kinds[] = {{"<boolean>", check_boolean, "true or false"},
+             {"<budget>", check_budget, "budget in US dollars"},
              {"<cidr>", check_cidr, "address or network"},
              {"<database>", check_database, "database URL"},
              {"<duration>", check_duration, "time"},

@@ -95,15 +95,15 @@ static void add_day(struct ledger_report *out, const struct day *day, int64_t to
     }
 }
 
-enum status ledger_read(struct storage *storage, struct arena *arena, const char *owner,
-                        int64_t today, int64_t month, struct ledger_report *out)
+static enum status read_from(struct storage *storage, struct arena *arena, const char *owner,
+                             int64_t from, int64_t today, int64_t month, struct ledger_report *out)
 {
     void *items = NULL;
     size_t count = 0;
     *out = (struct ledger_report){0};
     enum status status =
         rows_list(storage, "ledger_day_list", arena, read_day, sizeof(struct day), &items, &count,
-                  ROW_TEXT(owner != NULL ? owner : EVERYBODY), ROW_INTEGER(INT64_MIN));
+                  ROW_TEXT(owner != NULL ? owner : EVERYBODY), ROW_INTEGER(from));
     if (status != STATUS_OK) {
         return status;
     }
@@ -116,4 +116,16 @@ enum status ledger_read(struct storage *storage, struct arena *arena, const char
         add_day(out, &days[i], today, month);
     }
     return STATUS_OK;
+}
+
+enum status ledger_read(struct storage *storage, struct arena *arena, const char *owner,
+                        int64_t today, int64_t month, struct ledger_report *out)
+{
+    return read_from(storage, arena, owner, INT64_MIN, today, month, out);
+}
+
+enum status ledger_read_month(struct storage *storage, struct arena *arena, const char *owner,
+                              int64_t today, int64_t month, struct ledger_report *out)
+{
+    return read_from(storage, arena, owner, month, today, month, out);
 }

@@ -67,4 +67,8 @@ struct ledger_report {
 enum status ledger_read(struct storage *storage, struct arena *arena, const char *owner,
                         int64_t today, int64_t month, struct ledger_report *out) MUST_CHECK;
 
+/* The same of this month alone, so that it reads no more than a month's rows. */
+enum status ledger_read_month(struct storage *storage, struct arena *arena, const char *owner,
+                              int64_t today, int64_t month, struct ledger_report *out) MUST_CHECK;
+
 #endif

@@ -1,5 +1,7 @@
 """What people make in chats belongs to their owner, whichever credential they come with; what it
 costs is told to the owner, and the whole of it to an administrator."""
+import concurrent.futures
+
 import pytest
 
 from chat_help import (KEY, OTHER_KEY, chat, environment_for, get, ledger, rows, say,  # noqa: F401
@@ -92,3 +94,46 @@ def test_an_owner_has_as_many_sessions_as_allowed(suite, stub):
     private.request("DELETE", "/chat/sessions/b", headers={"X-API-Key": KEY})
     assert say(private, "c", "x", model="stub/ok").status == 200
     assert len(rows(private, "SELECT * FROM conversations")) == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat", "/chat/stream"])
+def test_a_new_user_spends_no_more_than_the_budget(suite, stub, path):
+    """Many at once, with the user's token and key; each call is estimated at 1.54 and costs 0.013."""
+    private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/ok":"500/1500"}',
+                                          BUDGET_NEW_USER="4/day;100/month"))
+    token, key = user_with_key(private)
+
+    def ask(number):
+        body = {"model": "stub/ok", "messages": [{"role": "user", "content": "x"}]}
+        if path != "/v1/chat/completions":
+            body = {"model": "stub/ok", "session_id": f"s{number}", "message": "x"}
+        return private.post(path, body, token=token if number % 2 else None,
+                            headers=None if number % 2 else {"X-API-Key": key}, timeout=60)
+
+    answers = [ask(number) for number in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers += list(pool.map(ask, range(8, 16)))
+    refused = [answer for answer in answers if answer.status != 200]
+    assert all(answer.status == 429 for answer in refused)
+    for answer in refused:
+        told = answer.json["error"]
+        assert (told["code"] if path.startswith("/v1") else told) == "budget_exhausted"
+        assert answer.headers["x-should-retry"] == "false"
+        assert 0 < int(answer.headers["retry-after"]) <= 86400
+    spent = rows(private, "SELECT sum(cost_nanodollars) AS n FROM ledger")[0]["n"]
+    assert spent == 13_000_000 * (len(answers) - len(refused)) and spent <= 4e9
+    # Somebody else has a budget of their own, and the operator's keys have none.
+    other = private.token()
+    for credentials in ({"token": other}, {"headers": {"X-API-Key": KEY}}):
+        assert private.post("/v1/chat/completions", {"model": "stub/ok", "messages": [
+            {"role": "user", "content": "x"}]}, **credentials).status == 200
+
+
+def test_a_budget_that_is_spent_refuses_until_the_day_is_over(suite, stub):
+    private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/ok":"500/1500"}',
+                                          BUDGET_NEW_USER="0.04/day"))
+    token = private.token()
+    body = {"model": "stub/ok", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    answers = [private.post("/v1/chat/completions", body, token=token) for _ in range(6)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429, 429]
+    assert stub.last("ok").json["max_tokens"] == 5

@@ -1,0 +1,136 @@
+/*
+ * chat/budget: see the header.
+ */
+#include "budget.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "stores/ledger.h"
+
+#define SECONDS_A_DAY INT64_C(86400)
+
+enum status budget_init(struct budget *budget, const char *new_user)
+{
+    *budget = (struct budget){0};
+    pthread_mutex_init(&budget->lock, NULL);
+    return budget_parse(slice_of(new_user), &budget->new_user);
+}
+
+void budget_destroy(struct budget *budget)
+{
+    pthread_mutex_destroy(&budget->lock);
+}
+
+static bool has_budget(const struct principal *principal)
+{
+    static const char user[] = "user:";
+    return !principal->is_superuser && strncmp(principal->owner, user, strlen(user)) == 0;
+}
+
+static int64_t estimate(const struct model_call *call, int64_t output_tokens)
+{
+    struct token_usage usage = {.input_tokens = usage_estimate_tokens(call->input_characters),
+                                .output_tokens = output_tokens};
+    return usage_cost(call->choice.price, &usage);
+}
+
+static int64_t reserved_for(const struct budget *budget, const char *owner)
+{
+    int64_t sum = 0;
+    for (const struct budget_reservation *each = budget->first; each != NULL; each = each->next) {
+        if (strcmp(each->owner, owner) == 0) {
+            sum += each->nanodollars;
+        }
+    }
+    return sum;
+}
+
+static bool fits(int64_t limit, int64_t spent, int64_t more)
+{
+    return limit == BUDGET_UNLIMITED || (spent <= limit && more <= limit - spent);
+}
+
+/* Seconds until the period that has no room any more is over. */
+static int64_t seconds_left(int64_t now, bool of_month, const struct tm *date)
+{
+    int64_t today = now / SECONDS_A_DAY * SECONDS_A_DAY;
+    if (!of_month) {
+        return today + SECONDS_A_DAY - now;
+    }
+    bool is_december = date->tm_mon == 11;
+    return clock_seconds_of_date(date->tm_year + 1900 + (is_december ? 1 : 0),
+                                 is_december ? 1 : date->tm_mon + 2, 1) -
+           now;
+}
+
+/* Locked, so that no row is written and given back between reading and adding up. */
+static enum status check(struct budget *budget, struct storage *storage, struct arena *arena,
+                         const char *owner, int64_t cost, int64_t *retry_after)
+{
+    int64_t now = clock_wall_seconds();
+    time_t seconds = (time_t)now;
+    struct tm date;
+    struct ledger_report spent;
+    gmtime_r(&seconds, &date);
+    int64_t today = now / SECONDS_A_DAY;
+    int64_t month = today - date.tm_mday + 1;
+    enum status status = ledger_read_month(storage, arena, owner, today, month, &spent);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    int64_t more = reserved_for(budget, owner) + cost;
+    const struct budget_limits *limits = &budget->new_user;
+    bool fits_month = fits(limits->month, spent.month.cost_nanodollars, more);
+    if (fits_month && fits(limits->day, spent.today.cost_nanodollars, more)) {
+        return STATUS_OK;
+    }
+    *retry_after = seconds_left(now, !fits_month, &date);
+    return STATUS_DENIED;
+}
+
+enum status budget_reserve(struct budget *budget, struct storage *storage, struct arena *arena,
+                           const struct principal *principal, const struct model_call *call,
+                           int64_t output_tokens, struct budget_reservation *out,
+                           int64_t *retry_after)
+{
+    int64_t cost = estimate(call, output_tokens);
+    *out = (struct budget_reservation){0};
+    if (cost == 0 || !has_budget(principal)) {
+        return STATUS_OK;
+    }
+    pthread_mutex_lock(&budget->lock);
+    enum status status = check(budget, storage, arena, principal->owner, cost, retry_after);
+    if (status == STATUS_OK) {
+        *out = (struct budget_reservation){.budget = budget,
+                                           .owner = principal->owner,
+                                           .nanodollars = cost,
+                                           .next = budget->first};
+        if (budget->first != NULL) {
+            budget->first->previous = out;
+        }
+        budget->first = out;
+    }
+    pthread_mutex_unlock(&budget->lock);
+    return status;
+}
+
+void budget_release(struct budget_reservation *reservation)
+{
+    struct budget *budget = reservation->budget;
+    if (budget == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&budget->lock);
+    if (reservation->previous != NULL) {
+        reservation->previous->next = reservation->next;
+    } else {
+        budget->first = reservation->next;
+    }
+    if (reservation->next != NULL) {
+        reservation->next->previous = reservation->previous;
+    }
+    pthread_mutex_unlock(&budget->lock);
+    *reservation = (struct budget_reservation){0};
+}

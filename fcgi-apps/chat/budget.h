@@ -1,0 +1,51 @@
+/*
+ * chat/budget: what an owner may still spend.
+ *
+ * Users who registered themselves have BUDGET_NEW_USER, each with all the user's keys; keys of the
+ * configuration, companies and administrators have none. What a call may cost is reserved before it
+ * is sent and given back when the ledger has its row, so calls at the same time cannot each spend
+ * the same rest: a budget is exceeded at most by what a call costs beyond its estimate. A model
+ * without a price costs nothing.
+ *
+ * Reservations are of one process; any thread may use them.
+ */
+#ifndef CHAT_BUDGET_H
+#define CHAT_BUDGET_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "auth/principal.h"
+#include "config/budget.h"
+#include "model_call.h"
+
+struct budget_reservation {
+    struct budget *budget; /* NULL: nothing is reserved */
+    const char *owner;     /* lives as long as the reservation */
+    int64_t nanodollars;
+    struct budget_reservation *previous, *next;
+};
+
+struct budget {
+    struct budget_limits new_user;
+    pthread_mutex_t lock;
+    struct budget_reservation *first;
+};
+
+#define BUDGET_OUTPUT_TOKENS 1024 /* estimated when a request sets no maximum */
+
+/* STATUS_INVALID: BUDGET_NEW_USER is none. */
+enum status budget_init(struct budget *budget, const char *new_user) MUST_CHECK;
+void budget_destroy(struct budget *budget);
+
+/* For a call that is prepared; on a worker, reads the database for owners with a budget.
+ * STATUS_DENIED: the budget is exhausted, for *retry_after seconds. */
+enum status budget_reserve(struct budget *budget, struct storage *storage, struct arena *arena,
+                           const struct principal *principal, const struct model_call *call,
+                           int64_t output_tokens, struct budget_reservation *out,
+                           int64_t *retry_after) MUST_CHECK;
+
+/* Idempotent. */
+void budget_release(struct budget_reservation *reservation);
+
+#endif
