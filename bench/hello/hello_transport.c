@@ -4,17 +4,21 @@
  *
  * Environment: HELLO_WORKERS (8), HELLO_QUEUE (1024), HELLO_BODY_LIMIT (1 MiB), HELLO_FILE (what
  * /file answers), HELLO_CONNECTIONS, HELLO_REQUEST_TIMEOUT, HELLO_WRITE_TIMEOUT,
- * HELLO_IDLE_TIMEOUT (0 = the transport's defaults). What is answered depends on REQUEST_URI:
+ * HELLO_IDLE_TIMEOUT (0 = the transport's defaults), HELLO_BODY_DIRECTORY, HELLO_BODY_ROOM. A
+ * request with the parameter REFUSE is answered 403 before its body is read. POST counts as work
+ * that may wait long. What is answered depends on REQUEST_URI:
  *
  *   /file               the bytes of HELLO_FILE, read at the start
  *   /bytes/N            N bytes
  *   /sleep/MS           after so many milliseconds
  *   /body               what came as body: its length and the two flags
+ *   /sum                the length of the body and the sum of its bytes
+ *   /clock              milliseconds since the request began
  *   /parameter/NAME     the value of a parameter
  *   /stream/N/MS        server-sent events: N (0 = without end), one every MS milliseconds
  *   /idle               a stream that says one thing and then nothing
  *   /flood/N            N events of 1,000 bytes as fast as the client takes them
- *   /counters           how often reload and background have run
+ *   /counters           how often reload, background, admit and dropped have run
  *   anything else       "Hello"
  */
 #include <stdatomic.h>
@@ -23,6 +27,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "transport/transport.h"
 
@@ -32,6 +37,8 @@ struct hello {
     size_t body_limit;
     atomic_int reloads;
     atomic_int backgrounds;
+    atomic_int admissions;
+    atomic_int drops;
 };
 
 struct events {
@@ -193,10 +200,20 @@ static void handle(struct exchange *exchange, void *context)
         nanosleep(&pause, NULL);
         answer(exchange, slice_of("slept\n"));
     } else if (take_prefix(&path, "/body")) {
+        answer_text(exchange, arena_format(&exchange->arena, "length %zu differs %d too_large %d\n",
+                                           exchange->body.length, exchange->body_differs,
+                                           exchange->body_too_large));
+    } else if (take_prefix(&path, "/sum")) {
+        unsigned long sum = 0;
+        for (size_t i = 0; i < exchange->body.length; i++) {
+            sum += (unsigned char)exchange->body.data[i];
+        }
+        answer_text(exchange, arena_format(&exchange->arena, "length %zu sum %lu\n",
+                                           exchange->body.length, sum));
+    } else if (take_prefix(&path, "/clock")) {
+        uint64_t past = clock_monotonic_nanoseconds() - exchange->started_nanoseconds;
         answer_text(exchange,
-                    arena_format(&exchange->arena, "length %zu truncated %d too_large %d\n",
-                                 exchange->body.length, exchange->body_truncated,
-                                 exchange->body_too_large));
+                    arena_format(&exchange->arena, "%lu\n", (unsigned long)(past / 1000000)));
     } else if (take_prefix(&path, "/parameter/")) {
         char *name = arena_copy(&exchange->arena, path.data, path.length);
         answer(exchange, exchange_parameter(exchange, name == NULL ? "" : name));
@@ -211,25 +228,54 @@ static void handle(struct exchange *exchange, void *context)
     } else if (take_prefix(&path, "/idle")) {
         adopt(hello, exchange, &idle_handlers, (struct events){.left = -1});
     } else if (take_prefix(&path, "/counters")) {
-        answer_text(exchange, arena_format(&exchange->arena, "reloads %d backgrounds %d\n",
-                                           hello->reloads, hello->backgrounds));
+        answer_text(exchange, arena_format(&exchange->arena,
+                                           "reloads %d backgrounds %d admissions %d drops %d\n",
+                                           hello->reloads, hello->backgrounds, hello->admissions,
+                                           hello->drops));
     } else {
         answer(exchange, slice_of("Hello\n"));
     }
 }
 
-static size_t body_limit(struct exchange *exchange, void *context)
+static void plan(struct exchange *exchange, void *context)
 {
-    (void)exchange;
-    return ((struct hello *)context)->body_limit;
+    exchange->body_maximum = ((struct hello *)context)->body_limit;
+    exchange->work = slice_equals(exchange_parameter(exchange, "REQUEST_METHOD"), "POST")
+                         ? EXCHANGE_WAITING
+                         : EXCHANGE_QUICK;
 }
 
-static void overloaded(struct exchange *exchange, void *context)
+static void refuse(struct exchange *exchange, int status, void *context)
 {
     (void)context;
-    (void)exchange_write(exchange, slice_of("Status: 503 Service Unavailable\r\n"
-                                            "Retry-After: 1\r\n\r\n"));
+    buffer_append_format(&exchange->output, "Status: %d Refused\r\nRetry-After: 1\r\n\r\n%.*s",
+                         status, (int)exchange_parameter(exchange, "REQUEST_URI").length,
+                         exchange_parameter(exchange, "REQUEST_URI").data);
     exchange_complete(exchange);
+}
+
+static bool admit(struct exchange *exchange, void *context)
+{
+    int64_t owner = 0;
+    atomic_fetch_add(&((struct hello *)context)->admissions, 1);
+    if (exchange_parameter(exchange, "REFUSE").length > 0) {
+        refuse(exchange, 403, context);
+        return false;
+    }
+    if (exchange->body_declared > 0 && (uint64_t)exchange->body_declared > exchange->body_maximum) {
+        refuse(exchange, 413, context);
+        return false;
+    }
+    if (text_parse_integer(exchange_parameter(exchange, "OWNER"), &owner) == STATUS_OK) {
+        exchange->owner = (uint64_t)owner;
+    }
+    return true;
+}
+
+static void dropped(struct exchange *exchange, void *context)
+{
+    (void)exchange;
+    atomic_fetch_add(&((struct hello *)context)->drops, 1);
 }
 
 static enum status started(struct transport *transport, void *context)
@@ -265,9 +311,13 @@ int main(int argc, char **argv)
         .request_timeout_seconds = (unsigned)setting("HELLO_REQUEST_TIMEOUT", 0),
         .write_timeout_seconds = (unsigned)setting("HELLO_WRITE_TIMEOUT", 0),
         .idle_timeout_seconds = (unsigned)setting("HELLO_IDLE_TIMEOUT", 0),
-        .handlers = {.body_limit = body_limit,
+        .body_directory = getenv("HELLO_BODY_DIRECTORY"),
+        .body_room = (uint64_t)setting("HELLO_BODY_ROOM", 0),
+        .handlers = {.plan = plan,
+                     .admit = admit,
                      .handle = handle,
-                     .overloaded = overloaded,
+                     .refuse = refuse,
+                     .dropped = dropped,
                      .context = &hello},
         .started = started,
         .reload = reload,

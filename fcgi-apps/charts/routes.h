@@ -28,7 +28,7 @@ static const struct route charts_routes[] = {
     {HTTP_GET, "/api/charts/{chart_id}/history/{pane_id}/{series_id}", charts_show_history,
      FAMILY_HISTORY, ACCESS_PRINCIPAL, BODY_NONE, 0},
     {HTTP_POST, "/api/charts/{chart_id}/history", charts_query_history, FAMILY_HISTORY,
-     ACCESS_PRINCIPAL, BODY_JSON, 0},
+     ACCESS_PRINCIPAL, BODY_JSON, ROUTE_READS},
 };
 
 #define CHARTS_SERIES  "/api/charts/{chart_id}/data/{pane_id}/{series_id}"

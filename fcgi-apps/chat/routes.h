@@ -9,7 +9,7 @@
 
 static const struct route chat_routes[] = {
     {HTTP_POST, "/v1/chat/completions", completions_create, FAMILY_CHAT, ACCESS_PRINCIPAL,
-     BODY_JSON_TEXT, ROUTE_OPENAI},
+     BODY_JSON_TEXT, ROUTE_OPENAI | ROUTE_READS},
     {HTTP_GET, "/v1/models", models_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_OPENAI},
     {HTTP_GET, "/v1/models/{model}", models_show, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
      ROUTE_OPENAI},

@@ -360,9 +360,11 @@ static void count_turn(enum transport_loop loop, uint64_t nanoseconds, void *con
 struct exchange_handlers app_handlers(struct app *app)
 {
     return (struct exchange_handlers){
-        .body_limit = pipeline_body_limit,
+        .plan = pipeline_plan,
+        .admit = pipeline_admit,
         .handle = pipeline_handle,
-        .overloaded = pipeline_overloaded,
+        .refuse = pipeline_refuse,
+        .dropped = pipeline_dropped,
         .context = app,
     };
 }
@@ -402,6 +404,11 @@ int app_run(const struct app_options *options, int argc, char **argv)
         .program = options->program,
         .worker_count = (int)config->workers,
         .queue_maximum = (int)config->queue_size,
+        /* Charts that are on no disk do not pass through one either. */
+        .body_directory = config->enable_persistence ? config->state_dir : "/dev/shm",
+        .body_room =
+            (uint64_t)(config->max_bodies_size > config->max_ingest_size ? config->max_bodies_size
+                                                                         : config->max_ingest_size),
         .handlers = app_handlers(app),
         .started = remember_transport,
         .reload = reload,

@@ -30,6 +30,8 @@ struct request;
     PROBLEM(MESSAGE_TOO_LONG, "E005", "message_too_long", 422, false, "The message is too long")   \
     PROBLEM(REQUEST_TOO_LARGE, "E006", "request_too_large", 413, false,                            \
             "The request body is too large")                                                       \
+    PROBLEM(REQUEST_TIMEOUT, "E001", "request_timeout", 408, true,                                 \
+            "The request did not arrive in time")                                                  \
     PROBLEM(REQUEST_HEADER_TOO_LARGE, "E006", "request_header_too_large", 431, false,              \
             "The request headers are too large")                                                   \
     PROBLEM(NOT_FOUND, "E007", "not_found", 404, false, "Not found")                               \

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/siphash.h"
 #include "http/response.h"
 #include "log/log.h"
 #include "storage/storage.h"
@@ -24,6 +25,10 @@ static const char unmatched_endpoint[] = "unmatched";
 
 /* W3C Trace Context level 1, section 3.3.1.5: at least so much is to be handed on. */
 #define TRACE_STATE_MAXIMUM 512
+
+/* What a request is logged and counted with whose client left before it was there; nobody is
+ * answered with it. The number is the one that nginx made common for this. */
+#define STATUS_OF_LEAVERS 499
 
 static const char *endpoint_of(const struct request *request)
 {
@@ -130,18 +135,24 @@ static struct request *request_of(struct app *app, struct exchange *exchange)
     return request;
 }
 
-size_t pipeline_body_limit(struct exchange *exchange, void *context)
+/* Reads never wait for those who write; the rest may. */
+static enum exchange_work work_of(const struct request *request)
+{
+    const struct route *route = request->match.route;
+    return route == NULL || request->method == HTTP_GET || (route->flags & ROUTE_READS) != 0
+               ? EXCHANGE_QUICK
+               : EXCHANGE_WAITING;
+}
+
+void pipeline_plan(struct exchange *exchange, void *context)
 {
     struct app *app = context;
     const struct config *config = atomic_load(&app->live)->config;
-    struct slice length = exchange_parameter(exchange, "CONTENT_LENGTH");
-    if (slice_equals(length, "0")) {
-        return (size_t)config->max_body_size;
-    }
     struct request *request = request_of(app, exchange);
     bool is_ingest =
         request && request->match.route && (request->match.route->flags & ROUTE_INGEST) != 0;
-    return (size_t)(is_ingest ? config->max_ingest_size : config->max_body_size);
+    exchange->body_maximum = (size_t)(is_ingest ? config->max_ingest_size : config->max_body_size);
+    exchange->work = request != NULL ? work_of(request) : EXCHANGE_QUICK;
 }
 
 static bool is_correlation_id(struct slice text)
@@ -244,14 +255,29 @@ static bool check_route(struct request *request)
     return false;
 }
 
-static bool check_body_size(struct request *request)
+static bool check_declared_size(struct request *request)
+{
+    const struct exchange *exchange = request->exchange;
+    if (exchange->body_declared == EXCHANGE_LENGTH_INVALID) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, "The Content-Length is not valid");
+        return false;
+    }
+    if (exchange->body_declared > 0 && (uint64_t)exchange->body_declared > exchange->body_maximum) {
+        problem_answer(request, PROBLEM_REQUEST_TOO_LARGE, NULL);
+        return false;
+    }
+    return true;
+}
+
+static bool check_size(struct request *request)
 {
     if (request->exchange->body_too_large) {
         problem_answer(request, PROBLEM_REQUEST_TOO_LARGE, NULL);
         return false;
     }
-    if (request->exchange->body_truncated) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST_BODY, "The request body is incomplete");
+    if (request->exchange->body_differs) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST_BODY,
+                       "The request body is not as long as Content-Length says");
         return false;
     }
     request->body = request->exchange->body;
@@ -302,31 +328,16 @@ static const char *path_for_log(const struct request *request)
                       length < LOGGED_PATH_MAXIMUM ? length : LOGGED_PATH_MAXIMUM);
 }
 
-static void run(struct request *request)
+static void identify(struct request *request)
 {
-    client_identify(request);
-    cors_identify(request);
-    if (log_enabled(LOG_DEBUG)) {
-        log_write(
-            LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
-            LOG_TEXT("path", path_for_log(request)), LOG_TEXT("client", request->client_address));
-    }
-    if (target_check(request) && host_check_allowed(request) && host_check_https(request) &&
-        cors_check_preflight(request) && target_check_everything(request) && check_route(request) &&
-        query_read(request) && credentials_verify(request) && limits_check(request) &&
-        credentials_check(request) && query_check(request) && check_body_size(request) &&
-        check_body(request)) {
-        request->match.route->handle(request);
-    }
-}
-
-static void begin(struct request *request)
-{
+    request->has_begun = true;
     identify_correlation(request);
     identify_trace(request);
     log_set_correlation(request->correlation_id);
     metrics_present(request->app->metrics, METRIC_HTTP_REQUESTS_IN_PROGRESS,
                     METRIC_LABELS(http_method_text(request->method), endpoint_of(request)), 1);
+    client_identify(request);
+    cors_identify(request);
 }
 
 /* A locked database is waited for as long as a client may wait at all, counted from when its request
@@ -345,21 +356,58 @@ static void answer(struct request *request)
     response_send(request);
     pipeline_finish(request);
     exchange_complete(exchange);
+    log_set_correlation(NULL);
 }
 
-void pipeline_handle(struct exchange *exchange, void *context)
+/* Who pays for the room of a body. */
+static uint64_t number_of_owner(const struct principal *principal)
+{
+    static const struct siphash_key key = {{0, 0}};
+    if (principal->kind == PRINCIPAL_NONE || principal->kind == PRINCIPAL_ANONYMOUS) {
+        return 0;
+    }
+    return siphash_compute(&key, principal->owner, strlen(principal->owner)).words[0] | 1;
+}
+
+bool pipeline_admit(struct exchange *exchange, void *context)
 {
     struct request *request = request_of(context, exchange);
     if (request == NULL) {
         response_send_without_memory(exchange, "");
         exchange_complete(exchange);
-        return;
+        return false;
     }
+    identify(request);
+    if (log_enabled(LOG_DEBUG)) {
+        log_write(
+            LOG_DEBUG, "incoming_request", LOG_TEXT("method", http_method_text(request->method)),
+            LOG_TEXT("path", path_for_log(request)), LOG_TEXT("client", request->client_address));
+    }
+    limit_waiting(exchange);
+    if (target_check(request) && host_check_allowed(request) && host_check_https(request) &&
+        cors_check_preflight(request) && target_check_everything(request) && check_route(request) &&
+        query_read(request) && credentials_verify(request) && limits_check(request) &&
+        credentials_check(request) && query_check(request) && check_declared_size(request)) {
+        storage_set_deadline(0);
+        exchange->owner = number_of_owner(&request->principal);
+        log_set_correlation(NULL);
+        return true;
+    }
+    storage_set_deadline(0);
+    answer(request);
+    return false;
+}
+
+void pipeline_handle(struct exchange *exchange, void *context)
+{
+    struct request *request = request_of(context, exchange);
     bool handed_over = false;
     request->handed_over = &handed_over;
-    begin(request);
+    log_set_correlation(request->correlation_id);
     limit_waiting(exchange);
-    run(request);
+    if (check_size(request) && check_body(request)) {
+        request->match.route->handle(request);
+    }
     storage_set_deadline(0);
     if (!handed_over) {
         answer(request);
@@ -367,7 +415,21 @@ void pipeline_handle(struct exchange *exchange, void *context)
     log_set_correlation(NULL);
 }
 
-void pipeline_overloaded(struct exchange *exchange, void *context)
+static enum problem problem_of_transport(int status)
+{
+    switch (status) {
+    case 400:
+        return PROBLEM_INVALID_REQUEST;
+    case 408:
+        return PROBLEM_REQUEST_TIMEOUT;
+    case 431:
+        return PROBLEM_REQUEST_HEADER_TOO_LARGE;
+    default:
+        return PROBLEM_OVERLOADED;
+    }
+}
+
+void pipeline_refuse(struct exchange *exchange, int status, void *context)
 {
     struct request *request = request_of(context, exchange);
     if (request == NULL) {
@@ -375,11 +437,27 @@ void pipeline_overloaded(struct exchange *exchange, void *context)
         exchange_complete(exchange);
         return;
     }
-    begin(request);
-    client_identify(request);
-    cors_identify(request);
-    problem_answer(request, PROBLEM_OVERLOADED, NULL);
+    if (!request->has_begun) {
+        identify(request);
+    }
+    log_set_correlation(request->correlation_id);
+    problem_answer(request, problem_of_transport(status), NULL);
     answer(request);
+}
+
+void pipeline_dropped(struct exchange *exchange, void *context)
+{
+    struct request *request = request_of(context, exchange);
+    if (request == NULL) {
+        return;
+    }
+    if (!request->has_begun) {
+        identify(request);
+    }
+    log_set_correlation(request->correlation_id);
+    request->response.status = STATUS_OF_LEAVERS;
+    request->response.error_word = "client_left";
+    pipeline_finish(request);
     log_set_correlation(NULL);
 }
 

@@ -4,7 +4,8 @@
  * correlation id → trusted host, HTTPS redirect → CORS preflight → route → credentials, if any came
  * and the route looks at them → rate limit → authentication, authorization → query → body size →
  * strict parse → handler → answer, log line, metrics. Each check is one function that returns false
- * when it has answered. Up to the body's size everything is decided from the parameters alone.
+ * when it has answered. Up to the body's size everything is decided from the parameters alone
+ * (pipeline_admit), before a larger body is read.
  */
 #ifndef HTTP_PIPELINE_H
 #define HTTP_PIPELINE_H
@@ -16,9 +17,11 @@
 #include "http/request.h"
 
 /* exchange_handlers: context is the struct app. */
-size_t pipeline_body_limit(struct exchange *exchange, void *context);
+void pipeline_plan(struct exchange *exchange, void *context);
+bool pipeline_admit(struct exchange *exchange, void *context);
 void pipeline_handle(struct exchange *exchange, void *context);
-void pipeline_overloaded(struct exchange *exchange, void *context);
+void pipeline_refuse(struct exchange *exchange, int status, void *context);
+void pipeline_dropped(struct exchange *exchange, void *context);
 
 /* Counts, logs and frees what does not live in the arena; after the answer is complete. */
 void pipeline_finish(struct request *request);

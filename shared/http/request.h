@@ -54,6 +54,7 @@ struct request {
     const struct app_live *live; /* settings this request began with */
     struct exchange *exchange;
     struct arena *arena;
+    bool has_begun;          /* counted as in progress */
     enum http_method method; /* HEAD appears as HTTP_GET with is_head */
     bool is_head;
     struct slice path; /* decoded, without prefix and trailing slash */

@@ -15,11 +15,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "transport/body.h"
 #include "transport/exchange_setup.h"
-#include "transport/fastcgi_request.h"
+#include "transport/fastcgi.h"
 #include "transport/pump_private.h"
 
 #define MILLISECOND UINT64_C(1000000)
+
+/* Without a byte of a body that is not wanted. */
+#define DRAIN_MILLISECONDS 1000
 
 struct cgi {
     struct exchange exchange; /* first */
@@ -118,21 +122,39 @@ static bool may_have_undeclared_body(const struct exchange *exchange)
            !slice_equals(method, "OPTIONS") && method.length > 0;
 }
 
-/* Reads the body into `body`; what exceeds `limit` is read too, up to a point, so that a server
- * that is still writing gets to the answer. Returns 0 or the status to refuse with. */
-static int read_body(struct cgi *cgi, int input, size_t limit, struct buffer *body,
-                     bool *is_too_large)
+/* A body that is not known to be small goes where large ones go. Returns 0 or the status to refuse
+ * with. */
+static int prepare_body(const struct cgi *cgi, struct body *body)
 {
-    int64_t declared = exchange_content_length(&cgi->exchange);
-    uint64_t left = declared >= 0 ? (uint64_t)declared
-                                  : (may_have_undeclared_body(&cgi->exchange) ? UINT64_MAX : 0);
-    uint64_t deadline = clock_monotonic_nanoseconds() +
-                        cgi->options->request_timeout_seconds * UINT64_C(1000) * MILLISECOND;
+    const struct exchange *exchange = &cgi->exchange;
+    size_t size =
+        exchange->body_declared >= 0 ? (size_t)exchange->body_declared : exchange->body_maximum;
+    if (size <= BODY_MEMORY_MAXIMUM) {
+        return 0;
+    }
+    return cgi->options->body_directory != NULL &&
+                   body_use_file(body, cgi->options->body_directory, size) == STATUS_OK
+               ? 0
+               : 503;
+}
+
+/* Reads the body into `body`; what exceeds its maximum is read too, up to a point, so that a server
+ * that is still writing gets to the answer. Returns 0 or the status to refuse with. */
+static int read_body(struct cgi *cgi, int input, struct body *body, bool *is_too_large)
+{
+    const struct exchange *exchange = &cgi->exchange;
+    size_t limit = exchange->body_maximum;
+    uint64_t left = exchange->body_declared >= 0
+                        ? (uint64_t)exchange->body_declared
+                        : (may_have_undeclared_body(exchange) ? UINT64_MAX : 0);
+    uint64_t begun = clock_monotonic_nanoseconds();
     uint64_t discarded = 0;
     char bytes[16384];
-    *is_too_large = declared > 0 && (uint64_t)declared > limit;
     while (left > 0 && discarded <= FASTCGI_DISCARD_MAXIMUM) {
         uint64_t now = clock_monotonic_nanoseconds();
+        uint64_t deadline = begun + (cgi->options->request_timeout_seconds +
+                                     body->length / FASTCGI_BODY_BYTES_PER_SECOND) *
+                                        UINT64_C(1000) * MILLISECOND;
         if (now >= deadline ||
             !is_ready(input, POLLIN, (int)((deadline - now) / MILLISECOND) + 1)) {
             return *is_too_large ? 0 : 408;
@@ -150,11 +172,59 @@ static int read_body(struct cgi *cgi, int input, size_t limit, struct buffer *bo
         }
         if (*is_too_large) {
             discarded += (uint64_t)length;
-        } else if (buffer_append(body, bytes, (size_t)length) != STATUS_OK) {
+        } else if (body_append(body, (struct slice){bytes, (size_t)length}) != STATUS_OK) {
             return 503;
         }
     }
     return 0;
+}
+
+/* The answer is written; what the server still has to say is let in, so that it does not take a
+ * broken pipe for the end of us. */
+static void drain(int input)
+{
+    char bytes[16384];
+    for (size_t discarded = 0; discarded <= FASTCGI_DISCARD_MAXIMUM;) {
+        if (!is_ready(input, POLLIN, DRAIN_MILLISECONDS)) {
+            return;
+        }
+        ssize_t length = read(input, bytes, sizeof(bytes));
+        if (length <= 0 && !(length < 0 && errno == EINTR)) {
+            return;
+        }
+        discarded += length > 0 ? (size_t)length : 0;
+    }
+}
+
+static void serve(struct cgi *cgi, int input, struct body *body, struct pump *const *pump)
+{
+    struct exchange *exchange = &cgi->exchange;
+    const struct exchange_handlers *handlers = &cgi->options->handlers;
+    bool is_too_large = false;
+    if (!handlers->admit(exchange, handlers->context)) {
+        if (exchange->body_declared > 0 || may_have_undeclared_body(exchange)) {
+            drain(input);
+        }
+        return;
+    }
+    struct slice content = {.data = "", .length = 0};
+    int refusal = prepare_body(cgi, body);
+    if (refusal == 0) {
+        refusal = read_body(cgi, input, body, &is_too_large);
+    }
+    if (refusal == 0 && body_finish(body, &content) != STATUS_OK) {
+        refusal = 503;
+    }
+    if (refusal != 0) {
+        handlers->refuse(exchange, refusal, handlers->context);
+        drain(input);
+        return;
+    }
+    exchange_set_body(exchange, content, is_too_large);
+    handlers->handle(exchange, handlers->context);
+    if (*pump != NULL) {
+        pump_run(*pump);
+    }
 }
 
 int cgi_serve(const struct transport_options *options, const char *const *environment, int input,
@@ -169,29 +239,18 @@ int cgi_serve(const struct transport_options *options, const char *const *enviro
     }
     cgi.is_file = !S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode);
     cgi.is_socket = S_ISSOCK(status.st_mode);
-    struct buffer body;
-    buffer_init(&body, SIZE_MAX);
+    struct body body;
+    body_init(&body);
     exchange_init(exchange, &operations);
     exchange_reset(exchange);
     exchange->started_nanoseconds = clock_monotonic_nanoseconds();
-    int refusal = 503;
-    bool is_too_large = false;
     if (exchange_set_environment(exchange, environment) == STATUS_OK) {
-        size_t limit = handlers->body_limit(exchange, handlers->context);
-        refusal = read_body(&cgi, input, limit, &body, &is_too_large);
-    }
-    if (refusal != 0) {
-        exchange_refuse(exchange, refusal);
-        complete(exchange);
+        exchange_plan(exchange, handlers);
+        serve(&cgi, input, &body, pump);
     } else {
-        struct slice content = {.data = body.data, .length = body.length};
-        exchange_set_body(exchange, content, is_too_large);
-        handlers->handle(exchange, handlers->context);
-        if (*pump != NULL) {
-            pump_run(*pump);
-        }
+        handlers->refuse(exchange, 503, handlers->context);
     }
     exchange_release(exchange);
-    buffer_release(&body);
+    body_reset(&body, 0);
     return 0;
 }

@@ -51,7 +51,11 @@ void exchange_reset(struct exchange *exchange)
     exchange->parameters = NULL;
     exchange->parameter_count = 0;
     exchange->body = (struct slice){.data = "", .length = 0};
-    exchange->body_truncated = false;
+    exchange->body_declared = EXCHANGE_LENGTH_UNKNOWN;
+    exchange->body_maximum = 0;
+    exchange->work = EXCHANGE_QUICK;
+    exchange->owner = 0;
+    exchange->body_differs = false;
     exchange->body_too_large = false;
     exchange->started_nanoseconds = 0;
     exchange->state = NULL;
@@ -77,23 +81,30 @@ void exchange_mark_sent(struct exchange *exchange, size_t count)
     }
 }
 
-int64_t exchange_content_length(const struct exchange *exchange)
+static int64_t content_length(const struct exchange *exchange)
 {
-    int64_t length = -1;
+    int64_t length = 0;
     struct slice text = exchange_parameter(exchange, "CONTENT_LENGTH");
-    if (text.length == 0 || text_parse_integer(text, &length) != STATUS_OK || length < 0) {
-        return -1;
+    if (text.length == 0) {
+        return EXCHANGE_LENGTH_UNKNOWN;
     }
-    return length;
+    bool is_number = text_parse_integer(text, &length) == STATUS_OK && length >= 0;
+    return is_number ? length : EXCHANGE_LENGTH_INVALID;
+}
+
+void exchange_plan(struct exchange *exchange, const struct exchange_handlers *handlers)
+{
+    exchange->body_declared = content_length(exchange);
+    handlers->plan(exchange, handlers->context);
 }
 
 void exchange_set_body(struct exchange *exchange, struct slice body, bool too_large)
 {
     static const struct slice nothing = {.data = "", .length = 0};
-    int64_t declared = exchange_content_length(exchange);
+    int64_t declared = exchange->body_declared;
     exchange->body_too_large = too_large;
     exchange->body = too_large || body.length == 0 ? nothing : body;
-    exchange->body_truncated = !too_large && declared > 0 && body.length < (uint64_t)declared;
+    exchange->body_differs = !too_large && declared >= 0 && body.length != (uint64_t)declared;
 }
 
 enum status exchange_set_environment(struct exchange *exchange, const char *const *environment)
@@ -120,31 +131,4 @@ enum status exchange_set_environment(struct exchange *exchange, const char *cons
     exchange->parameters = parameters;
     exchange->parameter_count = used;
     return STATUS_OK;
-}
-
-void exchange_refuse(struct exchange *exchange, int code)
-{
-    const char *text = "Status: 503 Service Unavailable\r\nRetry-After: 1\r\n";
-    if (code == 400) {
-        text = "Status: 400 Bad Request\r\n";
-    } else if (code == 408) {
-        text = "Status: 408 Request Timeout\r\n";
-    } else if (code == 431) {
-        text = "Status: 431 Request Header Fields Too Large\r\n";
-    }
-    buffer_reset(&exchange->output);
-    exchange->output_sent = 0;
-    buffer_append_text(&exchange->output, text);
-    buffer_append_text(&exchange->output,
-                       "Content-Type: text/plain\r\n"
-                       "Cache-Control: no-store\r\n"
-                       "X-Content-Type-Options: nosniff\r\n"
-                       "Referrer-Policy: no-referrer\r\n"
-                       "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
-                       "X-Frame-Options: DENY\r\n"
-                       "\r\nThe request cannot be processed.\n");
-    if (buffer_status(&exchange->output) != STATUS_OK) {
-        /* Not even these bytes: an answer without a head makes the web server say 5xx itself. */
-        buffer_reset(&exchange->output);
-    }
 }

@@ -2,8 +2,11 @@
  * transport/exchange: one request and its answer, whatever carries it.
  *
  * FastCGI, CGI and the in-memory test transport all make exchanges; everything above sees only
- * this. The request (CGI/1.1 variables of RFC 3875 and the whole body) is complete before the
- * handler runs. The answer is CGI text: header lines, an empty line, the body.
+ * this. A request comes in two phases: `admit` decides from its parameters (CGI/1.1 variables of
+ * RFC 3875) whether its body is wanted at all, `handle` has the whole body. A small body that comes
+ * together with the parameters costs no second turn: both run in one. A larger one is read only
+ * after it was admitted and room for all of it was set aside, so that what was admitted can finish.
+ * The answer is CGI text: header lines, an empty line, the body.
  *
  * An exchange has one owner at a time: the transport, then the worker that runs the handler, then
  * the transport again (exchange_complete) or a stream of the pump (pump_adopt).
@@ -27,14 +30,29 @@ struct exchange_parameter {
 
 struct exchange_operations;
 
+/* What a request may wait for. */
+enum exchange_work {
+    EXCHANGE_QUICK,  /* for little */
+    EXCHANGE_WAITING /* for the database's write lock, a password's hash: its share of the workers
+                        is bounded */
+};
+
+/* Values of body_declared that are no length. */
+#define EXCHANGE_LENGTH_UNKNOWN (-1) /* no CONTENT_LENGTH */
+#define EXCHANGE_LENGTH_INVALID (-2) /* one that is no number */
+
 struct exchange {
     struct arena arena; /* memory of this request; everything in it dies with the exchange */
     const struct exchange_parameter *parameters;
     size_t parameter_count;
-    struct slice body;
-    bool body_truncated;          /* STDIN ended before CONTENT_LENGTH bytes came */
-    bool body_too_large;          /* more came than the limit; body is empty then */
-    uint64_t started_nanoseconds; /* monotonic; when the first byte of it arrived */
+    int64_t body_declared;        /* CONTENT_LENGTH */
+    size_t body_maximum;          /* set by `plan` */
+    enum exchange_work work;      /* set by `plan` */
+    uint64_t owner;               /* set by `admit`: who pays; 0: nobody that is known */
+    struct slice body;            /* followed by a NUL in memory */
+    bool body_differs;            /* fewer or more bytes came than CONTENT_LENGTH says */
+    bool body_too_large;          /* more came than body_maximum; body is empty then */
+    uint64_t started_nanoseconds; /* monotonic; when this request began */
     struct buffer output;         /* the answer; write with exchange_write */
     size_t output_sent;           /* bytes at the front of output that are sent already */
     void *state;                  /* of the layer above, in the arena */
@@ -83,13 +101,19 @@ static inline size_t exchange_waiting(const struct exchange *exchange)
 
 /* What the layer above provides to any transport. None may be NULL. */
 struct exchange_handlers {
-    /* Parameters are there, the body is not: the most bytes of body to accept. Runs on the event
-     * thread; must not block. */
-    size_t (*body_limit)(struct exchange *exchange, void *context);
-    /* Answers the request, on a worker thread; ends with exchange_complete or pump_adopt. */
+    /* The parameters are there: sets body_maximum and work. On the event thread; must not block. */
+    void (*plan)(struct exchange *exchange, void *context);
+    /* Every check that needs no body, on a worker. False: it has answered (exchange_complete). */
+    bool (*admit)(struct exchange *exchange, void *context);
+    /* Answers the request, on a worker; ends with exchange_complete or pump_adopt. */
     void (*handle)(struct exchange *exchange, void *context);
-    /* The queue is full or the program stops: answer 503 at once, on the event thread. */
-    void (*overloaded)(struct exchange *exchange, void *context);
+    /* The transport itself cannot go on, before or after `admit`: answers with that status, 400
+     * (malformed), 408 (did not come in time), 431 (parameters too large) or 503 (no room, no
+     * memory, the queue is full). On any thread; must not block. The parameters may be incomplete. */
+    void (*refuse)(struct exchange *exchange, int status, void *context);
+    /* The client left before its request was there, after `plan`: nothing can be answered, and the
+     * exchange ends when this returns. Must not block. */
+    void (*dropped)(struct exchange *exchange, void *context);
     void *context;
 };
 

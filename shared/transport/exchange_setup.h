@@ -21,19 +21,15 @@ void exchange_release(struct exchange *exchange);
 /* Marks `count` more bytes of the output as sent and drops them when that is cheap. */
 void exchange_mark_sent(struct exchange *exchange, size_t count);
 
-/* CONTENT_LENGTH; -1 when it is absent, empty or not a number. */
-int64_t exchange_content_length(const struct exchange *exchange);
+/* The parameters are set: reads CONTENT_LENGTH and calls handlers->plan. */
+void exchange_plan(struct exchange *exchange, const struct exchange_handlers *handlers);
 
-/* Sets body, body_too_large and body_truncated from what came. */
+/* Sets body, body_too_large and body_differs from what came. */
 void exchange_set_body(struct exchange *exchange, struct slice body, bool too_large);
 
 /* Makes the parameters from a NULL-terminated array of NAME=value, which must outlive the exchange.
  * Entries without '=' are passed over. */
 enum status exchange_set_environment(struct exchange *exchange,
                                      const char *const *environment) MUST_CHECK;
-
-/* Replaces the answer by a short plain one; `code` is 400, 408, 431 or 503. For requests that no
- * handler can see. */
-void exchange_refuse(struct exchange *exchange, int code);
 
 #endif

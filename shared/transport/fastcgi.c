@@ -254,6 +254,7 @@ static void release(struct fastcgi_server *server)
 {
     fastcgi_connections_collect(server);
     fastcgi_connections_release(server);
+    body_room_release(&server->room);
     if (server->epoll >= 0) {
         close(server->epoll);
     }
@@ -284,6 +285,7 @@ int fastcgi_serve(const struct transport_options *options, struct workers *worke
                                     .context = options->handlers.context};
     server->background = (struct worker_task){.run = run_background, .context = server};
     server->reload = (struct worker_task){.run = run_reload, .context = server};
+    body_room_init(&server->room, options->body_directory, options->body_room);
     struct sockaddr_storage address = {0};
     socklen_t address_size = sizeof(address);
     server->is_tcp = getsockname(listener, (struct sockaddr *)&address, &address_size) == 0 &&

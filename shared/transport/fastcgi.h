@@ -9,6 +9,14 @@
  *        ▲                                            │                       │
  *        └── armed in epoll (idle, reading, writing, lingering) ◄─────────────┘
  *
+ * A request whose body is small is complete when it is queued, and its worker decides and answers
+ * in one turn. One with a larger body is queued when its parameters are there; if the worker admits
+ * it, room for all of its body is claimed (transport/body_room) and it comes back to be read on.
+ * What goes to a file is read and written by workers, for a disk may block.
+ *
+ * What belongs to a request (its clock, its deadline, what it has claimed) is set when the request
+ * begins and undone when it ends, never when the connection does: see end_request.
+ *
  * Whoever completes the answer writes it, and then closes the connection or arms it in epoll
  * (EPOLLONESHOT) for its next request. Connections are recycled with their memory: a small request
  * allocates nothing.
@@ -21,25 +29,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "transport/body_room.h"
 #include "transport/exchange.h"
 #include "transport/fastcgi_request.h"
 #include "transport/loop_lag.h"
 #include "transport/transport.h"
 #include "transport/workers.h"
 
-/* Bytes of request bodies in memory beyond which no more are read until some are answered. */
-#define FASTCGI_BODIES_MAXIMUM ((size_t)512 << 20)
+/* Bodies of up to so many bytes are taken in before anything is decided, as long as all of them
+ * together are below the second number. */
+#define FASTCGI_SMALL_BODY   ((size_t)64 << 10)
+#define FASTCGI_SMALL_BODIES ((size_t)16 << 20)
+
+/* A body that comes more slowly than this, after the time any request has, is given up. */
+#define FASTCGI_BODY_BYTES_PER_SECOND 8192
 
 enum fastcgi_state {
-    FASTCGI_CLOSED,    /* no descriptor; in the free list or on its way there */
-    FASTCGI_HELD,      /* the event thread, a worker or the pump has it */
-    FASTCGI_RETURNED,  /* on its way to the event thread, with input left to parse */
-    FASTCGI_READING,   /* armed: a request that is not complete */
-    FASTCGI_KEPT,      /* armed: between requests */
-    FASTCGI_WRITING,   /* armed: the rest of an answer */
-    FASTCGI_LINGERING, /* armed: answered; reads until the peer closes, so that closing does not
+    FASTCGI_CLOSED,   /* no descriptor; in the free list or on its way there */
+    FASTCGI_HELD,     /* the event thread, a worker or the pump has it */
+    FASTCGI_RETURNED, /* on its way to the event thread, with input left to parse */
+    FASTCGI_READING,  /* armed: a request that is not complete */
+    FASTCGI_KEPT,     /* armed: between requests */
+    FASTCGI_WRITING,  /* armed: the rest of an answer */
+    FASTCGI_LINGERING /* armed: answered; reads until the peer closes, so that closing does not
                          destroy what the peer has not read yet */
-    FASTCGI_PAUSED     /* not armed: waits until there is room for its body */
 };
 
 struct fastcgi_connection {
@@ -52,12 +65,19 @@ struct fastcgi_connection {
      * declares it armed and the moment it is. */
     pthread_mutex_t lock;
     enum fastcgi_state state;
-    uint64_t deadline; /* monotonic nanoseconds; of armed and paused states */
+    uint64_t deadline; /* monotonic nanoseconds; of armed states */
+    uint64_t linger_end;
+    uint64_t body_begun; /* when the present part of the request began to be waited for */
+    uint64_t queued_at;
+    struct worker_task work; /* its place in a queue of the workers */
     struct fastcgi_request request;
     struct fastcgi_framer framer;
-    struct buffer leftover; /* input behind a complete request */
+    struct buffer leftover; /* input that was read and not parsed yet */
     bool is_whole;          /* the answer is complete */
-    size_t body_counted;    /* part of server->body_bytes */
+    bool awaits_body;       /* planned, and in nobody's hands above the transport */
+    bool is_admitted;
+    size_t body_counted; /* part of server->small_bytes */
+    struct body_claim claim;
     struct fastcgi_connection *next_all;
     struct fastcgi_connection *next; /* free or returned */
 };
@@ -77,7 +97,8 @@ struct fastcgi_server {
     int free_count;
     struct fastcgi_connection *_Atomic returned;
     atomic_int open_count;
-    atomic_size_t body_bytes;
+    atomic_size_t small_bytes; /* of bodies that were not admitted */
+    struct body_room room;
     atomic_bool is_stopping;
     atomic_bool wants_to_know; /* wake the event thread when a connection closes */
     uint64_t stopping_since;
@@ -118,6 +139,30 @@ void fastcgi_connections_collect(struct fastcgi_server *server);
 
 /* Frees all; no connection may be open. */
 void fastcgi_connections_release(struct fastcgi_server *server);
+
+/* --- Reading (transport/fastcgi_reading.c), by whoever holds the connection --------------------- */
+
+/* Reads what is there, or has a worker do it. */
+void fastcgi_read(struct fastcgi_connection *connection);
+
+/* Goes on with leftover input, on the event thread. */
+void fastcgi_read_on(struct fastcgi_connection *connection);
+
+/* The request did not arrive in time, on the event thread. */
+void fastcgi_give_up_reading(struct fastcgi_connection *connection);
+
+/* --- Parts of a connection that reading needs (transport/fastcgi_connection.c) ------------------ */
+
+void fastcgi_set_state(struct fastcgi_connection *connection, enum fastcgi_state state);
+void fastcgi_arm(struct fastcgi_connection *connection, enum fastcgi_state state, uint32_t events);
+
+/* Gives it to the event thread, to read on. */
+void fastcgi_return(struct fastcgi_connection *connection);
+void fastcgi_close(struct fastcgi_connection *connection);
+enum status fastcgi_send_replies(struct fastcgi_connection *connection) MUST_CHECK;
+
+/* Forgets the request; the exchange is free for the next one. */
+void fastcgi_end_request(struct fastcgi_connection *connection);
 
 /* Wakes a worker for the requests that were queued. */
 void fastcgi_wake_workers(struct fastcgi_server *server);

@@ -20,17 +20,12 @@
  * memory for ever. */
 #define FREE_WITH_MEMORY 256
 
-/* How long a closed answer waits for the peer to close too. */
-#define LINGER_SECONDS 2
+/* How long a closed answer waits for the peer to close too: without a byte, and in all. */
+#define LINGER_SECONDS         2
+#define LINGER_SECONDS_MAXIMUM 30
 
 /* While the program stops: for connections that have not begun a request. */
 #define LAST_CALL_SECONDS 1
-
-/* Reads in a row from one connection before others have their turn. */
-#define READS_IN_A_ROW 16
-
-/* Requests that are read before a worker is woken for the first of them. */
-#define QUEUED_IN_A_ROW 8
 
 /* A stream that is idle does not hold a buffer larger than this. */
 #define STREAM_OUTPUT_KEPT (8u << 10)
@@ -44,7 +39,7 @@ static struct fastcgi_connection *connection_of(struct exchange *exchange)
 
 /* --- States -------------------------------------------------------------------------------------- */
 
-static void set_state(struct fastcgi_connection *connection, enum fastcgi_state state)
+void fastcgi_set_state(struct fastcgi_connection *connection, enum fastcgi_state state)
 {
     pthread_mutex_lock(&connection->lock);
     connection->state = state;
@@ -59,29 +54,46 @@ static void give_back(struct fastcgi_connection *connection)
     }
 }
 
-/* Forgets the request; the exchange is free for the next one. */
-static void end_request(struct fastcgi_connection *connection)
+void fastcgi_return(struct fastcgi_connection *connection)
 {
+    struct fastcgi_server *server = connection->server;
+    fastcgi_set_state(connection, FASTCGI_RETURNED);
+    give_back(connection);
+    fastcgi_server_wake(server);
+}
+
+void fastcgi_end_request(struct fastcgi_connection *connection)
+{
+    struct fastcgi_server *server = connection->server;
+    const struct exchange_handlers *handlers = &server->options->handlers;
+    if (connection->awaits_body) {
+        connection->awaits_body = false;
+        handlers->dropped(&connection->exchange, handlers->context);
+    }
     exchange_reset(&connection->exchange);
     fastcgi_request_next(&connection->request);
+    body_room_leave(&server->room, &connection->claim);
     connection->is_whole = false;
+    connection->is_admitted = false;
+    connection->linger_end = 0;
+    connection->body_begun = 0;
     if (connection->body_counted > 0) {
-        atomic_fetch_sub(&connection->server->body_bytes, connection->body_counted);
+        atomic_fetch_sub(&server->small_bytes, connection->body_counted);
         connection->body_counted = 0;
     }
 }
 
 /* Any thread that holds it. */
-static void close_connection(struct fastcgi_connection *connection)
+void fastcgi_close(struct fastcgi_connection *connection)
 {
     struct fastcgi_server *server = connection->server;
     int descriptor = connection->descriptor;
     connection->descriptor = -1;
     connection->is_in_epoll = false;
-    end_request(connection);
+    fastcgi_end_request(connection);
     fastcgi_request_reset(&connection->request);
     buffer_release(&connection->leftover);
-    set_state(connection, FASTCGI_CLOSED);
+    fastcgi_set_state(connection, FASTCGI_CLOSED);
     close(descriptor);
     atomic_fetch_sub(&server->open_count, 1);
     give_back(connection);
@@ -91,7 +103,7 @@ static void close_connection(struct fastcgi_connection *connection)
 }
 
 /* Any thread that holds it; afterwards the event thread does. */
-static void arm(struct fastcgi_connection *connection, enum fastcgi_state state, uint32_t events)
+void fastcgi_arm(struct fastcgi_connection *connection, enum fastcgi_state state, uint32_t events)
 {
     struct epoll_event event = {.events = events | EPOLLONESHOT, .data.ptr = connection};
     pthread_mutex_lock(&connection->lock);
@@ -104,7 +116,7 @@ static void arm(struct fastcgi_connection *connection, enum fastcgi_state state,
     }
     pthread_mutex_unlock(&connection->lock);
     if (error != 0) {
-        close_connection(connection);
+        fastcgi_close(connection);
     }
 }
 
@@ -117,7 +129,8 @@ static void linger(struct fastcgi_connection *connection)
 {
     shutdown(connection->descriptor, SHUT_WR);
     connection->deadline = in_seconds(LINGER_SECONDS);
-    arm(connection, FASTCGI_LINGERING, EPOLLIN);
+    connection->linger_end = in_seconds(LINGER_SECONDS_MAXIMUM);
+    fastcgi_arm(connection, FASTCGI_LINGERING, EPOLLIN);
 }
 
 /* --- Writing --------------------------------------------------------------------------------- */
@@ -141,7 +154,7 @@ static enum status send_pieces(int descriptor, struct iovec *pieces, int count, 
     return *sent == total ? STATUS_OK : STATUS_BUSY;
 }
 
-static enum status send_replies(struct fastcgi_connection *connection)
+enum status fastcgi_send_replies(struct fastcgi_connection *connection)
 {
     struct buffer *replies = &connection->request.replies;
     if (replies->length == 0) {
@@ -162,7 +175,7 @@ static enum status write_output(struct fastcgi_connection *connection)
     enum status status = STATUS_OK;
     do {
         if (fastcgi_is_between_records(&connection->framer)) {
-            status = send_replies(connection);
+            status = fastcgi_send_replies(connection);
             if (status != STATUS_OK) {
                 return status;
             }
@@ -184,21 +197,19 @@ static enum status write_output(struct fastcgi_connection *connection)
 static void answered(struct fastcgi_connection *connection)
 {
     struct fastcgi_server *server = connection->server;
-    bool input_ended = connection->request.input_ended;
+    bool input_ended = connection->request.input_ended || connection->request.was_aborted;
     bool keep = connection->request.keep_connection && !atomic_load(&server->is_stopping);
-    end_request(connection);
+    fastcgi_end_request(connection);
     connection->was_used = true;
     if (!input_ended) {
         linger(connection);
     } else if (!keep) {
-        close_connection(connection);
+        fastcgi_close(connection);
     } else if (connection->leftover.length > 0) {
-        set_state(connection, FASTCGI_RETURNED);
-        give_back(connection);
-        fastcgi_server_wake(server);
+        fastcgi_return(connection);
     } else {
         connection->deadline = in_seconds(server->options->idle_timeout_seconds);
-        arm(connection, FASTCGI_KEPT, EPOLLIN);
+        fastcgi_arm(connection, FASTCGI_KEPT, EPOLLIN);
     }
 }
 
@@ -209,9 +220,9 @@ static void go_on_writing(struct fastcgi_connection *connection)
         answered(connection);
     } else if (status == STATUS_BUSY) {
         connection->deadline = in_seconds(connection->server->options->write_timeout_seconds);
-        arm(connection, FASTCGI_WRITING, EPOLLOUT);
+        fastcgi_arm(connection, FASTCGI_WRITING, EPOLLOUT);
     } else {
-        close_connection(connection);
+        fastcgi_close(connection);
     }
 }
 
@@ -233,9 +244,17 @@ static void complete(struct exchange *exchange)
     go_on_writing(connection);
 }
 
+/* A request that was aborted is still to be ended (specification, section 5.4), and its connection
+ * serves on. In the midst of a record there is no way to end it. */
 static void abandon(struct exchange *exchange)
 {
-    close_connection(connection_of(exchange));
+    struct fastcgi_connection *connection = connection_of(exchange);
+    if (connection->request.was_aborted && fastcgi_is_between_records(&connection->framer)) {
+        exchange_mark_sent(exchange, exchange_waiting(exchange));
+        complete(exchange);
+    } else {
+        fastcgi_close(connection);
+    }
 }
 
 static int descriptor_of(const struct exchange *exchange)
@@ -243,23 +262,31 @@ static int descriptor_of(const struct exchange *exchange)
     return ((const struct fastcgi_connection *)exchange)->descriptor;
 }
 
-/* True when the bytes say that the client has gone. */
+/* True when the bytes say that the client has gone; what stands behind them is kept. */
 static bool tells_leave(struct fastcgi_connection *connection, struct slice input)
 {
     enum fastcgi_progress progress;
     do {
         progress = fastcgi_request_feed(&connection->request, &input);
     } while (progress == FASTCGI_NEEDS_MORE && input.length > 0);
+    if (connection->request.was_aborted &&
+        buffer_append(&connection->leftover, input.data, input.length) != STATUS_OK) {
+        connection->request.keep_connection = false;
+    }
     return progress != FASTCGI_NEEDS_MORE;
 }
 
 static bool peer_has_gone(struct exchange *exchange)
 {
     struct fastcgi_connection *connection = connection_of(exchange);
-    struct slice leftover = {.data = connection->leftover.data,
-                             .length = connection->leftover.length};
-    bool has_gone = tells_leave(connection, leftover);
-    buffer_release(&connection->leftover);
+    if (connection->request.was_aborted) {
+        return true;
+    }
+    struct buffer leftover = connection->leftover;
+    buffer_init(&connection->leftover, leftover.maximum);
+    struct slice first = {.data = leftover.data, .length = leftover.length};
+    bool has_gone = tells_leave(connection, first);
+    buffer_release(&leftover);
     char input[2048];
     while (!has_gone) {
         ssize_t length = recv(connection->descriptor, input, sizeof(input), MSG_DONTWAIT);
@@ -284,149 +311,18 @@ static const struct exchange_operations operations = {
     .peer_has_gone = peer_has_gone,
 };
 
-/* --- Reading --------------------------------------------------------------------------------- */
-
-static void run_handler(void *context)
-{
-    struct fastcgi_connection *connection = context;
-    const struct exchange_handlers *handlers = &connection->server->options->handlers;
-    handlers->handle(&connection->exchange, handlers->context);
-}
-
-/* The request is as complete as it will be. */
-static void dispatch(struct fastcgi_connection *connection)
-{
-    struct exchange *exchange = &connection->exchange;
-    struct fastcgi_request *request = &connection->request;
-    const struct exchange_handlers *handlers = &connection->server->options->handlers;
-    fastcgi_framer_start(&connection->framer, request->id);
-    if (request->refusal != 0) {
-        exchange_refuse(exchange, request->refusal);
-        complete(exchange);
-        return;
-    }
-    struct slice body = {.data = request->body.data, .length = request->body.length};
-    exchange_set_body(exchange, body, request->body_too_large);
-    set_state(connection, FASTCGI_HELD);
-    struct fastcgi_server *server = connection->server;
-    if (workers_request(server->workers, run_handler, connection) != STATUS_OK) {
-        handlers->overloaded(exchange, handlers->context);
-    } else if (++server->queued >= QUEUED_IN_A_ROW) {
-        fastcgi_wake_workers(server);
-    }
-}
-
-/* The parameters are complete. */
-static void prepare(struct fastcgi_connection *connection)
-{
-    struct exchange *exchange = &connection->exchange;
-    struct fastcgi_request *request = &connection->request;
-    const struct exchange_handlers *handlers = &connection->server->options->handlers;
-    fastcgi_request_parse(request, &exchange->arena, &exchange->parameters,
-                          &exchange->parameter_count);
-    if (request->refusal == 0) {
-        request->body_limit = handlers->body_limit(exchange, handlers->context);
-        int64_t declared = exchange_content_length(exchange);
-        request->body_too_large = declared > 0 && (uint64_t)declared > request->body_limit;
-    }
-}
-
-static void count_body(struct fastcgi_connection *connection)
-{
-    size_t size = connection->request.body.capacity;
-    if (size != connection->body_counted) {
-        atomic_fetch_add(&connection->server->body_bytes, size - connection->body_counted);
-        connection->body_counted = size;
-    }
-}
-
-/* Takes input in. True when the connection should be read further, false when it is in other
- * hands. */
-static bool feed(struct fastcgi_connection *connection, struct slice input)
-{
-    struct fastcgi_request *request = &connection->request;
-    if (fastcgi_request_is_idle(request)) {
-        uint64_t now = clock_monotonic_nanoseconds();
-        connection->exchange.started_nanoseconds = now;
-        connection->deadline = now + connection->server->options->request_timeout_seconds * SECOND;
-    }
-    for (;;) {
-        enum fastcgi_progress progress = fastcgi_request_feed(request, &input);
-        count_body(connection);
-        /* A peer that asks questions and does not take the answers is not worth waiting for. */
-        if (progress == FASTCGI_BROKEN || send_replies(connection) != STATUS_OK) {
-            close_connection(connection);
-            return false;
-        }
-        switch (progress) {
-        case FASTCGI_HAS_PARAMETERS:
-            prepare(connection);
-            break;
-        case FASTCGI_COMPLETE:
-            if (request->keep_connection &&
-                buffer_append(&connection->leftover, input.data, input.length) != STATUS_OK) {
-                request->keep_connection = false;
-            }
-            dispatch(connection);
-            return false;
-        case FASTCGI_ENDED:
-            if (!request->keep_connection) {
-                close_connection(connection);
-                return false;
-            }
-            end_request(connection);
-            connection->exchange.started_nanoseconds = clock_monotonic_nanoseconds();
-            break;
-        default:
-            return true;
-        }
-    }
-}
-
-static bool has_room_for_bodies(struct fastcgi_connection *connection)
-{
-    return connection->request.phase != FASTCGI_READING_BODY ||
-           atomic_load(&connection->server->body_bytes) < FASTCGI_BODIES_MAXIMUM;
-}
-
-static void read_input(struct fastcgi_connection *connection)
-{
-    struct fastcgi_server *server = connection->server;
-    for (int i = 0; i < READS_IN_A_ROW; i++) {
-        if (!has_room_for_bodies(connection)) {
-            set_state(connection, FASTCGI_PAUSED);
-            return;
-        }
-        ssize_t length = recv(connection->descriptor, server->input, sizeof(server->input), 0);
-        if (length < 0 && errno == EINTR) {
-            continue;
-        }
-        if (length < 0 && errno == EAGAIN) {
-            break;
-        }
-        if (length <= 0) {
-            close_connection(connection);
-            return;
-        }
-        if (!feed(connection, (struct slice){.data = server->input, .length = (size_t)length})) {
-            return;
-        }
-        if ((size_t)length < sizeof(server->input)) {
-            break;
-        }
-    }
-    bool is_kept = connection->was_used && fastcgi_request_is_idle(&connection->request);
-    arm(connection, is_kept ? FASTCGI_KEPT : FASTCGI_READING, EPOLLIN);
-}
+/* --- Lingering ------------------------------------------------------------------------------- */
 
 static void read_to_nowhere(struct fastcgi_connection *connection)
 {
     struct fastcgi_server *server = connection->server;
     ssize_t length = recv(connection->descriptor, server->input, sizeof(server->input), 0);
     if (length > 0 || (length < 0 && (errno == EAGAIN || errno == EINTR))) {
-        arm(connection, FASTCGI_LINGERING, EPOLLIN);
+        uint64_t end = in_seconds(LINGER_SECONDS);
+        connection->deadline = end < connection->linger_end ? end : connection->linger_end;
+        fastcgi_arm(connection, FASTCGI_LINGERING, EPOLLIN);
     } else {
-        close_connection(connection);
+        fastcgi_close(connection);
     }
 }
 
@@ -468,8 +364,8 @@ void fastcgi_connection_open(struct fastcgi_server *server, int descriptor)
     connection->descriptor = descriptor;
     connection->was_used = false;
     connection->deadline = in_seconds(server->options->request_timeout_seconds);
-    set_state(connection, FASTCGI_HELD);
-    read_input(connection);
+    fastcgi_set_state(connection, FASTCGI_HELD);
+    fastcgi_read(connection);
 }
 
 /* Takes an armed connection into the event thread's hand and returns what it was armed for. */
@@ -489,7 +385,7 @@ void fastcgi_connection_ready(struct fastcgi_connection *connection)
     switch (claim(connection)) {
     case FASTCGI_READING:
     case FASTCGI_KEPT:
-        read_input(connection);
+        fastcgi_read(connection);
         break;
     case FASTCGI_WRITING:
         go_on_writing(connection);
@@ -500,21 +396,6 @@ void fastcgi_connection_ready(struct fastcgi_connection *connection)
     default:
         break;
     }
-}
-
-/* The request did not arrive in time. */
-static void give_up_reading(struct fastcgi_connection *connection)
-{
-    struct fastcgi_request *request = &connection->request;
-    if (request->phase != FASTCGI_READING_BODY) {
-        close_connection(connection);
-        return;
-    }
-    if (!request->body_too_large && request->refusal == 0) {
-        request->refusal = 408;
-    }
-    request->phase = FASTCGI_ANSWERING;
-    dispatch(connection);
 }
 
 void fastcgi_connection_check(struct fastcgi_connection *connection, uint64_t now)
@@ -530,7 +411,7 @@ void fastcgi_connection_check(struct fastcgi_connection *connection, uint64_t no
                   (state == FASTCGI_KEPT ||
                    (state == FASTCGI_READING && fastcgi_request_is_idle(&connection->request) &&
                     now > server->stopping_since + LAST_CALL_SECONDS * SECOND));
-        is_due = is_idle || now > connection->deadline || state == FASTCGI_PAUSED;
+        is_due = is_idle || now > connection->deadline;
     }
     if (is_due) {
         connection->state = FASTCGI_HELD;
@@ -539,13 +420,10 @@ void fastcgi_connection_check(struct fastcgi_connection *connection, uint64_t no
     if (!is_due) {
         return;
     }
-    bool is_late = now > connection->deadline;
-    if (!is_idle && is_late && (state == FASTCGI_READING || state == FASTCGI_PAUSED)) {
-        give_up_reading(connection);
-    } else if (!is_idle && state == FASTCGI_PAUSED) {
-        read_input(connection);
+    if (!is_idle && state == FASTCGI_READING) {
+        fastcgi_give_up_reading(connection);
     } else {
-        close_connection(connection);
+        fastcgi_close(connection);
     }
 }
 
@@ -563,14 +441,8 @@ void fastcgi_connections_collect(struct fastcgi_server *server)
             server->free = connection;
             server->free_count++;
         } else {
-            struct buffer leftover = connection->leftover;
-            buffer_init(&connection->leftover, sizeof(server->input));
-            set_state(connection, FASTCGI_HELD);
-            struct slice input = {.data = leftover.data, .length = leftover.length};
-            if (feed(connection, input)) {
-                read_input(connection);
-            }
-            buffer_release(&leftover);
+            fastcgi_set_state(connection, FASTCGI_HELD);
+            fastcgi_read_on(connection);
         }
         connection = next;
     }

@@ -16,7 +16,7 @@ void fastcgi_request_init(struct fastcgi_request *request, unsigned connections)
 {
     *request = (struct fastcgi_request){.connections = connections};
     buffer_init(&request->parameters, EXCHANGE_PARAMETERS_MAXIMUM);
-    buffer_init(&request->body, SIZE_MAX);
+    body_init(&request->body);
     buffer_init(&request->replies, FASTCGI_REPLIES_MAXIMUM);
     buffer_init(&request->management, FASTCGI_MANAGEMENT_MAXIMUM);
 }
@@ -35,13 +35,17 @@ void fastcgi_request_next(struct fastcgi_request *request)
     request->id = 0;
     request->keep_connection = false;
     request->input_ended = false;
+    request->was_aborted = false;
     request->body_too_large = false;
+    request->body_differs = false;
     request->refusal = 0;
     request->phase = FASTCGI_IDLE;
     request->body_limit = 0;
+    request->body_room = 0;
+    request->body_declared = EXCHANGE_LENGTH_UNKNOWN;
     request->discarded = 0;
     empty(&request->parameters, PARAMETERS_KEPT);
-    empty(&request->body, BODY_KEPT);
+    body_reset(&request->body, BODY_KEPT);
 }
 
 void fastcgi_request_reset(struct fastcgi_request *request)
@@ -58,12 +62,20 @@ void fastcgi_request_release(struct fastcgi_request *request)
 {
     fastcgi_request_reset(request);
     buffer_release(&request->parameters);
-    buffer_release(&request->body);
+    body_reset(&request->body, 0);
+}
+
+/* A record that was read to its end leaves its header behind until the next byte comes. */
+static bool is_between_records(const struct fastcgi_request *request)
+{
+    return request->header_length == FASTCGI_HEADER_SIZE && request->content_left == 0 &&
+           request->padding_left == 0;
 }
 
 bool fastcgi_request_is_idle(const struct fastcgi_request *request)
 {
-    return request->phase == FASTCGI_IDLE && request->header_length == 0;
+    return request->phase == FASTCGI_IDLE &&
+           (request->header_length == 0 || is_between_records(request));
 }
 
 /* --- Replies --------------------------------------------------------------------------------- */
@@ -192,10 +204,9 @@ static enum fastcgi_progress begin_abort(struct fastcgi_request *request)
 {
     if (request->phase != FASTCGI_ANSWERING) {
         reply_end(request, request->id, FASTCGI_REQUEST_COMPLETE);
-        bool keep = request->keep_connection;
-        fastcgi_request_next(request);
-        request->keep_connection = keep;
+        request->phase = FASTCGI_IDLE;
     }
+    request->was_aborted = true;
     return FASTCGI_ENDED;
 }
 
@@ -242,32 +253,51 @@ static enum fastcgi_progress discard(struct fastcgi_request *request, size_t len
 static enum fastcgi_progress take_parameters(struct fastcgi_request *request, struct slice bytes)
 {
     if (request->refusal == 0) {
-        enum status status = STATUS_TOO_LARGE;
-        if (bytes.length <= EXCHANGE_PARAMETERS_MAXIMUM - request->parameters.length) {
-            status = buffer_append(&request->parameters, bytes.data, bytes.length);
-        }
-        if (status == STATUS_OK) {
+        size_t room = EXCHANGE_PARAMETERS_MAXIMUM - request->parameters.length;
+        struct slice fitting = {.data = bytes.data,
+                                .length = bytes.length < room ? bytes.length : room};
+        enum status status = buffer_append(&request->parameters, fitting.data, fitting.length);
+        if (status == STATUS_OK && bytes.length <= room) {
             return FASTCGI_NEEDS_MORE;
         }
-        request->refusal = status == STATUS_TOO_LARGE ? 431 : 503;
-        buffer_release(&request->parameters);
+        request->refusal = status == STATUS_OK ? 431 : 503;
     }
     return discard(request, bytes.length);
 }
 
+static bool wants_body(const struct fastcgi_request *request)
+{
+    return request->refusal == 0 && !request->body_too_large && !request->body_differs;
+}
+
 static enum fastcgi_progress take_body(struct fastcgi_request *request, struct slice bytes)
 {
-    if (request->refusal == 0 && !request->body_too_large) {
-        if (bytes.length > request->body_limit - request->body.length) {
+    if (wants_body(request)) {
+        size_t length = request->body.length;
+        int64_t declared = request->body_declared;
+        if (bytes.length > request->body_limit - length) {
             request->body_too_large = true;
-        } else if (buffer_append(&request->body, bytes.data, bytes.length) != STATUS_OK) {
+        } else if (declared >= 0 && bytes.length > (uint64_t)declared - length) {
+            request->body_differs = true;
+        } else if (body_append(&request->body, bytes) != STATUS_OK) {
             request->refusal = 503;
         } else {
             return FASTCGI_NEEDS_MORE;
         }
-        buffer_release(&request->body);
+        body_reset(&request->body, 0);
     }
     return discard(request, bytes.length);
+}
+
+/* How much of this record may be taken now; 0: ask for room first. */
+static size_t takeable(const struct fastcgi_request *request)
+{
+    if (request->sink != SINK_BODY || !wants_body(request) ||
+        request->body_room >= request->body_limit) {
+        return request->content_left;
+    }
+    size_t room = request->body_room - request->body.length;
+    return request->content_left < room ? request->content_left : room;
 }
 
 static enum fastcgi_progress take_content(struct fastcgi_request *request, struct slice bytes)
@@ -305,7 +335,7 @@ static enum fastcgi_progress end_begin(struct fastcgi_request *request)
         return FASTCGI_ENDED;
     }
     request->phase = FASTCGI_READING_PARAMETERS;
-    return FASTCGI_NEEDS_MORE;
+    return FASTCGI_BEGUN;
 }
 
 static enum fastcgi_progress end_record(struct fastcgi_request *request)
@@ -365,7 +395,11 @@ static enum fastcgi_progress read_some(struct fastcgi_request *request, struct s
         return read_header(request, input);
     }
     if (request->content_left > 0) {
-        struct slice bytes = take_front(input, request->content_left);
+        size_t length = takeable(request);
+        if (length == 0) {
+            return FASTCGI_NEEDS_ROOM;
+        }
+        struct slice bytes = take_front(input, length);
         enum fastcgi_progress progress = take_content(request, bytes);
         request->content_left -= bytes.length;
         if (progress == FASTCGI_NEEDS_MORE && request->content_left == 0) {
@@ -380,8 +414,7 @@ static enum fastcgi_progress read_some(struct fastcgi_request *request, struct s
 enum fastcgi_progress fastcgi_request_feed(struct fastcgi_request *request, struct slice *input)
 {
     for (;;) {
-        if (request->header_length == FASTCGI_HEADER_SIZE && request->content_left == 0 &&
-            request->padding_left == 0) {
+        if (is_between_records(request)) {
             request->header_length = 0;
         }
         if (input->length == 0) {
@@ -399,6 +432,7 @@ enum fastcgi_progress fastcgi_request_feed(struct fastcgi_request *request, stru
 
 /* --- Parameters -------------------------------------------------------------------------------- */
 
+/* Counts those that are whole; STATUS_INVALID when more stands behind them. */
 static enum status count_pairs(struct slice pairs, size_t *count)
 {
     struct slice name;
@@ -420,17 +454,17 @@ void fastcgi_request_parse(struct fastcgi_request *request, struct arena *arena,
     char *start = request->parameters.data;
     *parameters = NULL;
     *count = 0;
-    if (request->refusal != 0 || pairs.length == 0) {
-        return;
-    }
     size_t found;
-    if (count_pairs(pairs, &found) != STATUS_OK) {
+    enum status status = count_pairs(pairs, &found);
+    if (request->refusal == 0 && status != STATUS_OK) {
         request->refusal = 400;
+    }
+    if (found == 0) {
         return;
     }
     struct exchange_parameter *array = arena_allocate(arena, found * sizeof(*array));
     if (array == NULL) {
-        request->refusal = 503;
+        request->refusal = request->refusal == 0 ? 503 : request->refusal;
         return;
     }
     char *terminator = NULL;
@@ -444,6 +478,9 @@ void fastcgi_request_parse(struct fastcgi_request *request, struct arena *arena,
             *terminator = '\0';
         }
         terminator = start + (pairs.data - start);
+    }
+    if (terminator != NULL) {
+        *terminator = '\0';
     }
     *parameters = array;
     *count = found;

@@ -6,8 +6,10 @@
  *
  * - Parameters beyond EXCHANGE_PARAMETERS_MAXIMUM, malformed ones and spent memory set `refusal`;
  *   the rest of the request is then read and thrown away, so that the answer reaches a peer that
- *   is still sending. A body beyond its limit sets `body_too_large` in the same way. After
- *   FASTCGI_DISCARD_MAXIMUM thrown away the request counts as complete without its end.
+ *   is still sending. A body beyond its limit sets `body_too_large`, one beyond its declared length
+ *   `body_differs`, in the same way. After FASTCGI_DISCARD_MAXIMUM thrown away the request counts
+ *   as complete without its end.
+ * - No more of a body is taken in than there is room for: then its owner is asked for more.
  * - One request at a time: a second BEGIN_REQUEST while one is read or answered is refused with
  *   FCGI_CANT_MPX_CONN, roles other than responder with FCGI_UNKNOWN_ROLE.
  * - Records of requests that are over are skipped. What cannot come from a FastCGI peer is
@@ -22,6 +24,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/text.h"
+#include "transport/body.h"
 #include "transport/exchange.h"
 #include "transport/fastcgi_record.h"
 
@@ -31,7 +34,10 @@
 
 enum fastcgi_progress {
     FASTCGI_NEEDS_MORE,     /* all input is used up */
-    FASTCGI_HAS_PARAMETERS, /* call fastcgi_request_parse, set body_limit, then feed on */
+    FASTCGI_BEGUN,          /* a request: its clock starts; feed on */
+    FASTCGI_HAS_PARAMETERS, /* call fastcgi_request_parse, set body_limit, body_room and
+                               body_declared, then feed on */
+    FASTCGI_NEEDS_ROOM,     /* body_room is used up: set more, then feed on what is left */
     FASTCGI_COMPLETE,       /* answer it; call fastcgi_request_next before feeding on */
     FASTCGI_ENDED,          /* aborted or refused: it wants no answer but `replies`, and the
                                connection is closed unless keep_connection. While a request is
@@ -50,13 +56,17 @@ struct fastcgi_request {
     uint16_t id;
     bool keep_connection;
     bool input_ended; /* the end of STDIN was seen */
+    bool was_aborted; /* while it was answered */
     bool body_too_large;
+    bool body_differs;
     int refusal; /* 0, or the HTTP status to answer without a handler */
     enum fastcgi_phase phase;
     struct buffer parameters; /* as received */
-    struct buffer body;
+    struct body body;
     struct buffer replies; /* whole records; the owner sends and consumes them */
     size_t body_limit;     /* 0 until it is set */
+    size_t body_room;      /* may be taken in */
+    int64_t body_declared; /* < 0: unknown */
     unsigned connections;  /* what FCGI_GET_VALUES is told, for connections and for requests */
 
     /* The record being read. */
@@ -80,7 +90,8 @@ enum fastcgi_progress fastcgi_request_feed(struct fastcgi_request *request, stru
 
 /* After FASTCGI_HAS_PARAMETERS: makes the array, in the arena, of slices that point into
  * `parameters` (each value followed by a NUL). Call once. On failure, or after an earlier refusal,
- * `refusal` is set and the array is empty. */
+ * `refusal` is set and the array holds what was whole before the fault, so that the refusal can say
+ * what it refuses. */
 void fastcgi_request_parse(struct fastcgi_request *request, struct arena *arena,
                            const struct exchange_parameter **parameters, size_t *count);
 

@@ -74,12 +74,12 @@ enum status loopback_run(const struct exchange_handlers *handlers, const char *c
     if (status != STATUS_OK) {
         goto out;
     }
-    size_t limit = handlers->body_limit(exchange, handlers->context);
-    int64_t declared = exchange_content_length(exchange);
-    exchange_set_body(exchange, body,
-                      body.length > limit || (declared > 0 && (uint64_t)declared > limit));
-    handlers->handle(exchange, handlers->context);
-    pump_run(pump);
+    exchange_plan(exchange, handlers);
+    if (handlers->admit(exchange, handlers->context)) {
+        exchange_set_body(exchange, body, body.length > exchange->body_maximum);
+        handlers->handle(exchange, handlers->context);
+        pump_run(pump);
+    }
     status = loopback.is_complete ? buffer_status(answer) : STATUS_INTERNAL;
 
 out:

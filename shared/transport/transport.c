@@ -3,8 +3,10 @@
  */
 #include "transport/transport.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +20,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "log/log.h"
 #include "transport/cgi.h"
 #include "transport/fastcgi.h"
 #include "transport/pump_private.h"
@@ -29,6 +32,12 @@
 
 /* Descriptors that are not for streams: the database, the log, other requests. */
 #define DESCRIPTORS_RESERVED 256
+
+/* A connection to a database has up to three files open; a body may have one, and so may what it is
+ * read from. Beside them: the log, the pump, what is open for a moment. */
+#define DESCRIPTORS_PER_WORKER 3
+#define DESCRIPTORS_OF_ALL     12
+#define DESCRIPTORS_IN_USE     16 /* where /proc does not tell */
 
 extern char **environ;
 
@@ -213,9 +222,51 @@ static void call_stopped(struct transport *transport)
     }
 }
 
+static int count_descriptors(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    if (directory == NULL) {
+        return DESCRIPTORS_IN_USE;
+    }
+    while (readdir(directory) != NULL) {
+        count++;
+    }
+    closedir(directory);
+    return count;
+}
+
+/* As many descriptors as we may have, and no more connections than leave the rest of the program its
+ * own: a database, a provider or a log that cannot be opened would turn every request into 503. */
+static void share_descriptors(struct transport_options *options)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t before = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            limit.rlim_cur = before;
+        }
+    }
+    int64_t all = limit.rlim_cur > INT_MAX ? INT_MAX : (int64_t)limit.rlim_cur;
+    int64_t kept = (int64_t)options->worker_count * DESCRIPTORS_PER_WORKER + DESCRIPTORS_OF_ALL;
+    int64_t free = all - count_descriptors();
+    int64_t connections = free - (kept < free * 3 / 4 ? kept : free * 3 / 4);
+    if (connections < options->connection_maximum) {
+        options->connection_maximum = connections > 1 ? (int)connections : 1;
+        log_write(LOG_INFO, "connections_limited",
+                  LOG_INTEGER("connections", options->connection_maximum),
+                  LOG_INTEGER("descriptors", all));
+    }
+}
+
 static int run_fastcgi(struct transport *transport, int listener)
 {
     const struct transport_options *options = &transport->options;
+    share_descriptors(&transport->options);
     /* Fewer arenas: threads here allocate little, and each arena keeps what it once had. */
     mallopt(M_ARENA_MAX, 2);
     /* What is large is mapped and given back when it is freed. Without these two the first large
@@ -275,6 +326,9 @@ static void fill_in(struct transport_options *options)
     }
     if (options->stream_maximum == 0) {
         options->stream_maximum = PUMP_STREAMS_MAXIMUM;
+    }
+    if (options->body_room == 0) {
+        options->body_room = UINT64_C(1) << 30;
     }
 }
 

@@ -30,12 +30,16 @@ struct transport_options {
     const char *program;              /* for thread names */
     int worker_count;                 /* 1 … 1024 */
     int queue_maximum;                /* requests waiting for a worker */
-    int connection_maximum;           /* 0 = 16384; beyond it accepting pauses */
-    unsigned request_timeout_seconds; /* for the whole request to arrive; 0 = 60 */
+    int connection_maximum;           /* 0 = 16384; beyond it accepting pauses. Less when there are
+                                         not so many descriptors (RLIMIT_NOFILE, which is raised to
+                                         its hard limit). */
+    unsigned request_timeout_seconds; /* for a request to arrive, longer with its body; 0 = 60 */
     unsigned write_timeout_seconds;   /* without progress; 0 = 30 */
     unsigned idle_timeout_seconds;    /* kept connections; 0 = 75 */
     int stream_maximum; /* open at the same time; 0 = 16384. Less where there are not two descriptors
                          * for each: its client's and its provider's. */
+    const char *body_directory;       /* for large bodies; NULL: none are taken in */
+    uint64_t body_room;               /* bytes of them at once; 0 = 1 GiB */
     struct exchange_handlers handlers;
     /* Each may be NULL; context is handlers.context. */
     enum status (*started)(struct transport *transport, void *context); /* before accepting */

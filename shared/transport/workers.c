@@ -1,10 +1,11 @@
 /*
- * workers: one lock, two queues, and a stack of idle threads.
+ * workers: one lock, a queue for each kind of work, and a stack of idle threads.
  *
  * The thread that went idle last is woken first, because its stack and its memory are still in the
  * processor's cache. At most one thread is being woken at a time, and a woken thread that leaves
  * work behind wakes the next one: a burst of short requests is then served by few threads, and a
- * queue of long ones still has all of them within microseconds.
+ * queue of long ones still has all of them within microseconds. A kind at its maximum waits for one
+ * of its own to end, and the thread that ends it looks at the queues anyway.
  */
 #include "transport/workers.h"
 
@@ -18,9 +19,12 @@
 
 #define STACK_SIZE (256u << 10)
 
-struct request {
-    void (*run)(void *context);
-    void *context;
+struct queue {
+    struct worker_task *first;
+    struct worker_task *last;
+    int length;
+    int running;
+    int running_maximum;
 };
 
 struct worker {
@@ -33,12 +37,10 @@ struct worker {
 struct workers {
     pthread_mutex_t lock;
     struct worker *idle;
-    struct worker_task *first_task;
-    struct worker_task *last_task;
-    struct request *queue; /* ring */
-    int queue_size;
-    int queue_start;
-    int queue_length;
+    struct queue queues[WORKER_KINDS];
+    unsigned long arrivals;
+    int queue_maximum; /* of each kind of request */
+    int slow_maximum;  /* of what may wait long, all kinds together */
     int busy;
     int waking;
     bool stopping;
@@ -79,39 +81,82 @@ enum status workers_make_thread(pthread_t *thread, void *(*run)(void *context), 
 
 /* --- With the lock held -------------------------------------------------------------------------- */
 
+/* What may wait long, whatever for. */
+static bool is_slow(enum worker_kind kind)
+{
+    return kind == WORKER_TASK || kind == WORKER_WAITING || kind == WORKER_HEAVY;
+}
+
+static bool may_run(const struct workers *workers, enum worker_kind kind)
+{
+    const struct queue *queue = &workers->queues[kind];
+    int requests = workers->queues[WORKER_WAITING].running + workers->queues[WORKER_HEAVY].running;
+    int slow = requests + workers->queues[WORKER_TASK].running;
+    return queue->first != NULL && queue->running < queue->running_maximum &&
+           (!is_slow(kind) || slow < workers->slow_maximum) &&
+           (!is_slow(kind) || kind == WORKER_TASK ||
+            requests < workers->queues[WORKER_WAITING].running_maximum);
+}
+
+/* Tasks first, then what came first; WORKER_KINDS when there is nothing that may run. */
+static enum worker_kind choose_kind(const struct workers *workers)
+{
+    enum worker_kind chosen = WORKER_KINDS;
+    if (may_run(workers, WORKER_TASK)) {
+        return WORKER_TASK;
+    }
+    for (enum worker_kind kind = WORKER_QUICK; kind < WORKER_KINDS; kind++) {
+        if (may_run(workers, kind) &&
+            (chosen == WORKER_KINDS ||
+             workers->queues[kind].first->number < workers->queues[chosen].first->number)) {
+            chosen = kind;
+        }
+    }
+    return chosen;
+}
+
 static bool has_work(const struct workers *workers)
 {
-    return workers->first_task != NULL || workers->queue_length > 0;
+    return choose_kind(workers) != WORKER_KINDS;
+}
+
+static void put(struct workers *workers, enum worker_kind kind, struct worker_task *task)
+{
+    struct queue *queue = &workers->queues[kind];
+    task->next = NULL;
+    task->number = workers->arrivals++;
+    if (queue->last == NULL) {
+        queue->first = task;
+    } else {
+        queue->last->next = task;
+    }
+    queue->last = task;
+    queue->length++;
+}
+
+static struct worker_task *take(struct workers *workers, enum worker_kind kind)
+{
+    struct queue *queue = &workers->queues[kind];
+    struct worker_task *task = queue->first;
+    queue->first = task->next;
+    if (queue->first == NULL) {
+        queue->last = NULL;
+    }
+    queue->length--;
+    queue->running++;
+    return task;
 }
 
 /* Returns the thread to signal once the lock is free, or NULL. */
 static struct worker *choose_to_wake(struct workers *workers)
 {
     struct worker *worker = workers->idle;
-    if (worker == NULL || workers->waking > 0) {
+    if (worker == NULL || workers->waking > 0 || !has_work(workers)) {
         return NULL;
     }
     workers->idle = worker->next_idle;
     workers->waking++;
     return worker;
-}
-
-static struct request take_work(struct workers *workers)
-{
-    struct request work;
-    struct worker_task *task = workers->first_task;
-    if (task != NULL) {
-        workers->first_task = task->next;
-        if (workers->first_task == NULL) {
-            workers->last_task = NULL;
-        }
-        work = (struct request){.run = task->run, .context = task->context};
-    } else {
-        work = workers->queue[workers->queue_start];
-        workers->queue_start = (workers->queue_start + 1) % workers->queue_size;
-        workers->queue_length--;
-    }
-    return work;
 }
 
 static void wait_for_work(struct worker *worker)
@@ -135,23 +180,25 @@ static void *run_worker(void *context)
     workers_name_thread(workers->program, "worker");
     pthread_mutex_lock(&workers->lock);
     for (;;) {
-        if (!has_work(workers)) {
+        enum worker_kind kind = choose_kind(workers);
+        if (kind == WORKER_KINDS) {
             if (workers->stopping) {
                 break;
             }
             wait_for_work(worker);
             continue;
         }
-        struct request work = take_work(workers);
-        struct worker *next = has_work(workers) ? choose_to_wake(workers) : NULL;
+        struct worker_task *task = take(workers, kind);
+        struct worker *next = choose_to_wake(workers);
         workers->busy++;
         pthread_mutex_unlock(&workers->lock);
         if (next != NULL) {
             sem_post(&next->wake);
         }
-        work.run(work.context);
+        task->run(task->context);
         pthread_mutex_lock(&workers->lock);
         workers->busy--;
+        workers->queues[kind].running--;
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -160,8 +207,23 @@ static void *run_worker(void *context)
 static void release(struct workers *workers)
 {
     pthread_mutex_destroy(&workers->lock);
-    memory_release(workers->queue);
     memory_release(workers);
+}
+
+/* A share of the threads for each kind; with one thread everything shares it. */
+static void set_shares(struct workers *workers, int count)
+{
+    int quarter = count / 4 > 0 ? count / 4 : 1;
+    int reserved = count > 1 ? quarter : 0;
+    int slow = count - reserved;
+    /* Streams end in tasks, so requests leave them a thread. */
+    int waiting = slow > 1 ? slow - 1 : 1;
+    workers->slow_maximum = slow;
+    workers->queues[WORKER_TASK].running_maximum = slow;
+    workers->queues[WORKER_QUICK].running_maximum = count;
+    workers->queues[WORKER_WAITING].running_maximum = waiting;
+    workers->queues[WORKER_HEAVY].running_maximum = quarter < waiting ? quarter : waiting;
+    workers->queues[WORKER_SPOOL].running_maximum = quarter;
 }
 
 enum status workers_start(struct workers **out, const char *program, int count, int queue_maximum)
@@ -179,12 +241,8 @@ enum status workers_start(struct workers **out, const char *program, int count, 
     pthread_mutex_init(&workers->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     workers->program = program;
-    workers->queue_size = queue_maximum;
-    workers->queue = memory_allocate((size_t)queue_maximum * sizeof(workers->queue[0]));
-    if (workers->queue == NULL) {
-        release(workers);
-        return STATUS_NO_MEMORY;
-    }
+    workers->queue_maximum = queue_maximum;
+    set_shares(workers, count);
     for (int i = 0; i < count; i++) {
         struct worker *worker = &workers->threads[i];
         worker->workers = workers;
@@ -209,47 +267,40 @@ static void unlock_and_wake(struct workers *workers)
     }
 }
 
-enum status workers_request(struct workers *workers, void (*run)(void *context), void *context)
+enum status workers_request(struct workers *workers, enum worker_kind kind,
+                            struct worker_task *task)
 {
+    enum status status = STATUS_OK;
     pthread_mutex_lock(&workers->lock);
-    if (workers->queue_length == workers->queue_size) {
-        pthread_mutex_unlock(&workers->lock);
-        return STATUS_BUSY;
+    if (kind != WORKER_SPOOL && workers->queues[kind].length >= workers->queue_maximum) {
+        status = STATUS_BUSY;
+    } else {
+        put(workers, kind, task);
     }
-    int end = (workers->queue_start + workers->queue_length) % workers->queue_size;
-    workers->queue[end] = (struct request){.run = run, .context = context};
-    workers->queue_length++;
     pthread_mutex_unlock(&workers->lock);
-    return STATUS_OK;
+    return status;
 }
 
 void workers_wake(struct workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
-    if (has_work(workers)) {
-        unlock_and_wake(workers);
-    } else {
-        pthread_mutex_unlock(&workers->lock);
-    }
+    unlock_and_wake(workers);
 }
 
 void workers_add(struct workers *workers, struct worker_task *task)
 {
-    task->next = NULL;
     pthread_mutex_lock(&workers->lock);
-    if (workers->last_task == NULL) {
-        workers->first_task = task;
-    } else {
-        workers->last_task->next = task;
-    }
-    workers->last_task = task;
+    put(workers, WORKER_TASK, task);
     unlock_and_wake(workers);
 }
 
 bool workers_are_idle(struct workers *workers)
 {
     pthread_mutex_lock(&workers->lock);
-    bool idle = workers->busy == 0 && !has_work(workers);
+    bool idle = workers->busy == 0;
+    for (int kind = 0; kind < WORKER_KINDS; kind++) {
+        idle = idle && workers->queues[kind].first == NULL;
+    }
     pthread_mutex_unlock(&workers->lock);
     return idle;
 }

@@ -1,9 +1,12 @@
 /*
  * transport/workers: the threads that run what may block.
  *
- * Two queues. Requests wait in a bounded one: when it is full, the caller answers 503 at once
- * instead of letting clients wait for nothing. Tasks (offloads of streams, background, reload) wait
- * in the other one and are served first; a task brings its own link, so queueing it cannot fail.
+ * Work comes in kinds. What may wait long (for the database's write lock, a password hash, a large
+ * body) has a bounded share of the threads, so that the rest goes on whatever happens there: with
+ * four threads or more a quarter of them is never taken by anything but quick requests. Requests of
+ * a kind wait in a queue with a maximum: when it is full, the caller answers 503 at once instead of
+ * letting clients wait for nothing. Tasks (offloads of streams, background, reload) are served
+ * first and never refused. Work brings its own link, so queueing it cannot fail for memory.
  */
 #ifndef TRANSPORT_WORKERS_H
 #define TRANSPORT_WORKERS_H
@@ -15,26 +18,36 @@
 
 struct workers;
 
+enum worker_kind {
+    WORKER_TASK,    /* not a request */
+    WORKER_QUICK,   /* reads, computes, answers */
+    WORKER_WAITING, /* may wait for the database's write lock or for a password's hash */
+    WORKER_HEAVY,   /* likewise, and has a large body */
+    WORKER_SPOOL,   /* takes the next part of a large body in; never refused */
+    WORKER_KINDS
+};
+
 /* Owned by the caller; must live, and must not be queued again, until `run` has been called. */
 struct worker_task {
     void (*run)(void *context);
     void *context;
     struct worker_task *next;
+    unsigned long number; /* in order of arrival */
 };
 
-/* `program` names the threads. `count` and `queue_maximum` >= 1. STATUS_NO_MEMORY, or
- * STATUS_UNAVAILABLE when a thread cannot be made. */
+/* `program` names the threads. `count` and `queue_maximum` (of each kind of request) >= 1.
+ * STATUS_NO_MEMORY, or STATUS_UNAVAILABLE when a thread cannot be made. */
 enum status workers_start(struct workers **out, const char *program, int count,
                           int queue_maximum) MUST_CHECK;
 
-/* Queues a request; STATUS_BUSY when the queue is full. A thread that sleeps is woken by
- * workers_wake, so that several requests that came together cost one wake-up. One thread only. */
-enum status workers_request(struct workers *workers, void (*run)(void *context),
-                            void *context) MUST_CHECK;
+/* Queues a request, from any thread; STATUS_BUSY when its queue is full. A thread that sleeps is
+ * woken by workers_wake, so that several requests that came together cost one wake-up. */
+enum status workers_request(struct workers *workers, enum worker_kind kind,
+                            struct worker_task *task) MUST_CHECK;
 
 void workers_wake(struct workers *workers);
 
-/* From any thread. */
+/* Queues a task and wakes a thread, from any thread. */
 void workers_add(struct workers *workers, struct worker_task *task);
 
 /* Nothing waits and nothing runs. */

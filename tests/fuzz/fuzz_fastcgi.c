@@ -48,6 +48,8 @@ static void note_parameters(struct record *record, struct fastcgi_request *reque
         note(record, parameters[i].value.data, parameters[i].value.length);
     }
     request->body_limit = BODY_LIMIT;
+    request->body_room = request->id % 3 == 0 ? BODY_LIMIT : BODY_LIMIT / 8;
+    request->body_declared = request->id % 5 == 0 ? BODY_LIMIT / 16 : EXCHANGE_LENGTH_UNKNOWN;
     arena_destroy(&arena);
 }
 
@@ -71,10 +73,16 @@ static void feed(struct record *record, struct fastcgi_request *request, struct 
         case FASTCGI_HAS_PARAMETERS:
             note_parameters(record, request);
             break;
+        case FASTCGI_NEEDS_ROOM:
+            check(request->body.length == request->body_room);
+            request->body_room = BODY_LIMIT;
+            break;
+        case FASTCGI_BEGUN:
+            break;
         case FASTCGI_COMPLETE:
             note_number(record, request->id);
             note_number(record, (uint64_t)request->refusal);
-            note(record, request->body.data, request->body.length);
+            note(record, request->body.memory.data, request->body.memory.length);
             if (request->id % 2 == 0) {
                 fastcgi_request_next(request);
             }

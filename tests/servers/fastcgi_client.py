@@ -53,10 +53,9 @@ def pairs(values):
 
 def stream(kind, request_id, content, size=65535, padding=0, end=True):
     """A stream of records, closed by an empty one."""
-    out = b""
-    for at in range(0, len(content), size):
-        out += record(kind, request_id, content[at : at + size], padding)
-    return out + (record(kind, request_id, b"", padding) if end else b"")
+    parts = [record(kind, request_id, content[at : at + size], padding)
+             for at in range(0, len(content), size)]
+    return b"".join(parts + ([record(kind, request_id, b"", padding)] if end else []))
 
 
 def environment(path="/", method="GET", body=None, **more):

@@ -150,11 +150,17 @@ struct narrow_handlers {
     size_t room;
 };
 
-static inline size_t narrow_body_limit(struct exchange *exchange, void *context)
+static inline void narrow_plan(struct exchange *exchange, void *context)
 {
     const struct narrow_handlers *handlers = context;
     exchange->arena.maximum = exchange->arena.used + handlers->room;
-    return handlers->inner.body_limit(exchange, handlers->inner.context);
+    handlers->inner.plan(exchange, handlers->inner.context);
+}
+
+static inline bool narrow_admit(struct exchange *exchange, void *context)
+{
+    const struct narrow_handlers *handlers = context;
+    return handlers->inner.admit(exchange, handlers->inner.context);
 }
 
 static inline void narrow_handle(struct exchange *exchange, void *context)
@@ -202,8 +208,10 @@ static inline enum status pipeline_run(struct pipeline *pipeline, const struct c
     struct exchange_handlers handlers = app_handlers(pipeline->app);
     struct narrow_handlers narrow = {handlers, pipeline->arena_room};
     if (narrow.room > 0) {
-        handlers =
-            (struct exchange_handlers){narrow_body_limit, narrow_handle, narrow_handle, &narrow};
+        handlers = (struct exchange_handlers){.plan = narrow_plan,
+                                              .admit = narrow_admit,
+                                              .handle = narrow_handle,
+                                              .context = &narrow};
     }
     buffer_reset(&pipeline->answer);
     return loopback_run(&handlers, parameters, slice_of(call->json), &pipeline->answer);

@@ -72,6 +72,8 @@ struct reader {
     struct arena arena;
     struct buffer events; /* text */
     size_t limit;
+    size_t room;      /* before more is asked for */
+    int64_t declared; /* CONTENT_LENGTH */
 };
 
 static void reader_open(struct reader *reader)
@@ -80,6 +82,8 @@ static void reader_open(struct reader *reader)
     arena_init(&reader->arena, 16 << 20);
     buffer_init(&reader->events, 1 << 20);
     reader->limit = 1000;
+    reader->room = 1000;
+    reader->declared = EXCHANGE_LENGTH_UNKNOWN;
 }
 
 static void reader_close(struct reader *reader)
@@ -97,6 +101,8 @@ static void note_parameters(struct reader *reader)
     size_t count;
     fastcgi_request_parse(&reader->request, &reader->arena, &parameters, &count);
     reader->request.body_limit = reader->limit;
+    reader->request.body_room = reader->room < reader->limit ? reader->room : reader->limit;
+    reader->request.body_declared = reader->declared;
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(parameters[i].value.data[parameters[i].value.length], '\0');
         buffer_append(&reader->events, parameters[i].name.data, parameters[i].name.length);
@@ -113,9 +119,12 @@ static void note_complete(struct reader *reader)
         buffer_append_format(&reader->events, "refused %d;", request->refusal);
     } else if (request->body_too_large) {
         buffer_append_text(&reader->events, "too large;");
+    } else if (request->body_differs) {
+        buffer_append_text(&reader->events, "differs;");
     } else {
         buffer_append_format(&reader->events, "request %d [%s]%s%s;", request->id,
-                             buffer_text(&request->body), request->keep_connection ? " keep" : "",
+                             buffer_text(&request->body.memory),
+                             request->keep_connection ? " keep" : "",
                              request->input_ended ? "" : " unended");
     }
 }
@@ -127,8 +136,15 @@ static bool reader_feed(struct reader *reader, struct slice input)
         case FASTCGI_NEEDS_MORE:
             assert_int_equal(input.length, 0);
             return true;
+        case FASTCGI_BEGUN:
+            break;
         case FASTCGI_HAS_PARAMETERS:
             note_parameters(reader);
+            break;
+        case FASTCGI_NEEDS_ROOM:
+            assert_int_equal(reader->request.body.length, reader->room);
+            buffer_append_text(&reader->events, "room;");
+            reader->request.body_room = reader->limit;
             break;
         case FASTCGI_COMPLETE:
             note_complete(reader);
@@ -273,6 +289,68 @@ static void body_of_exactly_the_limit_is_accepted_one_more_is_not(void **state)
     expect_once(input, "REQUEST_METHOD=POST EMPTY= too large;");
 }
 
+static void no_more_of_a_body_is_taken_than_there_is_room_for(void **state)
+{
+    struct buffer *input = *state;
+    static const struct {
+        size_t room;
+        const char *events;
+    } cases[] = {
+        {3, "REQUEST_METHOD=POST EMPTY= room;request 1 [hello];"},
+        {4, "REQUEST_METHOD=POST EMPTY= room;request 1 [hello];"},
+        {5, "REQUEST_METHOD=POST EMPTY= request 1 [hello];"},
+        {0, "REQUEST_METHOD=POST EMPTY= room;request 1 [hello];"},
+    };
+    put_request(input, 1, 0, "hello");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t size = 1; size <= input->length; size++) {
+            struct reader reader;
+            reader_open(&reader);
+            reader.room = cases[i].room;
+            for (size_t at = 0; at < input->length; at += size) {
+                size_t length = input->length - at < size ? input->length - at : size;
+                assert_true(reader_feed(&reader, (struct slice){input->data + at, length}));
+            }
+            assert_string_equal(buffer_text(&reader.events), cases[i].events);
+            reader_close(&reader);
+        }
+    }
+    buffer_reset(input);
+}
+
+static void a_body_longer_than_its_declared_length_differs(void **state)
+{
+    struct buffer *input = *state;
+    put_request(input, 1, 0, "hello");
+    static const int64_t declared[] = {0, 1, 4};
+    for (size_t i = 0; i < 3; i++) {
+        struct reader reader;
+        reader_open(&reader);
+        reader.declared = declared[i];
+        assert_true(reader_feed(&reader, (struct slice){input->data, input->length}));
+        assert_string_equal(buffer_text(&reader.events), "REQUEST_METHOD=POST EMPTY= differs;");
+        reader_close(&reader);
+    }
+    buffer_reset(input);
+}
+
+static void the_next_request_is_seen_from_its_first_byte(void **state)
+{
+    struct buffer *input = *state;
+    struct reader reader;
+    reader_open(&reader);
+    assert_true(fastcgi_request_is_idle(&reader.request));
+    put_request(input, 1, FASTCGI_KEEP_CONNECTION, "one");
+    for (int i = 0; i < 3; i++) {
+        for (size_t at = 0; at < input->length; at++) {
+            assert_true(reader_feed(&reader, (struct slice){input->data + at, 1}));
+            assert_int_equal(fastcgi_request_is_idle(&reader.request), at + 1 == input->length);
+        }
+    }
+    reader_close(&reader);
+    buffer_reset(input);
+}
+
 static void endless_body_is_answered_without_its_end(void **state)
 {
     struct buffer *input = *state;
@@ -285,12 +363,13 @@ static void endless_body_is_answered_without_its_end(void **state)
     struct reader reader;
     reader_open(&reader);
     struct slice rest = {input->data, input->length};
+    assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_BEGUN);
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_HAS_PARAMETERS);
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_COMPLETE);
     assert_true(reader.request.body_too_large);
     assert_false(reader.request.input_ended);
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_NEEDS_MORE);
-    assert_int_equal(reader.request.body.capacity, 0);
+    assert_int_equal(reader.request.body.memory.capacity, 0);
     reader_close(&reader);
     buffer_reset(input);
 }
@@ -298,11 +377,12 @@ static void endless_body_is_answered_without_its_end(void **state)
 static void too_many_parameters_are_refused_with_431_after_the_whole_request(void **state)
 {
     struct buffer *input = *state;
-    static char pair[35010];
+    static char pair[35007];
     memcpy(pair,
            "\x01\x80\x00\x88\xb8"
            "A",
            6); /* a value of 35,000 bytes */
+    memset(pair + 6, 'v', 35000);
     put_begin(input, 1, FASTCGI_RESPONDER, FASTCGI_KEEP_CONNECTION);
     put(input, FASTCGI_PARAMS, 1, pair, 35006, 0);
     put(input, FASTCGI_PARAMS, 1, pair, 35006, 0);
@@ -310,7 +390,13 @@ static void too_many_parameters_are_refused_with_431_after_the_whole_request(voi
     put(input, FASTCGI_STDIN, 1, "body", 4, 0);
     put(input, FASTCGI_STDIN, 1, NULL, 0, 0);
     put_request(input, 1, 0, "");
-    expect_once(input, "refused 431;REQUEST_METHOD=POST EMPTY= request 1 [];");
+    struct buffer events;
+    buffer_init(&events, 1 << 20);
+    buffer_append_text(&events, "A=");
+    buffer_append(&events, pair + 6, 35000);
+    buffer_append_text(&events, " refused 431;REQUEST_METHOD=POST EMPTY= request 1 [];");
+    expect_once(input, buffer_text(&events));
+    buffer_release(&events);
 }
 
 static void malformed_parameters_are_refused_with_400(void **state)
@@ -319,23 +405,26 @@ static void malformed_parameters_are_refused_with_400(void **state)
     static const struct {
         const char *pairs;
         size_t length;
+        const char *whole; /* before the fault */
     } cases[] = {
-        {"\x01", 1}, /* no second length */
+        {"\x01", 1, ""}, /* no second length */
         {"\x05\x01"
          "ab",
-         4},                                     /* runs beyond the end */
-        {"\xff\xff\xff\xff\xff\xff\xff\xff", 8}, /* two of 2^31-1 */
-        {"\x80\x00\x00", 3},                     /* half a length */
+         4, ""},                                     /* runs beyond the end */
+        {"\xff\xff\xff\xff\xff\xff\xff\xff", 8, ""}, /* two of 2^31-1 */
+        {"\x80\x00\x00", 3, ""},                     /* half a length */
         {"\x01\x01"
          "ab\x7f",
-         5},
+         5, "a=b "},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         put_begin(input, 1, FASTCGI_RESPONDER, 0);
         put(input, FASTCGI_PARAMS, 1, cases[i].pairs, cases[i].length, 0);
         put(input, FASTCGI_PARAMS, 1, NULL, 0, 0);
         put(input, FASTCGI_STDIN, 1, NULL, 0, 0);
-        expect_once(input, "refused 400;");
+        char events[64];
+        snprintf(events, sizeof(events), "%srefused 400;", cases[i].whole);
+        expect_once(input, events);
     }
 }
 
@@ -461,6 +550,7 @@ static void client_that_aborts_while_it_is_answered_is_noticed(void **state)
     put(input, FASTCGI_STDIN, 1, NULL, 0, 0);
     put(input, FASTCGI_STDIN, 1, NULL, 0, 0); /* some servers say it twice */
     struct slice rest = {input->data, input->length};
+    assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_BEGUN);
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_HAS_PARAMETERS);
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_COMPLETE);
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_NEEDS_MORE);
@@ -470,6 +560,7 @@ static void client_that_aborts_while_it_is_answered_is_noticed(void **state)
     rest = (struct slice){input->data, input->length};
     assert_int_equal(fastcgi_request_feed(&reader.request, &rest), FASTCGI_ENDED);
     assert_int_equal(reader.request.replies.length, FASTCGI_END_REQUEST_SIZE);
+    assert_true(reader.request.was_aborted);
     reader_close(&reader);
 }
 
@@ -610,6 +701,9 @@ int main(void)
         TEST(records_of_other_requests_are_skipped),
         TEST(body_of_exactly_the_limit_is_accepted_one_more_is_not),
         TEST(endless_body_is_answered_without_its_end),
+        TEST(no_more_of_a_body_is_taken_than_there_is_room_for),
+        TEST(a_body_longer_than_its_declared_length_differs),
+        TEST(the_next_request_is_seen_from_its_first_byte),
         TEST(too_many_parameters_are_refused_with_431_after_the_whole_request),
         TEST(malformed_parameters_are_refused_with_400),
         TEST(abort_ends_the_request_and_the_next_one_is_served),

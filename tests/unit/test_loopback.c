@@ -13,7 +13,7 @@
 #include "transport/loopback.h"
 #include "transport/transport.h"
 
-enum mode { MODE_PLAIN, MODE_STREAM, MODE_SILENT, MODE_FORGET };
+enum mode { MODE_PLAIN, MODE_STREAM, MODE_SILENT, MODE_FORGET, MODE_REFUSE };
 
 struct scene {
     enum mode mode;
@@ -22,13 +22,36 @@ struct scene {
     int offloads;
     bool has_ended;
     bool was_too_large;
-    bool was_truncated;
+    bool differs;
 };
 
-static size_t body_limit(struct exchange *exchange, void *context)
+static void plan(struct exchange *exchange, void *context)
+{
+    exchange->body_maximum = ((struct scene *)context)->limit;
+}
+
+static bool admit(struct exchange *exchange, void *context)
+{
+    struct scene *scene = context;
+    assert_int_equal(exchange->body.length, 0);
+    if (scene->mode == MODE_REFUSE) {
+        (void)exchange_write(exchange, slice_of("refused"));
+        exchange_complete(exchange);
+    }
+    return scene->mode != MODE_REFUSE;
+}
+
+static void refuse(struct exchange *exchange, int status, void *context)
+{
+    (void)status;
+    (void)context;
+    exchange_complete(exchange);
+}
+
+static void dropped(struct exchange *exchange, void *context)
 {
     (void)exchange;
-    return ((struct scene *)context)->limit;
+    (void)context;
 }
 
 static void work(void *context)
@@ -68,7 +91,7 @@ static void handle(struct exchange *exchange, void *context)
 {
     struct scene *scene = context;
     scene->was_too_large = exchange->body_too_large;
-    scene->was_truncated = exchange->body_truncated;
+    scene->differs = exchange->body_differs;
     if (scene->mode == MODE_FORGET) {
         return;
     }
@@ -92,7 +115,13 @@ static enum status run(struct scene *scene, const char *const *parameters, const
                        struct buffer *answer)
 {
     const struct exchange_handlers handlers = {
-        .body_limit = body_limit, .handle = handle, .overloaded = handle, .context = scene};
+        .plan = plan,
+        .admit = admit,
+        .handle = handle,
+        .refuse = refuse,
+        .dropped = dropped,
+        .context = scene,
+    };
     return loopback_run(&handlers, parameters, slice_of(body), answer);
 }
 
@@ -126,6 +155,17 @@ static void body_beyond_the_limit_is_not_shown(void **state)
     buffer_release(&answer);
 }
 
+static void what_is_not_admitted_is_not_handled(void **state)
+{
+    (void)state;
+    struct scene scene = {.mode = MODE_REFUSE, .limit = 100};
+    struct buffer answer;
+    buffer_init(&answer, 1000);
+    assert_int_equal(run(&scene, parameters, "body", &answer), STATUS_OK);
+    assert_string_equal(buffer_text(&answer), "refused");
+    buffer_release(&answer);
+}
+
 static void content_length_is_compared_with_what_came(void **state)
 {
     (void)state;
@@ -133,13 +173,12 @@ static void content_length_is_compared_with_what_came(void **state)
     struct buffer answer;
     buffer_init(&answer, 1000);
     const char *const longer[] = {"CONTENT_LENGTH=5", NULL};
-    const char *const far_longer[] = {"CONTENT_LENGTH=101", NULL};
     assert_int_equal(run(&scene, longer, "abcd", &answer), STATUS_OK);
-    assert_true(scene.was_truncated);
+    assert_true(scene.differs);
     assert_int_equal(run(&scene, longer, "abcde", &answer), STATUS_OK);
-    assert_false(scene.was_truncated);
-    assert_int_equal(run(&scene, far_longer, "abcde", &answer), STATUS_OK);
-    assert_true(scene.was_too_large);
+    assert_false(scene.differs);
+    assert_int_equal(run(&scene, longer, "abcdef", &answer), STATUS_OK);
+    assert_true(scene.differs);
     buffer_release(&answer);
 }
 
@@ -219,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_and_answer_go_through),
         cmocka_unit_test(body_beyond_the_limit_is_not_shown),
+        cmocka_unit_test(what_is_not_admitted_is_not_handled),
         cmocka_unit_test(content_length_is_compared_with_what_came),
         cmocka_unit_test(stream_runs_until_it_ends),
         cmocka_unit_test(answer_without_a_byte_is_an_answer),

@@ -3,6 +3,7 @@
 
 #include "auth/principal.h"
 #include "base/clock.h"
+#include "http/pipeline.h"
 #include "metrics/metrics.h"
 #include "stores/accounts.h"
 #include "stores/api_keys.h"
@@ -261,11 +262,17 @@ static void every_refusal_is_logged_counted_and_carries_its_id(void **state)
                      1);
 }
 
+static bool refuse_503(struct exchange *exchange, void *context)
+{
+    pipeline_refuse(exchange, 503, context);
+    return false;
+}
+
 static void an_overloaded_program_answers_503_at_once(void **state)
 {
     struct pipeline *pipeline = *state;
     struct exchange_handlers handlers = app_handlers(pipeline->app);
-    handlers.handle = handlers.overloaded;
+    handlers.admit = refuse_503;
     buffer_reset(&pipeline->answer);
     assert_int_equal(loopback_run(&handlers, SETTINGS("REQUEST_METHOD=GET", "PATH_INFO=/open"),
                                   (struct slice){"", 0}, &pipeline->answer),

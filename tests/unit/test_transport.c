@@ -45,7 +45,13 @@ static void parameter_that_is_absent_is_empty_and_the_first_of_two_counts(void *
     exchange_release(&exchange);
 }
 
-static void content_length_is_a_number_or_unknown(void **state)
+static void plan_nothing(struct exchange *exchange, void *context)
+{
+    (void)exchange;
+    (void)context;
+}
+
+static void content_length_is_a_number_or_absent_or_invalid(void **state)
 {
     (void)state;
     static const struct {
@@ -54,21 +60,24 @@ static void content_length_is_a_number_or_unknown(void **state)
     } cases[] = {
         {"CONTENT_LENGTH=0", 0},
         {"CONTENT_LENGTH=12", 12},
-        {"CONTENT_LENGTH=", -1},
-        {"CONTENT_LENGTH=-5", -1},
-        {"CONTENT_LENGTH=1x", -1},
-        {"CONTENT_LENGTH= 1", -1},
-        {"CONTENT_LENGTH=1e3", -1},
-        {"CONTENT_LENGTH=+1", -1},
-        {"OTHER=1", -1},
-        {"CONTENT_LENGTH=99999999999999999999", -1},
+        {"CONTENT_LENGTH=", EXCHANGE_LENGTH_UNKNOWN},
+        {"OTHER=1", EXCHANGE_LENGTH_UNKNOWN},
+        {"CONTENT_LENGTH=-5", EXCHANGE_LENGTH_INVALID},
+        {"CONTENT_LENGTH=1x", EXCHANGE_LENGTH_INVALID},
+        {"CONTENT_LENGTH= 1", EXCHANGE_LENGTH_INVALID},
+        {"CONTENT_LENGTH=1e3", EXCHANGE_LENGTH_INVALID},
+        {"CONTENT_LENGTH=+1", EXCHANGE_LENGTH_INVALID},
+        {"CONTENT_LENGTH=1,1", EXCHANGE_LENGTH_INVALID},
+        {"CONTENT_LENGTH=99999999999999999999", EXCHANGE_LENGTH_INVALID},
     };
+    const struct exchange_handlers handlers = {.plan = plan_nothing};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *const environment[] = {cases[i].text, NULL};
         struct exchange exchange;
         exchange_init(&exchange, NULL);
         assert_int_equal(exchange_set_environment(&exchange, environment), STATUS_OK);
-        assert_int_equal(exchange_content_length(&exchange), cases[i].length);
+        exchange_plan(&exchange, &handlers);
+        assert_int_equal(exchange.body_declared, cases[i].length);
         exchange_release(&exchange);
     }
 }
@@ -119,34 +128,13 @@ static void reset_exchange_keeps_little(void **state)
     exchange_release(&exchange);
 }
 
-static void refusals_are_complete_answers(void **state)
-{
-    (void)state;
-    const struct {
-        int code;
-        const char *start;
-    } cases[] = {{400, "Status: 400 "},
-                 {408, "Status: 408 "},
-                 {431, "Status: 431 "},
-                 {503, "Status: 503 Service Unavailable\r\nRetry-After: 1\r\n"}};
-    for (size_t i = 0; i < 4; i++) {
-        struct exchange exchange;
-        exchange_init(&exchange, NULL);
-        (void)exchange_write(&exchange, slice_of("what a handler had begun"));
-        exchange_refuse(&exchange, cases[i].code);
-        struct slice output = {exchange.output.data, exchange.output.length};
-        assert_true(slice_starts_with(output, cases[i].start));
-        assert_non_null(strstr(exchange.output.data, "\r\n\r\n"));
-        exchange_release(&exchange);
-    }
-}
-
 /* --- Workers --------------------------------------------------------------------------------- */
 
 struct job {
     atomic_int *counter;
     sem_t *gate;
     int order;
+    struct worker_task task;
 };
 
 static void run_job(void *context)
@@ -156,6 +144,12 @@ static void run_job(void *context)
         sem_wait(job->gate);
     }
     job->order = atomic_fetch_add(job->counter, 1);
+}
+
+static enum status request_job(struct workers *workers, enum worker_kind kind, struct job *job)
+{
+    job->task = (struct worker_task){.run = run_job, .context = job};
+    return workers_request(workers, kind, &job->task);
 }
 
 static void await(atomic_int *counter, int wanted)
@@ -174,19 +168,22 @@ static void full_queue_refuses_and_tasks_go_first(void **state)
     atomic_int counter = 0;
     sem_t gate;
     sem_init(&gate, 0, 0);
-    struct job first = {&counter, &gate, 0};
-    struct job requests[3] = {{&counter, NULL, 0}, {&counter, NULL, 0}, {&counter, NULL, 0}};
-    struct job jobs[2] = {{&counter, NULL, 0}, {&counter, NULL, 0}};
-    struct worker_task tasks[2] = {{run_job, &jobs[0], NULL}, {run_job, &jobs[1], NULL}};
+    struct job first = {.counter = &counter, .gate = &gate};
+    struct job requests[3] = {{.counter = &counter, .gate = NULL},
+                              {.counter = &counter, .gate = NULL},
+                              {.counter = &counter, .gate = NULL}};
+    struct job jobs[2] = {{.counter = &counter, .gate = NULL}, {.counter = &counter, .gate = NULL}};
+    struct worker_task tasks[2] = {{.run = run_job, .context = &jobs[0]},
+                                   {.run = run_job, .context = &jobs[1]}};
     assert_true(workers_are_idle(workers));
-    assert_int_equal(workers_request(workers, run_job, &first), STATUS_OK);
+    assert_int_equal(request_job(workers, WORKER_QUICK, &first), STATUS_OK);
     workers_wake(workers);
-    while (workers_request(workers, run_job, &requests[0]) != STATUS_OK) {
+    while (request_job(workers, WORKER_QUICK, &requests[0]) != STATUS_OK) {
     }
     /* Until the first has left the queue there is room for one only. */
-    while (workers_request(workers, run_job, &requests[1]) != STATUS_OK) {
+    while (request_job(workers, WORKER_QUICK, &requests[1]) != STATUS_OK) {
     }
-    assert_int_equal(workers_request(workers, run_job, &requests[2]), STATUS_BUSY);
+    assert_int_equal(request_job(workers, WORKER_QUICK, &requests[2]), STATUS_BUSY);
     assert_false(workers_are_idle(workers));
     workers_add(workers, &tasks[0]);
     workers_add(workers, &tasks[1]);
@@ -211,11 +208,11 @@ static void requests_that_wait_long_use_all_workers(void **state)
     assert_int_equal(workers_start(&workers, "test", 8, 100), STATUS_OK);
     struct job blocked[7];
     for (int i = 0; i < 7; i++) {
-        blocked[i] = (struct job){&counter, &gate, 0};
-        assert_int_equal(workers_request(workers, run_job, &blocked[i]), STATUS_OK);
+        blocked[i] = (struct job){.counter = &counter, .gate = &gate};
+        assert_int_equal(request_job(workers, WORKER_QUICK, &blocked[i]), STATUS_OK);
     }
-    struct job last = {&counter, NULL, 0};
-    assert_int_equal(workers_request(workers, run_job, &last), STATUS_OK);
+    struct job last = {.counter = &counter, .gate = NULL};
+    assert_int_equal(request_job(workers, WORKER_QUICK, &last), STATUS_OK);
     workers_wake(workers); /* once for all of them */
     await(&counter, 1);
     for (int i = 0; i < 7; i++) {
@@ -225,6 +222,51 @@ static void requests_that_wait_long_use_all_workers(void **state)
     workers_stop(workers);
     sem_destroy(&gate);
     assert_int_equal(last.order, 0);
+}
+
+static void work_that_waits_leaves_threads_to_the_rest(void **state)
+{
+    (void)state;
+    static const struct {
+        int threads;
+        enum worker_kind kind;
+    } cases[] = {{8, WORKER_WAITING}, {8, WORKER_HEAVY},   {8, WORKER_SPOOL}, {8, WORKER_TASK},
+                 {4, WORKER_WAITING}, {2, WORKER_WAITING}, {2, WORKER_TASK}};
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        struct workers *workers;
+        atomic_int waiting = 0;
+        atomic_int quick = 0;
+        sem_t gate;
+        sem_init(&gate, 0, 0);
+        assert_int_equal(workers_start(&workers, "test", cases[c].threads, 100), STATUS_OK);
+        struct job slow[20];
+        for (int i = 0; i < 20; i++) {
+            slow[i] = (struct job){.counter = &waiting, .gate = &gate};
+            if (cases[c].kind == WORKER_TASK) {
+                slow[i].task = (struct worker_task){.run = run_job, .context = &slow[i]};
+                workers_add(workers, &slow[i].task);
+            } else {
+                assert_int_equal(request_job(workers, cases[c].kind, &slow[i]), STATUS_OK);
+            }
+        }
+        workers_wake(workers);
+        /* All of them come behind those that wait, and none has to. */
+        struct job fast[20];
+        for (int i = 0; i < 20; i++) {
+            fast[i] = (struct job){.counter = &quick};
+            assert_int_equal(request_job(workers, WORKER_QUICK, &fast[i]), STATUS_OK);
+        }
+        workers_wake(workers);
+        await(&quick, 20);
+        assert_int_equal(waiting, 0);
+        /* One after the other ends, and as many run as may. */
+        for (int i = 0; i < 20; i++) {
+            sem_post(&gate);
+        }
+        await(&waiting, 20);
+        workers_stop(workers);
+        sem_destroy(&gate);
+    }
 }
 
 struct producer {
@@ -239,8 +281,8 @@ static void *add_tasks(void *context)
 {
     struct producer *producer = context;
     for (int i = 0; i < 500; i++) {
-        producer->jobs[i] = (struct job){producer->counter, NULL, 0};
-        producer->tasks[i] = (struct worker_task){run_job, &producer->jobs[i], NULL};
+        producer->jobs[i] = (struct job){.counter = producer->counter};
+        producer->tasks[i] = (struct worker_task){.run = run_job, .context = &producer->jobs[i]};
         workers_add(producer->workers, &producer->tasks[i]);
     }
     return NULL;
@@ -270,36 +312,51 @@ static void nothing_is_lost_with_many_producers_and_stop_runs_what_waits(void **
 static void workers_that_cannot_have_memory_do_not_start(void **state)
 {
     (void)state;
-    for (unsigned long n = 1; n <= 2; n++) {
-        struct workers *workers;
-        memory_fail_after(n);
-        assert_int_equal(workers_start(&workers, "test", 2, 10), STATUS_NO_MEMORY);
-        memory_fail_after(0);
-        assert_null(workers);
-    }
+    struct workers *workers;
+    memory_fail_after(1);
+    assert_int_equal(workers_start(&workers, "test", 2, 10), STATUS_NO_MEMORY);
+    memory_fail_after(0);
+    assert_null(workers);
 }
 
 /* --- CGI ----------------------------------------------------------------------------------------- */
 
 struct echo {
     size_t limit;
+    bool refuses;
     struct buffer seen;
 };
 
-static size_t limit_of_echo(struct exchange *exchange, void *context)
+static void plan_echo(struct exchange *exchange, void *context)
 {
-    (void)exchange;
-    return ((struct echo *)context)->limit;
+    exchange->body_maximum = ((struct echo *)context)->limit;
+}
+
+static void refuse_echo(struct exchange *exchange, int status, void *context)
+{
+    (void)context;
+    buffer_reset(&exchange->output);
+    buffer_append_format(&exchange->output, "Status: %d Refused\r\n\r\n", status);
+    exchange_complete(exchange);
+}
+
+static bool admit_echo(struct exchange *exchange, void *context)
+{
+    if (((struct echo *)context)->refuses) {
+        refuse_echo(exchange, 403, context);
+        return false;
+    }
+    return true;
 }
 
 static void echo_body(struct exchange *exchange, void *context)
 {
     struct echo *echo = context;
     buffer_append_format(&echo->seen, "%zu %d %d", exchange->body.length, exchange->body_too_large,
-                         exchange->body_truncated);
+                         exchange->body_differs);
     if (exchange_write(exchange, slice_of("\r\n\r\n")) != STATUS_OK ||
         exchange_write(exchange, exchange->body) != STATUS_OK) {
-        exchange_refuse(exchange, 503);
+        refuse_echo(exchange, 503, context);
     }
     exchange_complete(exchange);
 }
@@ -314,7 +371,7 @@ static void serve(struct echo *echo, const char *const *environment, const char 
         .program = "test",
         .request_timeout_seconds = 1,
         .write_timeout_seconds = 1,
-        .handlers = {limit_of_echo, echo_body, echo_body, echo}};
+        .handlers = {plan_echo, admit_echo, echo_body, refuse_echo, NULL, echo}};
     struct pump *pump = NULL;
     buffer_init(&echo->seen, 1000);
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
@@ -359,6 +416,20 @@ static void cgi_body_ends_where_rfc_3875_says(void **state)
     expect_cgi(get_with_body, 100, "body", "4 0 0");
 }
 
+static void cgi_refuses_before_it_reads_the_body_and_lets_the_rest_in(void **state)
+{
+    (void)state;
+    const char *const post[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
+    struct echo echo = {.limit = 100, .refuses = true};
+    struct buffer answer;
+    buffer_init(&answer, 1 << 20);
+    serve(&echo, post, "abcdef", &answer);
+    assert_string_equal(buffer_text(&answer), "Status: 403 Refused\r\n\r\n");
+    assert_int_equal(echo.seen.length, 0);
+    buffer_release(&echo.seen);
+    buffer_release(&answer);
+}
+
 static void cgi_body_beyond_the_limit_is_read_and_dropped(void **state)
 {
     (void)state;
@@ -380,7 +451,7 @@ static void cgi_body_that_does_not_come_is_408(void **state)
         .program = "test",
         .request_timeout_seconds = 1,
         .write_timeout_seconds = 1,
-        .handlers = {limit_of_echo, echo_body, echo_body, &echo}};
+        .handlers = {plan_echo, admit_echo, echo_body, refuse_echo, NULL, &echo}};
     struct pump *pump = NULL;
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
@@ -427,15 +498,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameter_that_is_absent_is_empty_and_the_first_of_two_counts),
-        cmocka_unit_test(content_length_is_a_number_or_unknown),
+        cmocka_unit_test(content_length_is_a_number_or_absent_or_invalid),
         cmocka_unit_test(sent_bytes_leave_the_output_from_the_front),
         cmocka_unit_test(reset_exchange_keeps_little),
-        cmocka_unit_test(refusals_are_complete_answers),
         cmocka_unit_test(full_queue_refuses_and_tasks_go_first),
         cmocka_unit_test(requests_that_wait_long_use_all_workers),
+        cmocka_unit_test(work_that_waits_leaves_threads_to_the_rest),
         cmocka_unit_test(nothing_is_lost_with_many_producers_and_stop_runs_what_waits),
         cmocka_unit_test(workers_that_cannot_have_memory_do_not_start),
         cmocka_unit_test(cgi_body_ends_where_rfc_3875_says),
+        cmocka_unit_test(cgi_refuses_before_it_reads_the_body_and_lets_the_rest_in),
         cmocka_unit_test(cgi_body_beyond_the_limit_is_read_and_dropped),
         cmocka_unit_test(cgi_body_that_does_not_come_is_408),
         cmocka_unit_test(cgi_without_memory_is_503_or_an_answer),
