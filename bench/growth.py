@@ -11,7 +11,7 @@ that size and yields what is to be timed, a function without arguments:
             place.sql_many("INSERT INTO charts …", rows(place.added(size)))
             yield lambda: place.get("/api/charts?limit=50")
 
-Filling by SQL is quick; it may go on while the programs run. The median of REPEATS runs counts;
+A line that measures by itself yields seconds instead. Filling by SQL is quick; it may go on while the programs run. The median of REPEATS runs counts;
 below FLOOR seconds nothing is told apart.
 """
 import contextlib
@@ -21,6 +21,7 @@ import pathlib
 import sqlite3
 import statistics
 import subprocess
+import threading
 import time
 
 from measure import BUILD
@@ -99,7 +100,7 @@ def run(shop, row, environment, words):
         if words and not any(word in name for word in words):
             continue
         place = Place(shop.suite(**environment), sizes)
-        costs = [measure(work) for work in function(place)]
+        costs = [work if isinstance(work, float) else measure(work) for work in function(place)]
         assert len(costs) == len(sizes), name
         growth = max(costs[-1], FLOOR) / max(costs[0], FLOOR)
         detail = ", ".join(f"{size:,}: {cost * 1e3:.1f} ms" for size, cost in zip(sizes, costs))
@@ -111,24 +112,39 @@ def run(shop, row, environment, words):
 NOW = int(time.time() * 1000)
 
 
+def fill_charts(place, size):
+    place.sql_many("INSERT INTO charts (owner, id, options, created_at, updated_at) "
+                   f"VALUES ('{place.owner}', ?, '{{}}', {NOW}, {NOW})",
+                   ((f"chart-{number:07}",) for number in place.added(size)))
+
+
 @line("list of charts, first page", (100, 10_000, 100_000))
 def list_of_charts(place):
     for size in place.sizes:
-        place.sql_many("INSERT INTO charts (owner, id, options, created_at, updated_at) "
-                       f"VALUES ('{place.owner}', ?, '{{}}', {NOW}, {NOW})",
-                       ((f"chart-{number:07}",) for number in place.added(size)))
+        fill_charts(place, size)
         yield lambda: place.get("/api/charts?limit=50")
+
+
+@line("list of charts, last page", (100, 10_000, 100_000))
+def end_of_the_list_of_charts(place):
+    for size in place.sizes:
+        fill_charts(place, size)
+        yield lambda: place.get(f"/api/charts?limit=50&after=chart-{size - 40:07}")
+
+
+def line_body(numbers):
+    points = ",".join(f'{{"time":{1_000_000_000 + 60 * number},"value":{number % 997}}}' for number in numbers)
+    return f'{{"pane_id":0,"series_type":"line","data":[{points}]}}'.encode()
+
+
+def write_line(place, method, body):
+    place.request(method, "/api/charts/c/data/s", timeout=120, raw=body, headers={"Content-Type": "application/json"})
 
 
 def fill_line(place, numbers, batch=200_000):
     numbers = list(numbers)
     for start in range(0, len(numbers), batch):
-        points = ",".join(f'{{"time":{1_000_000_000 + 60 * number},"value":{number % 997}}}'
-                          for number in numbers[start:start + batch])
-        method = "POST" if numbers[start] == 0 else "PATCH"
-        place.request(method, "/api/charts/c/data/s", timeout=120,
-                      raw=f'{{"pane_id":0,"series_type":"line","data":[{points}]}}'.encode(),
-                      headers={"Content-Type": "application/json"})
+        write_line(place, "POST" if numbers[start] == 0 else "PATCH", line_body(numbers[start:start + batch]))
 
 
 @line("a page of history in the middle of a series", (1_000, 100_000, 1_000_000))
@@ -146,6 +162,35 @@ def point_in_the_past(place):
         fill_line(place, place.added(size))
         yield lambda: place.request("PATCH", "/api/charts/c/data/s",
                                     {"mode": "upsert", "data": [{"time": next(times), "value": 1}]})
+
+
+def worst_meanwhile(place, work):
+    """The slowest of somebody else's appends while the work is done, in seconds."""
+    times = itertools.count(1)
+    place.request("POST", "/api/charts/other/data/o", {"series_type": "line", "data": []})
+    worst = 0.0
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        began = time.perf_counter()
+        place.request("PATCH", "/api/charts/other/data/o", {"data": [{"time": next(times), "value": 1}]})
+        worst = max(worst, time.perf_counter() - began)
+    thread.join()
+    return worst
+
+
+@line("another's write while a series is replaced and deleted", (1_000, 100_000, 500_000), limit=100)
+def others_writes(place):
+    """Not how long it takes, but how long others wait: `yield` is given seconds, not work."""
+    for size in place.sizes:
+        body = line_body(range(size))  # before, for this interpreter runs one thread at a time
+
+        def work():
+            write_line(place, "POST", body)
+            write_line(place, "POST", body)
+            place.request("DELETE", "/api/charts/c")
+
+        yield worst_meanwhile(place, work)
 
 
 # --- Accounts ---------------------------------------------------------------------------------------

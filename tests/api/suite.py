@@ -18,6 +18,8 @@ import unittest.mock
 import urllib.parse
 import uuid
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QUINTET_BUILD_DIR", ROOT / "build"))
 JWT_SECRET = "0123456789abcdef0123456789abcdef-jwt-for-tests"
@@ -57,6 +59,21 @@ def sanitizer_reports():
         texts = [f"--- {path.name}\n{path.read_text(errors='replace')[:6000]}"
                  for path in reports[:5]]
         assert not reports, f"{len(reports)} reports\n" + "\n".join(texts)
+
+
+@contextlib.contextmanager
+def small_file_system(folder, size):
+    """A memory file system of that many MiB at `folder`."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(folder)], check=False,
+                      capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def despite_lighttpd(test):

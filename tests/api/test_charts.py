@@ -585,3 +585,40 @@ def test_acknowledged_points_survive_a_killed_program(suite, kept, request):
             assert answer.status in (500, 502, 503), answer
     assert kills == 3
     assert chart.history("count=10000").json["data"] == line(0, told + 1)
+
+
+# --- Memory -------------------------------------------------------------------------------------
+
+def resident_kilobytes(suite):
+    (pid,) = suite.pids("charts")
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+
+def test_large_reads_are_bounded_and_their_memory_is_given_back(suite, token):
+    """10,000 points of 8 KB in one page, sixteen times at once."""
+    chart = Chart(suite, token)
+    text = "x" * 8000
+    for start in range(0, 10000, 2500):
+        points = [{"time": time, "value": 1, "text": text} for time in range(start, start + 2500)]
+        answer = chart.extend(points) if start else chart.replace(points)
+        assert answer.status == 200
+    before = resident_kilobytes(suite)
+    peaks = []
+    with concurrent.futures.ThreadPoolExecutor(17) as pool:
+        reads = [pool.submit(chart.history, "count=10000", timeout=120) for _ in range(16)]
+        while not all(read.done() for read in reads):
+            peaks.append(resident_kilobytes(suite))
+            concurrent.futures.wait(reads, timeout=0.02)
+    for read in reads:
+        answer = read.result()
+        assert answer.status == 200 and len(answer.body) < 4.2 * 1024 * 1024
+        page = answer.json
+        assert page["hasMoreBefore"] and not page["hasMoreAfter"] and page["totalCount"] == 10000
+        assert page["data"][-1]["time"] == 9999
+    assert max(peaks, default=before) - before < 300_000
+    deadline = time.monotonic() + 20
+    while resident_kilobytes(suite) - before > 30_000:
+        assert time.monotonic() < deadline, (before, max(peaks), resident_kilobytes(suite))
+        time.sleep(0.1)
+    assert chart.request("DELETE").status == 204

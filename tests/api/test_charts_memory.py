@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from suite import BUILD
+from suite import BUILD, small_file_system
 
 MARK = "a-text-that-no-other-file-has"
 
@@ -139,14 +139,7 @@ def test_check_looks_at_the_memory(memory_suite):
 
 
 def test_full_memory_is_an_outage_of_writing_only(suite, tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False,
-                      capture_output=True).returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    try:
+    with small_file_system(tmp_path / "small", 24) as folder:
         small = suite.start({"ENABLE_PERSISTENCE": "false", "RUNTIME_DIR": str(folder)})
         token = small.token()
         for _ in range(3):
@@ -162,5 +155,3 @@ def test_full_memory_is_an_outage_of_writing_only(suite, tmp_path):
             for i in range(written):
                 assert small.request("DELETE", f"/api/charts/c{i}", token=token).status == 204
         small.stop_process()
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
