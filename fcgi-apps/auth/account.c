@@ -127,7 +127,7 @@ static void change_password(struct request *request, const struct account *accou
 
 void auth_change_password(struct request *request)
 {
-    if (!tokens_require_user(request)) {
+    if (!tokens_require_user(request) || !tokens_have_room(request)) {
         return;
     }
     const char *current =

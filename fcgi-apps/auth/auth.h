@@ -92,6 +92,10 @@ enum status tokens_unseal_child(const char *parent_text, const struct session_to
 /* The user object as docs/openapi.yaml describes it, as the value of the next member. */
 void tokens_write_user(struct json_writer *json, const struct account *account);
 
+/* Asked before anything else of a request that will need a hash: under a storm of them the refusal has
+ * to cost next to nothing. False when 503 has been answered; true promises no place. */
+bool tokens_have_room(struct request *request);
+
 /* The hasher with this program's settings. */
 struct password_hasher tokens_hasher(const struct request *request);
 

@@ -79,7 +79,7 @@ static bool check_registration(struct request *request, const unsigned char **in
 void auth_register(struct request *request)
 {
     const unsigned char *invitation;
-    if (!check_registration(request, &invitation)) {
+    if (!tokens_have_room(request) || !check_registration(request, &invitation)) {
         return;
     }
     struct account_new given = {
@@ -162,6 +162,9 @@ static bool check_state(struct request *request, const struct account *account)
 
 void auth_login(struct request *request)
 {
+    if (!tokens_have_room(request)) {
+        return;
+    }
     bool by_name = !has_member(request->json, "email") && has_member(request->json, "username");
     const char *login =
         field_text(request, by_name ? "username" : "email", FIELD_REQUIRED, 1, NAMES_EMAIL_MAXIMUM);

@@ -26,6 +26,16 @@ struct password_hasher tokens_hasher(const struct request *request)
     };
 }
 
+bool tokens_have_room(struct request *request)
+{
+    struct auth *auth = request->app->state;
+    if (atomic_load(&auth->room.inside) < auth->room.maximum) {
+        return true;
+    }
+    problem_answer_status(request, STATUS_BUSY);
+    return false;
+}
+
 enum status tokens_make_refresh(struct request *request, const char *parent_text,
                                 char text[REFRESH_TEXT_SIZE], struct session_token *out)
 {
