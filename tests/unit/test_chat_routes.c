@@ -97,11 +97,13 @@ static void errors_are_in_openais_shape(void **state)
 static void a_key_counts_as_bearer(void **state)
 {
     struct pipeline *pipeline = *state;
-    assert_answers(
-        pipeline, CALL(.path = "/v1/models", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 200);
-    assert_answers(pipeline,
-                   CALL(.path = "/chat/sessions", .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}),
-                   401);
+    static const char *const paths[] = {"/v1/models", "/chat/sessions"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        assert_answers(
+            pipeline, CALL(.path = paths[i], .cgi = {"HTTP_AUTHORIZATION=Bearer " PLAIN_KEY}), 200);
+        assert_answers(pipeline, CALL(.path = paths[i], .cgi = {"HTTP_AUTHORIZATION=Bearer x"}),
+                       401);
+    }
 }
 
 static void models_are_found_by_each_of_their_names(void **state)
