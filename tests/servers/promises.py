@@ -262,7 +262,7 @@ class Promises:
 
     def test_an_answer_without_a_body_is_whole(self, server):
         person = server.register()
-        sessions = server.get("/auth/sessions", token=person["access_token"]).json["sessions"]
+        sessions = server.get("/auth/sessions", token=person["access_token"]).json["items"]
         answer = server.request("DELETE", f"/auth/sessions/{sessions[0]['id']}",
                                 token=person["access_token"])
         assert answer.status == 204 and answer.body == b""

@@ -11,7 +11,7 @@ from suite import Suite
 from web_servers import Apache, Nginx, tool
 
 CLIENTS = int(os.environ.get("QUINTET_SLOW_CLIENTS", "1000"))
-SECONDS = 8
+SECONDS = 5
 ANSWER_SECONDS = 2
 
 SERVERS = {"lighttpd": Suite, "nginx": Nginx, "apache": Apache}
