@@ -158,15 +158,22 @@ static inline void state_picture(struct torture_state *state, struct buffer *mas
     buffer_release(&raw);
 }
 
+/* What a program keeps to write it later would be written in the next run: called before each, it
+ * writes that; true when the database may have changed. NULL: nothing is kept. */
+static bool (*state_settle)(struct pipeline *pipeline);
+
 /* --- Around a run --------------------------------------------------------------------------- */
 
 static inline void state_before_run(struct pipeline *pipeline, void *context)
 {
     struct torture_state *state = context;
-    (void)pipeline;
+    if (state_settle != NULL && state_settle(pipeline)) {
+        state->is_changed = true;
+    }
     if (state->is_changed) {
         state_run(state, buffer_text(&state->restore));
         state->is_changed = false;
+        state->seen_version = state_version(state);
     }
 }
 
@@ -219,7 +226,10 @@ static inline void state_copy_tables(struct torture_state *state)
                              "DELETE FROM main.%s; INSERT INTO main.%s SELECT * FROM kept_%s;",
                              name, name, name);
     }
-    buffer_append_text(&state->restore, "COMMIT");
+    /* Where numbers that are never given twice go on: the same row has the same number each time. */
+    state_run(state, "CREATE TABLE kept.kept_sequence AS SELECT * FROM main.sqlite_sequence");
+    buffer_append_text(&state->restore, "DELETE FROM main.sqlite_sequence; INSERT INTO "
+                                        "main.sqlite_sequence SELECT * FROM kept_sequence;COMMIT");
     assert_int_equal(buffer_status(&state->restore), STATUS_OK);
 }
 
