@@ -71,7 +71,12 @@ static enum status view_conversation(struct arena *arena, const struct json_node
     const struct json_node *message = json_first(json_member(root, "messages"));
     *view = (struct conversation_view){.role = "", .last = ""};
     for (; message != NULL; message = json_next(message)) {
-        const char *text = text_of(arena, message);
+        const struct json_node *content = json_member(message, "content");
+        const char *text;
+        if (json_node_kind(content) == JSON_STRING && !json_get_text(content, &text)) {
+            return STATUS_INVALID; /* it holds U+0000 */
+        }
+        text = text_of(arena, message);
         if (text == NULL) {
             return STATUS_NO_MEMORY;
         }
