@@ -49,6 +49,7 @@ const char *auth_username_field(struct request *request)
 static bool check_registration(struct request *request, const unsigned char **invitation)
 {
     const char *registration = request->app->config->registration;
+    const char *code = field_text(request, "invite_code", FIELD_OPTIONAL, 1, INVITE_CODE_MAXIMUM);
     *invitation = NULL;
     if (strcmp(registration, "open") == 0) {
         return true;
@@ -57,7 +58,6 @@ static bool check_registration(struct request *request, const unsigned char **in
         problem_answer(request, PROBLEM_PERMISSION_DENIED, "Registration is closed");
         return false;
     }
-    const char *code = field_text(request, "invite_code", FIELD_OPTIONAL, 1, INVITE_CODE_MAXIMUM);
     unsigned char *hash = arena_allocate(request->arena, INVITATION_HASH_SIZE);
     enum status status = hash == NULL ? STATUS_NO_MEMORY : STATUS_OK;
     if (status == STATUS_OK) {

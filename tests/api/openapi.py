@@ -35,7 +35,7 @@ OPERATIONS = operations()
 def validator(schema):
     return jsonschema.Draft202012Validator(
         schema, resolver=jsonschema.RefResolver("", DOCUMENT),
-        format_checker=jsonschema.FormatChecker(["date"]))
+        format_checker=jsonschema.FormatChecker(["date", "email"]))
 
 
 def check(schema, value):
