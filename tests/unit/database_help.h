@@ -90,6 +90,9 @@ static inline int database_set_up(void **state)
 static inline int database_tear_down(void **state)
 {
     struct database *database = *state;
+    if (database == NULL) {
+        return 0; /* the setup failed */
+    }
     storage_close(database->storage);
     database_remove_directory(database);
     free(database);

@@ -57,7 +57,7 @@ static inline int open_scene(void **state)
 static inline int close_scene(void **state)
 {
     struct scene *scene = *state;
-    if (scene->pump != NULL) {
+    if (scene != NULL && scene->pump != NULL) {
         pump_shut_down(scene->pump);
         struct pump *pump = scene->pump;
         scene->pump = NULL;

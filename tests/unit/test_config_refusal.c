@@ -195,11 +195,14 @@ static void a_file_that_cannot_be_read_refuses(void **state)
 {
     struct fixture *fixture = *state;
     char *large = malloc(1024 * 1024 + 2);
+    char missing[sizeof fixture->directory + 32];
+    char expected[sizeof missing + 64];
 
     assert_non_null(large);
-    assert_int_equal(load(fixture, NO_ENVIRONMENT, "/nonexistent/quintet.conf"), STATUS_INVALID);
-    assert_string_equal(buffer_text(&fixture->problem),
-                        "/nonexistent/quintet.conf: the configuration file does not exist");
+    snprintf(missing, sizeof missing, "%s/unmade/quintet.conf", fixture->directory);
+    snprintf(expected, sizeof expected, "%s: the configuration file does not exist", missing);
+    assert_int_equal(load(fixture, NO_ENVIRONMENT, missing), STATUS_INVALID);
+    assert_string_equal(buffer_text(&fixture->problem), expected);
     memset(large, '\n', 1024 * 1024 + 1);
     assert_int_equal(
         load(fixture, NO_ENVIRONMENT, write_bytes(fixture, "quintet.conf", large, 1024 * 1024 + 1)),

@@ -403,8 +403,10 @@ static void every_statement_of_the_product_can_be_prepared(void **state)
 
 static int tear_down(void **state)
 {
-    database_remove_directory(*state);
-    free(*state);
+    if (*state != NULL) {
+        database_remove_directory(*state);
+        free(*state);
+    }
     return 0;
 }
 

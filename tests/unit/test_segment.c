@@ -278,7 +278,9 @@ static void assert_unavailable(const char *directory, const char *expected)
 static void missing_directory_is_reported(void **state)
 {
     (void)state;
-    assert_unavailable("/nonexistent/quintet", "No such file or directory");
+    char missing[sizeof help_directory + 16];
+    snprintf(missing, sizeof missing, "%s/unmade", help_directory);
+    assert_unavailable(missing, "No such file or directory");
 }
 
 static void overlong_directory_is_reported(void **state)
