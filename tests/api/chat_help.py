@@ -4,7 +4,6 @@ import contextlib
 import json
 import socket
 import sqlite3
-import time
 
 import pytest
 
@@ -95,16 +94,6 @@ def rows(suite, sql, *parameters):
 
 def ledger(suite, request_id):
     return rows(suite, "SELECT * FROM ledger WHERE request_id = ?", request_id)
-
-
-def wait_for(condition, timeout=5, pause=0.02):
-    """The first true value of `condition`, or None."""
-    end = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value or time.monotonic() > end:
-            return value or None
-        time.sleep(pause)
 
 
 class RawClient:

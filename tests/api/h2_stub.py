@@ -111,7 +111,7 @@ class Connection(threading.Thread):
                 self.flush()
             except (OSError, h2.exceptions.ProtocolError):
                 return
-            time.sleep(0.05)
+            time.sleep(0.05)  # its pace
 
 
 class Identity:

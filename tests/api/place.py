@@ -5,9 +5,8 @@ import re
 import signal
 import socket
 import subprocess
-import time
 
-from suite import BUILD, sanitizer_environment
+from suite import BUILD, sanitizer_environment, wait_until
 
 QUINTET = BUILD / "cli" / "quintet"
 GOOD_SECRET = "3f1c9a0b7d2e4f586a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b"
@@ -55,10 +54,8 @@ class Place:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def wait_for_log(self, message):
-        deadline = time.monotonic() + START_SECONDS
-        while not any(line["message"] == message for line in self.log_lines()):
-            assert time.monotonic() < deadline, self.log_lines()
-            time.sleep(0.01)
+        wait_until(lambda: any(line["message"] == message for line in self.log_lines()), START_SECONDS,
+                   trouble=self.log_lines)
 
 
 class Served:
@@ -74,10 +71,8 @@ class Served:
     def __enter__(self):
         self.process = subprocess.Popen(self.command, cwd=self.place.path, env=self.environment, text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + START_SECONDS
-        while not self.answers():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()
-            time.sleep(0.01)
+        wait_until(lambda: self.answers() or self.process.poll() is not None, START_SECONDS)
+        assert self.process.poll() is None, self.process.communicate()
         return self
 
     def answers(self):

@@ -35,6 +35,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def wait_until(condition, seconds=10, every=0.02, trouble=None):
+    """The first true value of `condition`; an AssertionError when there is none in time, which tells
+    what `trouble()` says of it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {trouble() if trouble else value!r}")
+        time.sleep(every)
+
+
 def sanitizer_environment():
     """What a program that is started with a clean environment must know of the sanitizers."""
     return {name: os.environ[name] for name in SANITIZER_OPTIONS if name in os.environ}
@@ -186,10 +199,8 @@ class Suite:
     def wait_for_programs(self):
         """lighttpd ends the programs and leaves without waiting; what a sanitizer has to say about
         one comes when it exits."""
-        deadline = time.monotonic() + STOP_SECONDS
-        while any(self.pids(program) for program in PROGRAMS):
-            assert time.monotonic() < deadline, f"a program does not end:\n{self.logs()}"
-            time.sleep(0.02)
+        wait_until(lambda: not any(self.pids(program) for program in PROGRAMS), STOP_SECONDS,
+                   trouble=lambda: f"a program does not end:\n{self.logs()}")
 
     def pids(self, program):
         """Process ids of one program of this suite, found by its path in /proc."""

@@ -132,9 +132,10 @@ def test_parallel_refreshes_of_one_token_give_one_child(suite):
     assert len({answer.json["refresh_token"] for answer in answers}) == 1
 
 
-@pytest.mark.parametrize("token", ["x", "", "a" * 513, "ümlaut", 5, None])
-def test_bad_refresh_tokens_are_4xx(suite, token):
-    assert refresh(suite, token).status in (401, 422)
+@pytest.mark.parametrize("token,status", [("x", 401), ("", 422), ("a" * 513, 422), ("ümlaut", 401), (5, 422),
+                                          (None, 422)])
+def test_bad_refresh_tokens_are_refused(suite, token, status):
+    assert refresh(suite, token).status == status
 
 
 def test_logout_kills_the_access_token_and_the_family(suite):
@@ -287,7 +288,7 @@ def test_strangers_cannot_revoke_a_key(suite):
 
 @pytest.mark.parametrize("key", ["x", "qk_", "qk_0123456789abcdef_", "qk_" + "0" * 16 + "_" + "A" * 43, "a" * 9000])
 def test_wrong_keys_are_401(suite, key):
-    assert suite.get("/auth/me", headers={"X-API-Key": key}).status in (400, 401, 431)
+    assert suite.get("/auth/me", headers={"X-API-Key": key}).status == 401
 
 
 def test_keys_of_the_configuration(suite):

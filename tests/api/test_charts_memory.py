@@ -5,11 +5,10 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 
 import pytest
 
-from suite import BUILD, small_file_system
+from suite import BUILD, small_file_system, wait_until
 
 MARK = "a-text-that-no-other-file-has"
 
@@ -63,9 +62,7 @@ def test_charts_outlive_every_program_and_accounts_the_memory(memory_suite, suit
     assert fill(memory_suite, person["access_token"]).status == 200
     for pid in memory_suite.pids("charts"):
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while count(memory_suite, person["access_token"]) != 700:
-        assert time.monotonic() < deadline, memory_suite.logs()
+    wait_until(lambda: count(memory_suite, person["access_token"]) == 700, 20, trouble=memory_suite.logs)
     memory_suite.stop_process()
     again = suite.start(memory_suite.environment, memory_suite.state)
     assert count(again, person["access_token"]) == 700
@@ -112,9 +109,7 @@ def test_health_watches_the_memory(memory_suite):
     file = place_of(memory_suite.environment["RUNTIME_DIR"]) / "charts.db"
     file.rename(file.with_name("gone.db"))
     file.mkdir()
-    deadline = time.monotonic() + 20
-    while memory_suite.get("/health/ready").status != 503:
-        assert time.monotonic() < deadline
+    wait_until(lambda: memory_suite.get("/health/ready").status == 503, 20)
 
 
 @pytest.mark.parametrize("name", ["charts", "health"])

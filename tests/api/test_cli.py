@@ -128,7 +128,7 @@ def test_masked_env_output_sets_no_secret(place):
     ({"API_KEYS": '["hunter2"'}, "quintet: API_KEYS is not a valid JSON array (environment)"),
     ({"SESSION_TTL": "1", "CONSOUL_SESSION_TTL": "2"},
      "quintet: SESSION_TTL and CONSOUL_SESSION_TTL are both set but differ (environment)"),
-    ({"QUINTET_CONFIG": "/nonexistent"}, "quintet: /nonexistent: the configuration file does not exist"),
+    ({"QUINTET_CONFIG": "unmade/file"}, "quintet: unmade/file: the configuration file does not exist"),
 ])
 def test_a_configuration_that_cannot_be_used_exits_78_with_one_line(place, environment, line):
     for arguments in (["config"], ["migrate", "status"], ["user", "list"], ["bootstrap-admin"]):

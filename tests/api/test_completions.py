@@ -13,8 +13,8 @@ import time
 import pytest
 
 from chat_help import (HELLO, KEY, RawClient, UPSTREAM_KEY, chat, complete, data_of,  # noqa: F401
-                       environment_for, events_of, get, ledger, stub, text_of, wait_for)
-from suite import despite_lighttpd
+                       environment_for, events_of, get, ledger, stub, text_of)
+from suite import despite_lighttpd, wait_until
 from upstream_stub import TEXT, USAGE
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "servers"))
@@ -386,14 +386,12 @@ def test_when_the_client_leaves_the_provider_is_let_go(chat, stub, model, stream
     received = stub.last(model, after=before)
     if stream and model != "silent":
         client.read_until(b"Hello" if model == "stall" else b'"0 "')
-    else:
-        time.sleep(0.2)
     left = time.monotonic()
     client.leave()
     assert received.ended.wait(5)
     assert received.client_gone_at is not None
     assert received.client_gone_at - left < 1
-    row = wait_for(lambda: ledger(chat, request_id))[0]
+    row = wait_until(lambda: ledger(chat, request_id))[0]
     assert row["outcome"] == "cut_off" and row["is_estimated"] == 1
     assert row["input_tokens"] > 0
     assert (row["output_tokens"] > 0) == (stream and model != "silent")
@@ -413,10 +411,10 @@ def test_a_client_that_does_not_read_holds_the_provider_back_and_is_missed(chat,
 
     def has_stopped():
         sent = received.bytes_sent
-        time.sleep(0.3)
+        time.sleep(0.3)  # nothing moves in this time
         return received.bytes_sent == sent and sent
 
-    sent = wait_for(has_stopped, 20)
+    sent = wait_until(has_stopped, 20)
     on_disk = sum(file.stat().st_size for file in (chat.state / "tmp").iterdir())
     left = time.monotonic()
     client.leave()
@@ -424,7 +422,7 @@ def test_a_client_that_does_not_read_holds_the_provider_back_and_is_missed(chat,
     assert on_disk < 1 << 20, on_disk
     assert received.ended.wait(5)
     assert received.client_gone_at - left < 1
-    row, = wait_for(lambda: ledger(chat, request_id))
+    row, = wait_until(lambda: ledger(chat, request_id))
     assert (row["outcome"], row["is_estimated"]) == ("cut_off", 1)
     # Of what was taken, some 200 tokens in each kilobyte, not of what would have come.
     assert 0 < row["output_tokens"] <= sent // 4
@@ -443,10 +441,10 @@ def test_a_slow_reader_holds_the_provider_back(chat, stub):
 
         def has_stopped():
             before = received.bytes_sent
-            time.sleep(0.3)
+            time.sleep(0.3)  # nothing moves in this time
             return received.bytes_sent == before and before
 
-        sent = wait_for(has_stopped, 10)
+        sent = wait_until(has_stopped, 10)
         assert sent and sent < (megabytes << 20) * 0.6, sent
         out = connection.read_answer().body
     assert out.count(b"data: [DONE]") == 1
@@ -678,7 +676,7 @@ def test_metrics_count_what_happens(chat):
     client.read_until(b"data: ")
     assert chat.metrics()["chat_streams_active"] == 1
     client.leave()
-    assert wait_for(lambda: chat.metrics()["chat_streams_active"] == 0)
+    assert wait_until(lambda: chat.metrics()["chat_streams_active"] == 0)
 
 
 def test_prompts_answers_and_keys_are_in_no_log(chat):

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from chat_help import (HELLO, KEY, chat, complete, data_of, environment_for, events_of,  # noqa: F401
-                       ledger, rows, say, stub, text_of, wait_for)
+                       ledger, rows, say, stub, text_of)
+from suite import wait_until
 
 WHOLE = json.dumps({
     "id": "c", "object": "chat.completion", "created": 1, "model": "m",
@@ -62,7 +63,7 @@ def post(suite, stub, name, pieces, path, is_streamed, request_id):
 
 def assert_nothing_remains(suite, session):
     # The client has the end of a stream a moment before the program has forgotten it.
-    assert wait_for(lambda: suite.metrics().get("chat_streams_active", 0) == 0)
+    assert wait_until(lambda: suite.metrics().get("chat_streams_active", 0) == 0)
     assert say(suite, session, "again", model="demo/echo").status == 200
     assert rows(suite, "SELECT * FROM conversations WHERE lock_token <> ''") == []
 

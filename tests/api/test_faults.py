@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from suite import wait_until
+
 
 class Killer(threading.Thread):
     """Kills one program of a suite with SIGKILL again and again until told to stop."""
@@ -38,15 +40,13 @@ def persistent_post(suite, path, body, token):
 
 
 def wait_until_served(suite, path, token):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def is_served():
         try:
-            if suite.get(path, token=token).status == 200:
-                return
+            return suite.get(path, token=token).status == 200
         except (OSError, http.client.HTTPException):
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"{path} is not served again")
+            return False
+
+    wait_until(is_served, 20, trouble=lambda: f"{path} is not served again")
 
 
 def integrity(suite):
@@ -128,7 +128,7 @@ def test_limits_still_hold_after_kills(suite):
             passed += private.get("/api/charts", token=token).status == 200
         except (OSError, http.client.HTTPException):
             pass
-        time.sleep(0.005)
+        time.sleep(0.005)  # the requests are spread over the kills
     killer.done.set()
     killer.join()
     assert killer.killed >= 1 and passed <= 60
@@ -156,7 +156,4 @@ def test_the_suite_ends_cleanly_on_sigterm(suite):
     assert len(pids) == 5
     private.process.send_signal(signal.SIGTERM)
     assert private.process.wait(35) == 0
-    deadline = time.monotonic() + 35
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 35)

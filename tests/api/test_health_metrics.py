@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from suite import wait_until
+
 
 def test_health_touches_nothing_and_says_who_it_is(suite):
     for path in ("/health", "/health/live"):
@@ -72,12 +74,12 @@ def test_error_texts_are_for_administrators_only(probing):
 
 
 def test_background_probes_leave_history_and_errors(probing):
-    deadline = time.monotonic() + 15
-    history, errors = {"latencies": []}, []
-    while (len(history["latencies"]) < 2 or len(errors) < 2) and time.monotonic() < deadline:
+    def told():
         history = probing.get("/health/latency-history/alive?hours=1").json
         errors = probing.get("/health/service-errors/dead?limit=5").json
-        time.sleep(0.2)
+        return len(history["latencies"]) >= 2 and len(errors) >= 2 and (history, errors)
+
+    history, errors = wait_until(told, 15)
     assert len(history["timestamps"]) == len(history["latencies"]) >= 2
     assert set(errors[0]) == {"timestamp", "message", "service"} and len(errors) <= 5
     assert probing.get("/health/latency-history/alive?hours=0").status == 422
@@ -170,8 +172,6 @@ def test_counters_do_not_fall_when_a_program_is_killed(suite):
     (pid,) = private.pids("auth")
     os.kill(pid, signal.SIGKILL)
     assert private.metrics()[name] >= before
-    deadline = time.monotonic() + 10
-    while private.get("/auth/me").status != 401 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: private.get("/auth/me").status == 401)
     assert private.metrics()[name] >= before + 1
     assert private.metrics()['http_requests_in_progress{method="GET",endpoint="/auth/me"}'] == 0

@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from chat_help import wait_for
-from suite import Suite
+from suite import Suite, wait_until
 
 KEY = "sk-upstream-secret-of-"
 JSON = b"Content-Type: application/json\r\n"
@@ -204,7 +203,7 @@ def test_each_provider_stands_alone_too(probing, name):
 def test_the_public_learns_names_and_states_only(probing, stand_in):
     paths = ["/health/all", "/ready", "/health/good", "/health/away", "/health/service-errors/keyless",
              "/health/service-errors/away", "/metrics"]
-    assert wait_for(lambda: probing.get("/health/service-errors/away").json, 15)
+    assert wait_until(lambda: probing.get("/health/service-errors/away").json, 15)
     for path in paths:
         public = probing.get(path)
         assert public.status == 200
@@ -221,7 +220,7 @@ def test_history_and_metrics_know_providers(probing):
         history = probing.get("/health/latency-history/good?hours=1").json
         return len(history["latencies"]) > 1 and history
 
-    history = wait_for(kept, 20)
+    history = wait_until(kept, 20)
     assert len(history["timestamps"]) == len(history["latencies"])
     assert probing.get("/health/latency-history/away").json == {"timestamps": [], "latencies": []}
     metrics = probing.metrics()
@@ -247,10 +246,10 @@ def test_retest_asks_at_once(probing, stand_in):
 def test_a_provider_recovers(probing, stand_in):
     stand_in.changed["good"] = answer(b"503 Service Unavailable")
     try:
-        assert wait_for(lambda: probing.get("/health/good").json["status"] == "unhealthy")
+        assert wait_until(lambda: probing.get("/health/good").json["status"] == "unhealthy")
     finally:
         stand_in.changed.clear()
-    assert wait_for(lambda: probing.get("/health/good").json["status"] == "healthy")
+    assert wait_until(lambda: probing.get("/health/good").json["status"] == "healthy")
 
 
 # --- What a probe sends ---------------------------------------------------------------------------
@@ -276,7 +275,7 @@ def test_keys_and_addresses_reach_no_log(probing, stand_in):
 
 def test_results_are_shared_for_a_second(suite, stand_in):
     private = suite.start({**environment_for(stand_in, ["array"]), "HEALTH_PROBE_INTERVAL": "86400"})
-    time.sleep(1.1)  # the background has asked at the start
+    time.sleep(1.1)  # the background asks at the start, and that is shared for a second
     before = len(stand_in.of("array"))
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -296,7 +295,7 @@ def test_results_are_shared_by_all_processes(suite, stand_in):
 
     def ask_both():
         """Whether it was within the second, so that it tells something."""
-        time.sleep(1.1)
+        time.sleep(1.1)  # a result is shared for a second
         before = len(stand_in.of("array"))
         began = time.monotonic()
         assert private.get("/ready").json["checks"]["array"] is True
@@ -307,7 +306,7 @@ def test_results_are_shared_by_all_processes(suite, stand_in):
         assert not was_quick or len(stand_in.of("array")) == before + 1
         return was_quick
 
-    assert wait_for(ask_both, 20)
+    assert wait_until(ask_both, 20)
 
 
 def threads_of(pid):
@@ -319,7 +318,7 @@ def test_thirty_hanging_providers_cost_a_second_and_thirty_threads(suite, stand_
     names = [f"idle{number}" for number in range(30)]
     private = suite.start({**environment_for(stand_in, names), "HEALTH_PROBE_INTERVAL": "86400"})
     (pid,) = private.pids("health")
-    idle = wait_for(lambda: threads_of(pid) < 20 and threads_of(pid))
+    idle = wait_until(lambda: threads_of(pid) < 20 and threads_of(pid))
     slowest, most = [], 0
 
     def ask(_):
@@ -332,7 +331,7 @@ def test_thirty_hanging_providers_cost_a_second_and_thirty_threads(suite, stand_
         futures = [pool.submit(ask, number) for number in range(48)]
         while not all(future.done() for future in futures):
             most = max(most, threads_of(pid))
-            time.sleep(0.02)
+            time.sleep(0.02)  # between samples
     for future in futures:
         body = future.result().json
         assert body["status"] == "degraded" and body["checks"]["database"] is True
@@ -341,7 +340,7 @@ def test_thirty_hanging_providers_cost_a_second_and_thirty_threads(suite, stand_
     # One for each provider and the three of ours; libcurl may have one more each for names.
     assert most <= idle + 2 * 33
     assert set(stand_in.most_open[name] for name in names) <= {1, 2}
-    assert wait_for(lambda: threads_of(pid) <= idle)
+    assert wait_until(lambda: threads_of(pid) <= idle)
 
 
 def test_a_flood_of_headers_ends_within_the_second(suite, stand_in):
@@ -357,7 +356,7 @@ def test_charts_that_cannot_be_read_are_not_ready(suite):
     private = suite.start()
     with sqlite3.connect(private.state / "quintet.db") as database:
         database.execute("DROP TABLE chart_blocks")
-    answered = wait_for(lambda: (got := private.get("/ready")).status == 503 and got)
+    answered = wait_until(lambda: (got := private.get("/ready")).status == 503 and got)
     assert answered.json["status"] == "not_ready" and answered.headers["retry-after"] == "1"
     assert answered.json["checks"] == {"database": True, "datafeed": False, "disk": True, "demo": True}
     assert private.get("/health/all").json["status"] == "unhealthy"

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from chat_help import HELLO, KEY, RawClient, complete, wait_for
-from suite import Suite
+from chat_help import HELLO, KEY, RawClient, complete
+from suite import Suite, wait_until
 
 PAUSE = 0.2  # seconds
 STUB = pathlib.Path(__file__).with_name("upstream_stub.py")
@@ -39,7 +39,7 @@ def chat(hanging_port):
     })
     try:
         suite.start_process()
-        assert wait_for(lambda: complete(suite, "stub/ok").status == 200, 10)
+        assert wait_until(lambda: complete(suite, "stub/ok").status == 200, 10)
         yield suite
     finally:
         suite.stop()
@@ -60,8 +60,8 @@ WORST = ["stub/one-event:8000000", "stub/tiny:4", "stub/flood:8", "stub/long-lin
 
 def test_every_loop_tells_its_lag(chat):
     assert complete(chat, "demo/echo").status == 200
-    assert wait_for(lambda: lags(chat, "pump").get(float("inf"), 0) > 0)
-    assert wait_for(lambda: lags(chat, "event").get(float("inf"), 0) > 0)
+    assert wait_until(lambda: lags(chat, "pump").get(float("inf"), 0) > 0)
+    assert wait_until(lambda: lags(chat, "event").get(float("inf"), 0) > 0)
 
 
 @pytest.mark.parametrize("model", WORST)

@@ -4,10 +4,11 @@ import http.client
 import json
 import re
 import socket
-import time
 import urllib.parse
 
 import pytest
+
+from suite import wait_until
 
 UUID4 = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 PROGRAM_PATHS = ["/health", "/auth/me", "/v1/models", "/api/charts", "/metrics"]
@@ -291,11 +292,13 @@ def test_https_headers_come_from_a_trusted_proxy_only(suite):
 def test_each_outcome_is_one_log_line_with_its_id(suite):
     suite.get("/auth/me", headers={"X-Correlation-ID": "logged-401"})
     suite.get("/auth/nope?api_key=secret-in-query", headers={"X-Correlation-ID": "logged-404"})
-    deadline = time.monotonic() + 5
-    lines = {}
-    while len(lines) < 2 and time.monotonic() < deadline:
-        lines = {line["correlation_id"]: line for line in suite.log_lines()
+
+    def logged():
+        found = {line["correlation_id"]: line for line in suite.log_lines()
                  if line.get("correlation_id") in ("logged-401", "logged-404")}
+        return len(found) == 2 and found
+
+    lines = wait_until(logged, 5)
     line = lines["logged-401"]
     assert line["message"] == "request_completed" and line["status_code"] == 401
     assert line["method"] == "GET" and line["path"] == "/auth/me" and line["duration_ms"] >= 0

@@ -145,7 +145,7 @@ def test_a_database_without_a_driver_refuses_everywhere(place, url, dialect):
     ({"REDIS_URL": "http://:hunter2@h"}, 'REDIS_URL "http://:********@h" is not a redis, rediss or unix URL (environment)'),
     ({"RATE_LIMIT_CHAT": "lots"}, 'RATE_LIMIT_CHAT "lots" is not a rate limit such as 10/minute (environment)'),
     ({"RATE_LIMIT_TIERS": '{"a":"lots"}'}, 'RATE_LIMIT_TIERS "lots" is not a rate limit such as 10/minute (environment)'),
-    ({"LOG_FILE": "/nonexistent/log"}, "LOG_FILE cannot be opened (environment)"),
+    ({"LOG_FILE": "unmade/log"}, "LOG_FILE cannot be opened (environment)"),
     ({"GROQ_API_KEY": "hunter2", "PROVIDER_GROQ_API_KEY": "hunter3"},
      "GROQ_API_KEY and PROVIDER_GROQ_API_KEY are both set but differ (environment)"),
 ])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat_help import HELLO, KEY, RawClient, complete, environment_for, stub, wait_for  # noqa: F401
-from suite import Suite
+from chat_help import HELLO, KEY, RawClient, complete, environment_for, stub  # noqa: F401
+from suite import Suite, wait_until
 
 MAXIMUM = 3
 
@@ -32,7 +32,7 @@ def test_streams_beyond_the_maximum_are_refused_before_a_provider_is_asked(chat,
         assert chat.get("/health/live").status == 200
         assert chat.get("/v1/models", token=KEY).status == 200
         streams.pop().leave()
-        assert wait_for(lambda: complete(chat, "stub/ok").status == 200)
+        assert wait_until(lambda: complete(chat, "stub/ok").status == 200)
     finally:
         for stream in streams:
             stream.leave()

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from chat_help import HELLO, KEY, chat, complete, data_of, stub, text_of, wait_for  # noqa: F401
+from chat_help import HELLO, KEY, chat, complete, data_of, stub, text_of  # noqa: F401
 from test_completions_wire import DONE, EVENTS, SAID, WHOLE, answer
 
 STREAM = b"".join(b"data: " + event + b"\n\n" for event in EVENTS) + DONE

@@ -35,7 +35,7 @@ class Handshakes:
             self.now += 1
             self.peak = max(self.peak, self.now)
         try:
-            time.sleep(self.delay)
+            time.sleep(self.delay)  # a slow handshake
             connection = self.context.wrap_socket(connection, server_side=True)
         except (OSError, ssl.SSLError):
             return

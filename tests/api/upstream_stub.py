@@ -334,7 +334,7 @@ class Handler(BaseHTTPRequestHandler):
         self.stream_head()
         self.words(3)
         self.wfile.flush()
-        time.sleep(0.05)
+        time.sleep(0.05)  # what was sent arrives before the reset, which would discard it
         self.reset()
 
     def mode_reset_early(self, _):

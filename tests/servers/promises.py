@@ -10,8 +10,7 @@ import uuid
 
 import yaml
 
-from suite import ROOT
-from web_servers import wait_until
+from suite import ROOT, wait_until
 
 LIMIT = 1 << 20
 JSON = {"Content-Type": "application/json"}

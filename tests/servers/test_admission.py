@@ -14,8 +14,8 @@ import pytest
 
 import fastcgi_client as fastcgi
 from test_fastcgi_abuse import is_listening, own_hello, program  # noqa: F401 (fixtures)
-from suite import sanitizer_environment
-from web_servers import stop, wait_until
+from suite import sanitizer_environment, wait_until
+from web_servers import stop
 
 MEGABYTE = 1 << 20
 

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from promises import chat_stream
-from suite import BUILD, Suite, free_port
-from web_servers import stop, wait_until
+from suite import BUILD, Suite, free_port, wait_until
+from web_servers import stop
 
 STREAMS = int(os.environ.get("QUINTET_STREAMS", "400"))
 BEYOND = 20

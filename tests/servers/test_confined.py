@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from promises import chat_stream, events
-from suite import ROOT, SANITIZER_OPTIONS
-from web_servers import Nginx, Programs, wait_until
+from suite import ROOT, SANITIZER_OPTIONS, wait_until
+from web_servers import Nginx, Programs
 
 UNIT = ROOT / "deploy/systemd/quintet-.service.d/hardening.conf"
 LAUNCHER = (sys.executable, str(ROOT / "tests/servers/confined.py"), str(UNIT))

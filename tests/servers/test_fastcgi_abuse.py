@@ -18,8 +18,8 @@ import time
 import pytest
 
 import fastcgi_client as fastcgi
-from suite import BUILD, sanitizer_environment
-from web_servers import stop, wait_until
+from suite import BUILD, sanitizer_environment, wait_until
+from web_servers import stop
 
 PROGRAM = "bench/hello/hello_transport"
 

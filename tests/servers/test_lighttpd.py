@@ -6,8 +6,7 @@ import signal
 import pytest
 
 from promises import Promises, chat_stream, check_silent_leave, events
-from suite import Suite, despite_lighttpd
-from web_servers import wait_until
+from suite import Suite, despite_lighttpd, wait_until
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import fastcgi_client
 from promises import (Promises, chat_stream, check_leave_of_a_whole_answer, check_silent_leave,
                       events)
-from web_servers import Nginx, base_environment, listens_on, program, stop, tool, wait_until
+from suite import wait_until
+from web_servers import Nginx, base_environment, listens_on, program, stop, tool
 
 CLIENTS = 64
 REQUESTS = 2000

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from suite import Answer, free_port
-from web_servers import Apache, Lighttpd, Nginx, tool, wait_until
+from suite import Answer, free_port, wait_until
+from web_servers import Apache, Lighttpd, Nginx, tool
 
 KEY = "sk-" + secrets.token_hex(32)
 PRODUCTION = {

@@ -7,12 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 
 from suite import (BUILD, JWT_SECRET, ROOT, SANITIZER_OPTIONS, START_SECONDS, Suite,
-                   sanitizer_environment)
+                   sanitizer_environment, wait_until)
 
 NAMES = ("health", "auth", "chat", "charts", "metrics")
 
@@ -43,17 +42,6 @@ def tool(name):
     if path is None:
         pytest.skip(f"{name} is not installed")
     return path
-
-
-def wait_until(condition, seconds=10, every=0.02):
-    """The first true value of `condition`; an AssertionError when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(every)
 
 
 def stop(process, seconds=35):
