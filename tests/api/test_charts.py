@@ -582,7 +582,7 @@ def test_acknowledged_points_survive_a_killed_program(suite, kept, request):
         if answer.status == 200 or answer.status == 400 and "must be >" in answer.json["message"]:
             told += 1  # 400: it was written, and the answer got lost
         else:
-            assert answer.status in (500, 502, 503), answer
+            assert answer.status in (500, 502, 503), answer  # lighttpd's word for a program that is away
     assert kills == 3
     assert chart.history("count=10000").json["data"] == line(0, told + 1)
 

@@ -56,6 +56,7 @@ def lags(suite, loop):
 
 WORST = ["stub/one-event:8000000", "stub/tiny:4", "stub/flood:8", "stub/long-line", "tls/any",
          "stub/large:7000000", "stub/truncate", "stub/reset"]
+REFUSED = {"stub/long-line": 502, "tls/any": 504}  # before a word of theirs was passed on
 
 
 def test_every_loop_tells_its_lag(chat):
@@ -72,7 +73,7 @@ def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
     late = {loop: lags(chat, loop) for loop in ("pump", "event")}
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for answer in pool.map(lambda _: complete(chat, model, stream=True), range(8)):
-            assert answer.status in (200, 502, 503, 504)
+            assert answer.status == REFUSED.get(model, 200), answer
     stream.leave()
     # As much longer as the machine has more to do than it has processors for.
     bound = PAUSE * max(1, os.getloadavg()[0] / os.cpu_count())

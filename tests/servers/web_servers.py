@@ -69,6 +69,7 @@ class Programs:
     """Programs on sockets that they made themselves (--listen)."""
 
     launcher = ()
+    directory = None  # the one of the tests
 
     def __init__(self, state, names=NAMES, **environment):
         self.state = pathlib.Path(state)
@@ -87,7 +88,7 @@ class Programs:
         with (self.state / "log" / "programs.log").open("ab") as log:
             process = subprocess.Popen(
                 [*self.launcher, str(program(name)), "--listen", str(self.socket(name))],
-                env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes[name] = process
         wait_until(lambda: process.poll() is not None or listens_on(self.socket(name)), START_SECONDS)
         assert process.poll() is None, (self.state / "log" / "programs.log").read_text()
