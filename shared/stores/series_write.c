@@ -239,11 +239,12 @@ struct attempt {
     int64_t tail; /* 0: none */
 };
 
+/* Of nineteen digits, always: some sixty random bits. */
 static int64_t make_stamp(void)
 {
-    int64_t stamp;
-    random_bytes(&stamp, sizeof stamp);
-    return stamp;
+    uint64_t bits;
+    random_bytes(&bits, sizeof bits);
+    return INT64_C(1000000000000000000) + (int64_t)(bits % UINT64_C(8000000000000000000));
 }
 
 static enum status read_holdings(struct writer *writer, const struct series_key *key,
