@@ -410,7 +410,7 @@ static uint64_t milliseconds_of(struct pipeline *pipeline, const char *path)
     return (clock_monotonic_nanoseconds() - start) / 1000000;
 }
 
-/* Neither the wait for a name nor its thread can be cut short. */
+/* The thread that waits for a name cannot be cut short; each probe gives up on it after its second. */
 static void a_name_that_is_not_resolved_holds_up_nobody(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -420,9 +420,9 @@ static void a_name_that_is_not_resolved_holds_up_nobody(void **state)
     assert_in_range(milliseconds_of(pipeline, "/ready"), 900, 1800);
     assert_member(pipeline, "status", "degraded");
     outlast_the_cache();
-    assert_in_range(milliseconds_of(pipeline, "/ready"), 0, 800);
+    assert_in_range(milliseconds_of(pipeline, "/ready"), 0, 1800);
     assert_member(pipeline, "status", "degraded");
-    assert_true(atomic_load(&resolutions) <= 2);
+    assert_in_range(atomic_load(&resolutions), 1, 3);
     uint64_t start = clock_monotonic_nanoseconds();
     pipeline_open(pipeline, &health_options, NO_SETTINGS);
     assert_in_range((clock_monotonic_nanoseconds() - start) / 1000000, 0,

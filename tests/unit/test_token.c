@@ -168,7 +168,7 @@ static void claims_of_a_wrong_kind_are_refused(void **state)
         {"{" REQUIRED ",\"iat\":1700000000,\"exp\":1e999}", STATUS_INVALID},
         {"{" REQUIRED ",\"iat\":1700000000,\"exp\":99999999999999999999}", STATUS_INVALID},
         {"{" REQUIRED ",\"iat\":-1,\"exp\":1700001800}", STATUS_INVALID},
-        {"{" REQUIRED ",\"iat\":1700000000.5,\"exp\":1700001800}", STATUS_INVALID},
+        {"{" REQUIRED ",\"iat\":\"1700000000.5\",\"exp\":1700001800}", STATUS_INVALID},
         {"{" REQUIRED "," TIMES ",\"nbf\":\"0\"}", STATUS_INVALID},
         {"{" REQUIRED "," TIMES ",\"sid\":5}", STATUS_INVALID},
         {"{" REQUIRED "," TIMES ",\"sid\":null}", STATUS_INVALID},
