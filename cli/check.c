@@ -1,9 +1,9 @@
 /*
  * quintet check: what keeps the suite from running, one line per thing looked at: "ok", "warn" or
  * "fail", what it was, and what is wrong. A warning is what the suite runs with but does not do.
- * Looks at everything that can be looked at, changes nothing but what any start would make
- * (directories, secrets in development, the shared-memory segment, the storage of charts in
- * memory).
+ * Looks at everything that can be looked at and says which state it is. Before the first start it
+ * makes nothing; later nothing but what any start would make (a secret or the shared-memory segment
+ * if somebody has removed it).
  */
 #include "command.h"
 
@@ -15,6 +15,7 @@
 #include "json/write.h"
 
 #define PROBLEM_MAXIMUM ((size_t)64 * 1024)
+#define FAULT_MAXIMUM   4096
 #define OUTPUT_MAXIMUM  ((size_t)1024 * 1024)
 
 struct report {
@@ -47,6 +48,23 @@ static void note(struct report *report, const char *subject, const char *problem
 
     report->has_failed = report->has_failed || !is_ok;
     add_line(report, is_ok ? "ok" : "fail", subject, is_ok ? NULL : problem);
+}
+
+/* The same for a problem of several lines: each is told. */
+static void note_each(struct report *report, const char *subject, const char *problem)
+{
+    struct slice rest = slice_of(problem != NULL ? problem : "");
+    struct slice line;
+
+    if (rest.length == 0) {
+        note(report, subject, NULL);
+    }
+    while (slice_split(&rest, '\n', &line)) {
+        char text[FAULT_MAXIMUM];
+
+        snprintf(text, sizeof text, "%.*s", (int)line.length, line.data);
+        note(report, subject, text);
+    }
 }
 
 /* A setting that does nothing. */
@@ -120,21 +138,45 @@ static void check_web_server(struct report *report)
 
 /* --- All ------------------------------------------------------------------------------------ */
 
+/* Which state is looked at: somebody in another directory, or as another user, sees another one. */
+static void note_state(struct report *report, const struct config *config)
+{
+    const char *file = config_file(config, 0);
+    struct buffer text;
+
+    buffer_init(&text, PROBLEM_MAXIMUM);
+    buffer_append_format(&text, "STATE_DIR %s, DATABASE_URL %s, %s", config->state_dir,
+                         config->database_url, file != NULL ? file : "no configuration file");
+    add_line(report, "ok", "state", buffer_text(&text));
+    buffer_release(&text);
+}
+
 static void check_suite(struct report *report)
 {
     static const struct app_options options = {.program = "quintet", .uses_charts = true};
     struct config *config = NULL;
     struct app *app = NULL;
+    const char *missing;
     struct buffer problem;
     enum status status;
 
     buffer_init(&problem, PROBLEM_MAXIMUM);
-    status = config_load(&config, &problem);
-    note(report, "configuration", problem_text(status, &problem));
+    status = app_load_config(&config, &problem);
+    note_each(report, "configuration", problem_text(status, &problem));
     if (status != STATUS_OK) {
         goto out;
     }
     config_each_remark(config, warn, &(struct warner){report, config});
+    note_state(report, config);
+    if (!command_find_database(config, &missing)) {
+        buffer_append_format(&problem,
+                             "there is no database %s yet (quintet migrate up, or a start of the "
+                             "suite, makes it)",
+                             missing);
+        note(report, "migrations", buffer_text(&problem));
+        config_release(config);
+        goto out;
+    }
     status = config_settle(config, &problem);
     note(report, "secrets and directories", problem_text(status, &problem));
     if (status != STATUS_OK) {

@@ -190,13 +190,23 @@ static int exit_status_of(enum status status)
     return status == STATUS_NO_MEMORY ? EX_OSERR : CONFIG_EXIT_STATUS;
 }
 
+void command_print_faults(const struct buffer *problem)
+{
+    struct slice rest = {buffer_text(problem), problem->length};
+    struct slice line;
+
+    while (slice_split(&rest, '\n', &line)) {
+        (void)command_fail("%.*s", (int)line.length, line.data);
+    }
+}
+
 int command_load_config(struct config **out, bool settle)
 {
     struct buffer problem;
     enum status status;
 
     buffer_init(&problem, MESSAGE_MAXIMUM);
-    status = config_load(out, &problem);
+    status = app_load_config(out, &problem);
     if (status == STATUS_OK && settle) {
         status = config_settle(*out, &problem);
         if (status != STATUS_OK) {
@@ -205,7 +215,7 @@ int command_load_config(struct config **out, bool settle)
         }
     }
     if (status != STATUS_OK) {
-        (void)command_fail("%s", buffer_text(&problem));
+        command_print_faults(&problem);
     }
     buffer_release(&problem);
     return status == STATUS_OK ? 0 : exit_status_of(status);
@@ -276,6 +286,47 @@ int command_begin(struct command_session *session, bool needs_schema)
     if (exit_status == 0 && needs_schema) {
         exit_status = check_schema(session->app);
     }
+    return exit_status;
+}
+
+/* The file of the database, or NULL where it is none or is there. */
+static const char *find_missing_database(const struct config *config)
+{
+    static const char scheme[] = "sqlite:";
+    const char *path = config->database_url + sizeof scheme - 1;
+
+    return strncmp(config->database_url, scheme, sizeof scheme - 1) == 0 && access(path, F_OK) != 0
+               ? path
+               : NULL;
+}
+
+bool command_find_database(const struct config *config, const char **missing)
+{
+    *missing = find_missing_database(config);
+    return *missing == NULL;
+}
+
+int command_begin_reading(struct command_session *session, bool needs_schema)
+{
+    struct config *config = NULL;
+    const char *missing = NULL;
+    int exit_status = command_load_config(&config, false);
+
+    if (exit_status == 0 && !command_find_database(config, &missing)) {
+        exit_status = command_fail("there is no database %s yet (quintet migrate up, or a start of "
+                                   "the suite, makes it)",
+                                   missing);
+    } else if (exit_status == 0) {
+        /* On standard error, so that what is listed stays what was asked for. */
+        fprintf(stderr, "quintet: database %s\n", config->database_url);
+    }
+    if (exit_status == 0) {
+        config_release(config);
+        return command_begin(session, needs_schema);
+    }
+    config_release(config);
+    arena_init(&session->arena, ARENA_MAXIMUM);
+    buffer_init(&session->out, OUTPUT_MAXIMUM);
     return exit_status;
 }
 

@@ -97,6 +97,9 @@ bool command_check_text(const char *what, const char *text, size_t maximum);
 
 /* --- The suite ------------------------------------------------------------------------------ */
 
+/* Prints each line of `problem` as a message. */
+void command_print_faults(const struct buffer *problem);
+
 /* Loads (and settles, if asked) the configuration; 0 or the exit status. */
 int command_load_config(struct config **out, bool settle);
 
@@ -110,6 +113,13 @@ struct command_session {
 /* Opens the suite and, where `needs_schema`, sees to it that the database has the schema of this
  * program; 0 or the exit status. command_end is needed in any case. */
 int command_begin(struct command_session *session, bool needs_schema);
+
+/* Whether the file of the database is there, if it is one; else *missing is its path. */
+bool command_find_database(const struct config *config, const char **missing);
+
+/* The same for a command that only reads: nothing is made. Where there is no database yet it says so
+ * and returns COMMAND_FAILED. Says on standard error which state it looks at. */
+int command_begin_reading(struct command_session *session, bool needs_schema);
 
 /* STATUS_OK if the database has exactly the schema of this program; STATUS_CONFLICT if not, with
  * what is wrong in `problem`. */

@@ -199,6 +199,35 @@ static int print_page(void (*append)(struct buffer *out))
     return exit_status;
 }
 
+static void append_remark(const struct config_remark *remark, void *context)
+{
+    struct listing *listing = context;
+
+    buffer_append_format(&listing->out, "warning: %s %s (", remark->name, remark->text);
+    config_append_place(listing->config, remark->name, &listing->out);
+    buffer_append_text(&listing->out, ")\n");
+}
+
+/* What is set and does nothing or harm, or the files that were read; a line each. */
+static int list_lines(struct listing *listing, bool remarks)
+{
+    int exit_status;
+
+    buffer_init(&listing->out, TEXT_MAXIMUM);
+    if (remarks) {
+        config_each_remark(listing->config, append_remark, listing);
+    } else {
+        const char *path;
+
+        for (size_t i = 0; (path = config_file(listing->config, i)) != NULL; i++) {
+            buffer_append_format(&listing->out, "%s\n", path);
+        }
+    }
+    exit_status = command_print(&listing->out);
+    buffer_release(&listing->out);
+    return exit_status;
+}
+
 int config_command(int argc, char **argv)
 {
     struct listing listing = {.format = FORMAT_TABLE};
@@ -206,15 +235,19 @@ int config_command(int argc, char **argv)
     const char *format = "table";
     bool sample = false;
     bool markdown = false;
+    bool remarks = false;
+    bool files = false;
     const struct command_option options[] = {
         {.name = "all", .flag = &listing.shows_all}, {.name = "reveal", .flag = &listing.reveals},
         {.name = "format", .value = &format},        {.name = "sample", .flag = &sample},
-        {.name = "markdown", .flag = &markdown},
+        {.name = "markdown", .flag = &markdown},     {.name = "remarks", .flag = &remarks},
+        {.name = "files", .flag = &files},
     };
     int exit_status;
 
     if (!command_parse_options(&argc, argv, options, sizeof options / sizeof options[0]) ||
-        argc > 1 || !parse_format(format, &listing.format) || (sample && markdown)) {
+        argc > 1 || !parse_format(format, &listing.format) ||
+        sample + markdown + remarks + files > 1) {
         return command_misused("config");
     }
     if (sample || markdown) {
@@ -223,7 +256,7 @@ int config_command(int argc, char **argv)
     exit_status = command_load_config(&config, false);
     if (exit_status == 0) {
         listing.config = config;
-        exit_status = list(&listing);
+        exit_status = remarks || files ? list_lines(&listing, remarks) : list(&listing);
         config_release(config);
     }
     return exit_status;

@@ -215,7 +215,7 @@ static int list_keys(int argc, char **argv)
         return command_misused("key");
     }
     login = argc == 2 ? argv[1] : NULL;
-    exit_status = command_begin(&session, true);
+    exit_status = command_begin_reading(&session, true);
     if (exit_status == 0 && json) {
         json_write_start(&writer, &session.out);
         json_write_array_begin(&writer);

@@ -20,8 +20,9 @@ const struct command commands[] = {
     {"completion", "print a completion script for a shell", "completion bash|zsh|fish\n",
      "bash zsh fish", completion_command},
     {"config", "show the settings that count",
-     "config [--all] [--reveal] [--format table|env|json]\nconfig --sample | --markdown\n",
-     "--all --reveal --format --sample --markdown", config_command},
+     "config [--all] [--reveal] [--format table|env|json]\nconfig --sample | --markdown | --files "
+     "| --remarks\n",
+     "--all --reveal --format --sample --markdown --files --remarks", config_command},
     {"help", "explain a command", "help [COMMAND]\n", "", help_command},
     {"key", "make, list and revoke API keys",
      "key create LOGIN [--name NAME] [--scopes \"SCOPE ...\"] [--tier TIER] [--days N] [--json]\n"

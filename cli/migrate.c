@@ -212,7 +212,7 @@ static int migrate_status_command(int argc, char **argv)
     if (!command_parse_options(&argc, argv, options, 1) || argc != 1) {
         return command_misused("migrate");
     }
-    exit_status = command_begin(&session, false);
+    exit_status = command_begin_reading(&session, false);
     if (exit_status != 0) {
         return command_end(&session, exit_status);
     }

@@ -215,7 +215,7 @@ static int list_users(int argc, char **argv)
     if (!command_parse_options(&argc, argv, options, 1) || argc != 1) {
         return command_misused("user");
     }
-    exit_status = command_begin(&session, true);
+    exit_status = command_begin_reading(&session, true);
     if (exit_status == 0 && json) {
         json_write_start(&writer, &session.out);
         json_write_array_begin(&writer);

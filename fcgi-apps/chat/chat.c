@@ -73,6 +73,7 @@ enum status chat_start(struct app *app, struct buffer *problem)
         memory_release(chat);
         return status;
     }
+    catalogue_report(chat->catalogue);
     ledger_queue_init(&chat->ledger, app->storage, app->metrics);
     app->state = chat;
     return STATUS_OK;

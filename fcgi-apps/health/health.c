@@ -19,7 +19,9 @@ enum status health_start(struct app *app, struct buffer *problem)
     app->state = health;
     enum status status = catalogue_create(&health->catalogue, app->config, problem);
     if (status == STATUS_OK) {
-        status = services_load(app, health->catalogue, &health->services, problem);
+        catalogue_report(health->catalogue);
+        status = services_load(app->config, health->catalogue, &health->catalogue->arena,
+                               &health->services, problem);
     }
     return status == STATUS_OK ? prober_create(&health->prober, app) : status;
 }

@@ -1,8 +1,8 @@
 /*
  * health: the program that says how the suite and what it leans on are doing.
  *
- * routes.h routes; main.c starts; health.c keeps what requests share; services.c which services
- * there are; probe.c how one is probed; prober.c runs probes in parallel, each at most once at a
+ * routes.h routes; main.c starts; health.c keeps what requests share; services.c finds services in
+ * the list of upstream/services.h; probe.c how one is probed; prober.c runs probes in parallel, each at most once at a
  * time, caches results over all processes (segment/board) and keeps history; report.c, history.c
  * the answers.
  *
@@ -36,42 +36,12 @@
 #include "http/request.h"
 #include "segment/board.h"
 #include "upstream/providers.h"
+#include "upstream/services.h"
 
 /* How long anybody waits for a probe; what it asks over a network gets a little less, so that its
  * own words reach the answer. */
 #define PROBE_TIMEOUT_MILLISECONDS 1000
 #define PROBE_NETWORK_MILLISECONDS 950
-
-#define SERVICE_MAXIMUM      128
-#define SERVICE_NAME_MAXIMUM PROVIDER_NAME_MAXIMUM
-
-enum service_kind {
-    SERVICE_DATABASE,
-    SERVICE_DATAFEED,
-    SERVICE_DISK,
-    SERVICE_PROVIDER,
-    SERVICE_BUILT_IN, /* cannot fail while this program runs */
-    SERVICE_HTTP,
-    SERVICE_TCP,
-    SERVICE_UNIX,
-    SERVICE_REDIS,
-    SERVICE_POSTGRESQL,
-    SERVICE_NOT_CONFIGURED /* known by name, reported as skipped */
-};
-
-/* Target and header line are shown to nobody, and logged nowhere. */
-struct service {
-    const char *name;
-    enum service_kind kind;
-    const char *target;        /* URL or path */
-    const char *authorization; /* header line of a provider; NULL = none */
-    bool is_required;          /* not ready without it */
-};
-
-struct service_list {
-    struct service items[SERVICE_MAXIMUM];
-    size_t count;
-};
 
 /* --- health.c --- */
 
@@ -90,11 +60,6 @@ void health_stop(struct app *app);
 struct health *health_of(const struct app *app);
 
 /* --- services.c --- */
-
-/* From the configuration. STATUS_INVALID with `problem` for names that are taken or a bad
- * HEALTH_SERVICES. */
-enum status services_load(struct app *app, const struct catalogue *catalogue,
-                          struct service_list *out, struct buffer *problem) MUST_CHECK;
 
 /* NULL when there is none of that name. */
 const struct service *services_find(const struct app *app, const char *name);
@@ -136,6 +101,7 @@ void prober_tick(struct app *app);
 
 /* --- report.c --- */
 
+void report_index(struct request *request);
 void report_live(struct request *request);
 void report_ready(struct request *request);
 void report_all(struct request *request);

@@ -26,6 +26,34 @@ void report_live(struct request *request)
     json_write_object_end(json);
 }
 
+/* For somebody who has only the address. */
+void report_index(struct request *request)
+{
+    static const char *const parts[][2] = {
+        {"health", "/health, /health/live, /health/ready, /health/all"},
+        {"accounts", "/auth/register, /auth/login, /auth/me, /auth/api-keys"},
+        {"completions", "/v1/models, /v1/chat/completions (base URL of OpenAI clients: /v1)"},
+        {"chat", "/chat, /chat/stream, /chat/sessions"},
+        {"charts", "/api/charts/{chart_id}"},
+    };
+    struct json_writer *json = response_json(request, 200);
+    json_write_object_begin(json);
+    json_write_member_text(json, "service", request->app->config->app_name);
+    json_write_member_text(json, "version", PACKAGE_VERSION);
+    json_write_name(json, "routes");
+    json_write_object_begin(json);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        json_write_member_text(json, parts[i][0], parts[i][1]);
+    }
+    if (request->app->config->enable_metrics) {
+        json_write_member_text(json, "metrics", request->app->config->metrics_path);
+    }
+    json_write_object_end(json);
+    json_write_member_text(json, "credentials",
+                           "Authorization: Bearer TOKEN (from /auth/login), or an API key");
+    json_write_object_end(json);
+}
+
 /* False when the request has been answered: a shortage of ours is no outage of a service. */
 static bool check(struct request *request, const struct service *const *services, size_t count,
                   bool fresh, struct probe_result *results)

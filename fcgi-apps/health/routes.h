@@ -8,6 +8,7 @@
 #include "health.h"
 
 static const struct route health_routes[] = {
+    {HTTP_GET, "/", report_index, FAMILY_DEFAULT, ACCESS_PUBLIC, BODY_NONE, 0},
     {HTTP_GET, "/health", report_live, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE, ROUTE_RATE_EXEMPT},
     {HTTP_GET, "/health/live", report_live, FAMILY_HEALTH, ACCESS_PUBLIC, BODY_NONE,
      ROUTE_RATE_EXEMPT},

@@ -3,13 +3,18 @@
  *
  * config/settings.def is the only source of names, types, defaults, bounds, aliases and help; the
  * struct below, the loader, `quintet config`, the sample file and docs/settings.md are made from
- * it. Order of precedence: environment, then ./quintet.conf, then ./.env, then defaults; with
- * QUINTET_CONFIG the file that it names stands in for both files. An empty value counts as unset.
- * A malformed value, an unknown word for a choice, or an unknown name in quintet.conf refuses to
- * load (the program exits 78, EX_CONFIG) with one line that names the setting, what is wrong and
- * where it came from; secrets are masked in it. A file whose name begins or ends with ".env" may
- * hold names of other programs, which are passed over; a name given twice there counts as given
- * last.
+ * it. Order of precedence: environment, then files, then defaults. The files are the one that
+ * QUINTET_CONFIG names; else ./quintet.conf over ./.env; else the installation's
+ * (SYSCONFDIR/quintet/quintet.conf). "." is the directory that the suite was started from:
+ * QUINTET_DIRECTORY, which who starts programs in other directories must set, else the working
+ * directory. A relative path in a file counts from that file, any other from that directory.
+ *
+ * An empty value counts as unset, and so do None, null and NULL, as other languages print it. A
+ * malformed value, one that only a shell would expand, an unknown word for a choice, or an unknown
+ * name in quintet.conf refuses to load (the program exits 78, EX_CONFIG). All faults are told
+ * together, a line each, which names the setting, what is wrong and where it came from; secrets are
+ * masked in it. A file whose name begins or ends with ".env" may hold names of other programs,
+ * which are passed over; a name given twice there counts as given last.
  *
  * A name and its alias (or two aliases) in one source with different values refuse to load.
  * CONSOUL_<X> is an alias of every X. What depends on other settings is resolved while loading:
@@ -79,23 +84,39 @@ struct config {
     struct arena arena;           /* owns all of the above */
 };
 
-/* Loads from the process environment and the file. On failure *out is NULL and `problem` (an
- * initialised buffer) holds the one line for stderr. Release with config_release. Creates nothing
- * on disk: directories and secrets are made by config_settle. */
-enum status config_load(struct config **out, struct buffer *problem) MUST_CHECK;
+/* Loads from the process environment and the files. On STATUS_INVALID `problem` (an initialised
+ * buffer) holds the faults, a line each without a break behind the last, and *out is a
+ * configuration all the same, in which refused settings have their defaults: good for finding more
+ * faults, and for nothing else. On any other failure *out is NULL. Release with config_release.
+ * Creates nothing on disk: directories and secrets are made by config_settle. */
+enum status config_examine(struct config **out, struct buffer *problem) MUST_CHECK;
 
-/* The same from explicit parts, for tests: `environment` is a NULL-terminated array of NAME=value;
- * `file_path` may be NULL. */
+/* The same from explicit parts, for tests; *out is NULL on each failure. `environment` is a
+ * NULL-terminated array of NAME=value; `file_path` may be NULL. */
 enum status config_load_from(struct config **out, const char *const *environment,
                              const char *file_path, struct buffer *problem) MUST_CHECK;
 
-/* Rules across settings. Refused everywhere: CORS `*` with credentials. Refused outside
- * development: ENABLE_AUTH=false, a missing SECRET_KEY. Refused in production: DEBUG=true, secrets
- * that are samples, shorter than 32 bytes or equal to each other. Without JWT_SECRET_KEY,
- * SECRET_KEY signs tokens too. In development secrets that are missing are made once and kept in
- * STATE_DIR/secrets (0600; two programs racing agree on one). Makes STATE_DIR and RUNTIME_DIR if
- * absent. On failure `problem` holds the line. */
+/* Rules across settings; looks only. Refused everywhere: CORS `*` with credentials. Refused outside
+ * development: ENABLE_AUTH=false, a missing SECRET_KEY. Refused in production: DEBUG=true; secrets
+ * and keys that are samples, placeholders, too short (32 bytes, keys 16) or monotonous; secrets that
+ * are equal; AUTH_BYPASS_PATHS that open protected routes. STATUS_INVALID: the faults are appended
+ * to `problem`. */
+enum status config_check(const struct config *config, struct buffer *problem) MUST_CHECK;
+
+/* config_check, and then makes what a first start needs: STATE_DIR and RUNTIME_DIR if absent, and in
+ * development the secrets that are missing, once, in STATE_DIR/secrets (0600; two programs racing
+ * agree on one). Without JWT_SECRET_KEY, SECRET_KEY signs tokens too. */
 enum status config_settle(struct config *config, struct buffer *problem) MUST_CHECK;
+
+/* Whether somebody has set it, in environment or file. */
+bool config_is_set(const struct config *config, const char *name);
+
+/* Appends "NAME phrase (place)" as the next line of `problem`; STATUS_INVALID. */
+enum status config_refuse(const struct config *config, const char *name, const char *phrase,
+                          struct buffer *problem);
+
+/* Begins the next line of `problem`, which may be empty. */
+void config_begin_fault(struct buffer *problem);
 
 void config_release(struct config *config);
 
@@ -158,10 +179,11 @@ bool config_has_effect(const struct config *config, const char *name);
 /* What a "<kind>" of bounds is, for people ("address or network"); NULL when it is none. */
 const char *config_kind_text(const char *bounds);
 
-/* Something that is set and yet does nothing. */
+/* Something that is set and yet does nothing, or does harm. */
 struct config_remark {
     const char *event; /* "setting_without_effect": its part is not in this version;
-                          "setting_unknown": CONSOUL_… or PROVIDER_…, but no setting */
+                          "setting_unknown": almost a name of ours, but none;
+                          "setting_risky": allowed, but seldom what is wanted */
     const char *name;  /* as it was given: perhaps an alias */
     const char *text;  /* for people: follows the name in a sentence */
 };
@@ -185,8 +207,8 @@ void config_append_place(const struct config *config, const char *name, struct b
 /* The pattern that makes `name` a setting of ours in this configuration, or NULL. */
 const struct config_pattern *config_find_pattern(const struct config *config, const char *name);
 
-/* The file that was read, the one that counts first if it was two, or NULL. */
-const char *config_file(const struct config *config);
+/* The files that were read, the one that counts first at index 0; NULL behind the last. */
+const char *config_file(const struct config *config, size_t index);
 
 /* Appends the effective value of a setting or pattern name as text that would load to the same
  * value, and tells its source. Unless `reveal`, a secret that is set is shown as eight asterisks,

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define STATE_DIR_REFERENCE        "{STATE_DIR}"
 #define UNKEPT_CHART_LIFE_IN_HOURS 24
 
 const char *config_expand_default(struct arena *arena, const char *text, const char *state_dir)
@@ -15,11 +14,13 @@ const char *config_expand_default(struct arena *arena, const char *text, const c
     if (at == NULL) {
         return text;
     }
-    return arena_format(arena, "%.*s%s%s", (int)(at - text), text, state_dir,
+    /* "/" and a name behind it must not make two slashes, which begin a host in URLs. */
+    return arena_format(arena, "%.*s%s%s", (int)(at - text), text,
+                        strcmp(state_dir, "/") == 0 ? "" : state_dir,
                         at + sizeof STATE_DIR_REFERENCE - 1);
 }
 
-static bool is_set(const struct config *config, const char *name)
+bool config_is_set(const struct config *config, const char *name)
 {
     int index = config_find_setting(name);
 
@@ -49,36 +50,51 @@ static enum status expand_allowed_headers(struct config *config)
     return STATUS_OK;
 }
 
-/* Consul's name for the limit of all routes: every family that has none of its own set. */
-static void spread_default_limit(struct config *config)
+/* A system that quintet replaces has one limit for all it does, under this name. */
+static void spread_common_limit(struct config *config)
 {
     const struct {
         const char *name;
-        const char **limit;
+        const char **field;
     } families[] = {{"RATE_LIMIT_AUTH", &config->rate_limit_auth},
                     {"RATE_LIMIT_CHAT", &config->rate_limit_chat},
                     {"RATE_LIMIT_CHARTS", &config->rate_limit_charts},
                     {"RATE_LIMIT_HISTORY", &config->rate_limit_history},
                     {"RATE_LIMIT_HEALTH", &config->rate_limit_health}};
-    int index = config_find_setting("RATE_LIMIT_DEFAULT");
-    const struct config_entry *entry = index < 0 ? NULL : config->values->chosen[index];
+    const struct config_entry *entry =
+        config->values->chosen[config_find_setting("RATE_LIMIT_DEFAULT")];
 
     if (entry == NULL || strcmp(entry->name, "CONSOUL_DEFAULT_LIMITS") != 0) {
         return;
     }
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        if (!is_set(config, families[i].name)) {
-            *families[i].limit = config->rate_limit_default;
+        if (!config_is_set(config, families[i].name)) {
+            *families[i].field = config->rate_limit_default;
+        }
+    }
+}
+
+/* Where other programs of this machine look for certificate authorities, unless we were told. */
+static void settle_authorities(struct config *config)
+{
+    static const char *const names[] = {"SSL_CERT_FILE", "SSL_CERT_DIR"};
+
+    for (size_t i = 0;
+         i < sizeof names / sizeof names[0] && !config_is_set(config, "UPSTREAM_CA_PATH"); i++) {
+        const char *path = config_lookup(config, names[i]);
+
+        if (path != NULL) {
+            config->upstream_ca_path = path;
+            return;
         }
     }
 }
 
 enum status config_derive(struct config *config)
 {
-    spread_default_limit(config);
     config->is_production = strcmp(config->environment, "production") == 0;
     config->is_development = strcmp(config->environment, "development") == 0;
-    if (config->debug && !is_set(config, "LOG_LEVEL")) {
+    if (config->debug && !config_is_set(config, "LOG_LEVEL")) {
         config->log_level = "debug";
     }
     if (strcmp(config->https_redirect, "auto") == 0) {
@@ -87,8 +103,10 @@ enum status config_derive(struct config *config)
     if (strcmp(config->registration, "auto") == 0) {
         config->registration = config->is_development ? "open" : "closed";
     }
-    if (!is_set(config, "CHART_TTL_HOURS")) {
+    if (!config_is_set(config, "CHART_TTL_HOURS")) {
         config->chart_ttl_hours = config->enable_persistence ? 0 : UNKEPT_CHART_LIFE_IN_HOURS;
     }
+    spread_common_limit(config);
+    settle_authorities(config);
     return expand_allowed_headers(config);
 }

@@ -145,6 +145,7 @@ void config_append_refusal(const struct config_entry *entry, const char *setting
 {
     struct slice culprit = problem->culprit;
 
+    config_begin_fault(out);
     config_append_on_one_line(out, entry->name);
     if (strcmp(entry->name, setting_name) != 0) {
         buffer_append_format(out, " (%s)", setting_name);

@@ -9,8 +9,9 @@
  *   NAME='a # b'          single quotes: everything as it stands
  *   NAME="a\tb \"c\""     double quotes: \n \r \t \" \\ \$ ; any other backslash stands for itself
  *
- * A name is a letter or underscore, then letters, digits, underscores. Nothing is expanded and no
- * value goes beyond its line. Lines end in LF or CRLF; a byte-order mark at the start is passed
+ * A name is a letter or underscore, then letters, digits, underscores. Nothing is expanded: a value
+ * with "${NAME" or "$(" in it that a shell would expand (not in single quotes, no backslash before
+ * it) is marked, so that a setting can refuse it. No value goes beyond its line. Lines end in LF or CRLF; a byte-order mark at the start is passed
  * over. Refused: NUL, text that is not UTF-8, lines longer than CONFIG_LINE_MAXIMUM, a line that
  * is no assignment, a quote that is not closed, anything but a comment behind a closing quote.
  *
@@ -133,9 +134,17 @@ static char unescape(char c)
     }
 }
 
+/* Whether a shell would put something else in the place of what begins at `at`. */
+static bool is_expansion(struct slice text, size_t at)
+{
+    return text.data[at] == '$' && at + 1 < text.length &&
+           (text.data[at + 1] == '(' || (text.data[at + 1] == '{' && at + 2 < text.length &&
+                                         is_name_byte(text.data[at + 2], true)));
+}
+
 /* `text` begins with its quote. */
 static enum status parse_quoted(struct config_file_parser *parser, struct arena *arena,
-                                struct slice text, const char **out)
+                                struct slice text, struct config_assignment *out)
 {
     char quote = text.data[0];
     char *value = arena_allocate(arena, text.length);
@@ -151,6 +160,9 @@ static enum status parse_quoted(struct config_file_parser *parser, struct arena 
         if (quote == '"' && text.data[i] == '\\' && i + 1 < text.length) {
             escaped = unescape(text.data[i + 1]);
         }
+        if (quote == '"' && escaped == '\0' && is_expansion(text, i)) {
+            out->is_unexpanded = true;
+        }
         value[length++] = escaped != '\0' ? escaped : text.data[i];
         i += escaped != '\0' ? 2 : 1;
     }
@@ -164,7 +176,7 @@ static enum status parse_quoted(struct config_file_parser *parser, struct arena 
         return refuse(parser, "there is text behind the closing quote");
     }
     value[length] = '\0';
-    *out = value;
+    out->value = value;
     return STATUS_OK;
 }
 
@@ -187,14 +199,20 @@ static enum status parse_line(struct config_file_parser *parser, struct arena *a
     line.data++;
     line.length--;
     skip_blanks(&line);
+    out->is_unexpanded = false;
     out->name = arena_copy(arena, name.data, name.length);
     if (out->name == NULL) {
         return STATUS_NO_MEMORY;
     }
     if (line.length > 0 && (line.data[0] == '"' || line.data[0] == '\'')) {
-        return parse_quoted(parser, arena, line, &out->value);
+        return parse_quoted(parser, arena, line, out);
     }
     line = cut_comment(line);
+    for (size_t i = 0; i < line.length; i++) {
+        bool is_escaped = i > 0 && line.data[i - 1] == '\\';
+
+        out->is_unexpanded = out->is_unexpanded || (is_expansion(line, i) && !is_escaped);
+    }
     out->value = arena_copy(arena, line.data, line.length);
     return out->value != NULL ? STATUS_OK : STATUS_NO_MEMORY;
 }

@@ -3,7 +3,8 @@
  *
  * The way of a value: env_file.c splits a file into names and texts; load.c decides which text
  * counts; values.c makes a typed value of it, with the rules of kinds.c; derive.c fills in what
- * depends on others; settle.c looks at all values together; describe.c shows them; remarks.c
+ * depends on others; rules.c looks at all values together; settle.c makes what a start needs;
+ * describe.c shows them; remarks.c
  * finds what is set and does nothing. Names of providers go through patterns.c instead of the
  * table.
  */
@@ -50,6 +51,7 @@ struct config_file_parser {
 struct config_assignment {
     const char *name;
     const char *value;
+    bool is_unexpanded; /* a shell would have put something in the place of "${" or "$(" in it */
 };
 
 void config_file_start(struct config_file_parser *parser, struct slice text);
@@ -130,6 +132,7 @@ struct config_entry {
     const char *value;
     const struct config_origin *origin;
     int line; /* in the file; 0 for the environment */
+    bool is_unexpanded;
 };
 
 struct config_values {
@@ -140,6 +143,7 @@ struct config_values {
     const struct config_entry **chosen; /* by setting; NULL = default */
     union config_value *unread;         /* by setting; of those without effect */
     bool *is_wanted;                    /* by setting without effect: not at its default */
+    bool *is_refused;                   /* by setting: its text was no value, the default stands */
 };
 
 /* config_load_from with several files, the one that counts first in front. */
@@ -149,6 +153,9 @@ enum status config_load_layers(struct config **out, const char *const *environme
 
 /* The entry that counts for that name or an equivalent one, with a value, or NULL. */
 const struct config_entry *config_find_entry(const struct config_values *values, const char *name);
+
+#define CONFIG_UNEXPANDED                                                                          \
+    "holds ${...} or $(...), which only a shell replaces: write the value itself"
 
 /* Appends "A and B are both set but differ (origin)"; STATUS_INVALID. */
 enum status config_refuse_pair(const struct config_entry *first, const struct config_entry *second,
@@ -182,11 +189,13 @@ const struct config_pattern *config_match_pattern(const struct config_values *va
                                                   const char *name);
 
 /* Checks the values of all pattern names and gives each its normal form; names of one setting must
- * agree within a source. STATUS_INVALID: `line` holds the refusal. */
+ * agree within a source. Faults are told in `lines` and set *has_faults. */
 enum status config_settle_patterns(struct config_values *values, struct arena *arena,
-                                   struct buffer *line) MUST_CHECK;
+                                   struct buffer *lines, bool *has_faults) MUST_CHECK;
 
 /* --- derive.c ------------------------------------------------------------------------------- */
+
+#define STATE_DIR_REFERENCE "{STATE_DIR}"
 
 /* `text` with {STATE_DIR} replaced, in the arena; NULL: no memory. */
 const char *config_expand_default(struct arena *arena, const char *text, const char *state_dir);

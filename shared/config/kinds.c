@@ -137,6 +137,15 @@ static enum status check_route(struct arena *arena, struct slice text, const cha
     return copy(arena, text, out);
 }
 
+static enum status check_path(struct arena *arena, struct slice text, const char **out,
+                              struct config_problem *problem)
+{
+    if (text.length == 0) {
+        return config_blame(problem, text, "is not a path");
+    }
+    return copy(arena, text, out);
+}
+
 static enum status check_prefix(struct arena *arena, struct slice text, const char **out,
                                 struct config_problem *problem)
 {
@@ -196,6 +205,21 @@ static enum status check_host(struct arena *arena, struct slice text, const char
         return config_blame(problem, text, "is not a host name without port, *.name or *");
     }
     return copy_in_lower_case(arena, text, out);
+}
+
+static enum status check_bind(struct arena *arena, struct slice text, const char **out,
+                              struct config_problem *problem)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+
+    *out = arena_copy(arena, text.data, text.length);
+    if (*out == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    if (!is_host(text) && inet_pton(AF_INET6, *out, address) != 1) {
+        return config_blame(problem, text, "is not an address or a name to listen on");
+    }
+    return STATUS_OK;
 }
 
 static enum status check_cidr(struct arena *arena, struct slice text, const char **out,
@@ -497,7 +521,8 @@ static const struct {
     enum status (*check)(struct arena *arena, struct slice text, const char **out,
                          struct config_problem *problem);
     const char *description;
-} kinds[] = {{"<boolean>", check_boolean, "true or false"},
+} kinds[] = {{"<bind>", check_bind, "address or name"},
+             {"<boolean>", check_boolean, "true or false"},
              {"<budget>", check_budget, "budget in US dollars"},
              {"<cidr>", check_cidr, "address or network"},
              {"<database>", check_database, "database URL"},
@@ -506,10 +531,11 @@ static const struct {
              {"<key>", check_key, "key"},
              {"<limit>", check_limit, "rate limit"},
              {"<origin>", check_origin, "origin"},
+             {"<path>", check_path, "path"},
              {"<prefix>", check_prefix, "path without a slash at the end"},
              {"<provider>", check_provider, "provider"},
              {"<redis>", check_redis, "Redis URL"},
-             {"<route>", check_route, "path"},
+             {"<route>", check_route, "path of a URL"},
              {"<service>", check_service, "NAME=URL"},
              {"<token>", check_token, "HTTP name"},
              {"<url>", check_url, "http or https URL"}};

@@ -3,10 +3,13 @@
  *
  * All names of all origins are kept in their order (config_lookup finds any of them); for each
  * setting one entry is chosen: the environment's before quintet.conf's before that of .env.
- * Ownership: everything lives in the configuration's arena.
+ * A fault does not end the work: every one is told, and what was refused has its default, so that
+ * later checks find what else is wrong. Ownership: everything lives in the configuration's arena.
  */
 #include "config/internal.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +19,8 @@
 #define ARENA_MAXIMUM ((size_t)16 * 1024 * 1024)
 #define FILE_MAXIMUM  ((size_t)1024 * 1024)
 #define PER_MINUTE    "_PER_MINUTE"
+
+#define CONFIG_INSTALLED_FILE QUINTET_CONFIG_DIRECTORY "/quintet.conf"
 
 /* What is known of a setting while entries are walked. */
 struct candidates {
@@ -27,14 +32,34 @@ struct loader {
     struct config_values *values;
     struct candidates *candidates; /* by setting */
     struct arena scratch;          /* for values that are only compared */
+    const char *directory;         /* where relative paths of the environment begin; "" = here */
     struct buffer *problem;
+    bool has_faults; /* told in `problem` */
 };
 
+/* A fault has been told: go on. Anything else than a fault ends the loading. */
+static enum status go_on(struct loader *loader, enum status status)
+{
+    if (status != STATUS_INVALID) {
+        return status;
+    }
+    loader->has_faults = true;
+    return STATUS_OK;
+}
+
 /* --- Refusals ------------------------------------------------------------------------------- */
+
+void config_begin_fault(struct buffer *out)
+{
+    if (out->length > 0) {
+        buffer_append_char(out, '\n');
+    }
+}
 
 enum status config_refuse_entry(const struct config_entry *entry, const char *phrase,
                                 struct buffer *out)
 {
+    config_begin_fault(out);
     config_append_on_one_line(out, entry->name);
     buffer_append_char(out, ' ');
     buffer_append_text(out, phrase);
@@ -45,6 +70,7 @@ enum status config_refuse_entry(const struct config_entry *entry, const char *ph
 enum status config_refuse_pair(const struct config_entry *first, const struct config_entry *second,
                                struct buffer *out)
 {
+    config_begin_fault(out);
     buffer_append_format(out, "%s and %s are both set but differ", first->name, second->name);
     config_append_origin(first, out);
     if (first->origin->path != NULL) {
@@ -56,6 +82,7 @@ enum status config_refuse_pair(const struct config_entry *first, const struct co
 static enum status refuse_file(struct loader *loader, const char *path, int line,
                                const char *phrase)
 {
+    config_begin_fault(loader->problem);
     config_append_on_one_line(loader->problem, path);
     if (line > 0) {
         buffer_append_format(loader->problem, ":%d", line);
@@ -67,11 +94,35 @@ static enum status refuse_file(struct loader *loader, const char *path, int line
 
 /* --- Reading all origins --------------------------------------------------------------------- */
 
-static void add_entry(struct config_values *values, const char *name, const char *value,
+/* How programs of other languages print that there is nothing. */
+static bool means_nothing(const char *value)
+{
+    struct slice text = slice_trim(slice_of(value));
+
+    return slice_equals(text, "None") || slice_equals(text, "null") || slice_equals(text, "NULL");
+}
+
+/* "${NAME}" or "$(command)" and nothing else. A value of the environment cannot say that its dollar
+ * is meant as one, so a part of it that looks so is left alone. */
+static bool is_reference(const char *value)
+{
+    struct slice text = slice_trim(slice_of(value));
+    char last = text.length > 2 ? text.data[text.length - 1] : '\0';
+
+    return (slice_starts_with(text, "${") && last == '}') ||
+           (slice_starts_with(text, "$(") && last == ')');
+}
+
+static void add_entry(struct config_values *values, const struct config_assignment *given,
                       const struct config_origin *origin, int line)
 {
     values->entries[values->count++] =
-        (struct config_entry){name, config_plain_name(name), value, origin, line};
+        (struct config_entry){.name = given->name,
+                              .known_as = config_plain_name(given->name),
+                              .value = means_nothing(given->value) ? "" : given->value,
+                              .origin = origin,
+                              .line = line,
+                              .is_unexpanded = given->is_unexpanded};
 }
 
 static enum status add_environment(struct loader *loader, const char *const *environment)
@@ -80,18 +131,18 @@ static enum status add_environment(struct loader *loader, const char *const *env
 
     for (; *environment != NULL; environment++) {
         const char *equals = strchr(*environment, '=');
-        const char *name;
-        const char *value;
+        struct config_assignment given;
 
         if (equals == NULL || equals == *environment) {
             continue;
         }
-        name = arena_copy(arena, *environment, (size_t)(equals - *environment));
-        value = arena_copy(arena, equals + 1, strlen(equals + 1));
-        if (name == NULL || value == NULL) {
+        given.name = arena_copy(arena, *environment, (size_t)(equals - *environment));
+        given.value = arena_copy(arena, equals + 1, strlen(equals + 1));
+        if (given.name == NULL || given.value == NULL) {
             return STATUS_NO_MEMORY;
         }
-        add_entry(loader->values, name, value, &loader->values->origins[0], 0);
+        given.is_unexpanded = is_reference(given.value);
+        add_entry(loader->values, &given, &loader->values->origins[0], 0);
     }
     return STATUS_OK;
 }
@@ -104,12 +155,14 @@ static enum status add_file(struct loader *loader, const struct config_origin *o
     enum status status;
 
     config_file_start(&parser, text);
-    while ((status = config_file_next(&parser, &loader->config->arena, &assignment)) == STATUS_OK) {
-        add_entry(loader->values, assignment.name, assignment.value, origin, parser.line);
-    }
-    if (status == STATUS_INVALID) {
-        return refuse_file(loader, origin->path, parser.line, parser.problem);
-    }
+    do {
+        status = config_file_next(&parser, &loader->config->arena, &assignment);
+        if (status == STATUS_OK) {
+            add_entry(loader->values, &assignment, origin, parser.line);
+        } else if (status == STATUS_INVALID) {
+            status = go_on(loader, refuse_file(loader, origin->path, parser.line, parser.problem));
+        }
+    } while (status == STATUS_OK);
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
@@ -166,7 +219,8 @@ static enum status read_files(struct loader *loader, const char *const *paths, s
         *origin = (struct config_origin){.rank = values->origin_count++,
                                          .is_strict = !is_shared_file(paths[i])};
         origin->path = arena_copy(&loader->config->arena, paths[i], strlen(paths[i]));
-        status = origin->path != NULL ? read_file(loader, paths[i], &texts[i]) : STATUS_NO_MEMORY;
+        status = origin->path != NULL ? go_on(loader, read_file(loader, paths[i], &texts[i]))
+                                      : STATUS_NO_MEMORY;
         if (status != STATUS_OK) {
             return status;
         }
@@ -217,6 +271,9 @@ static enum status translate(const struct config_entry *entry, struct arena *are
     const char *limit;
 
     *text = slice_of(entry->value);
+    if (entry->is_unexpanded) {
+        return config_blame(problem, *text, CONFIG_UNEXPANDED);
+    }
     if (length <= suffix || strcmp(entry->name + length - suffix, PER_MINUTE) != 0) {
         return STATUS_OK;
     }
@@ -326,6 +383,7 @@ static enum status choose(struct loader *loader, size_t setting_count)
                    config_match_pattern(values, entry->known_as) == NULL) {
             status = config_refuse_unknown(entry, loader->problem);
         }
+        status = go_on(loader, status);
         if (status != STATUS_OK) {
             return status;
         }
@@ -384,32 +442,84 @@ static enum status differs_from_default(struct loader *loader, const struct conf
     return status;
 }
 
+/* The part of a path up to and with its last slash. */
+static struct slice directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return (struct slice){path, slash != NULL ? (size_t)(slash - path) + 1 : 0};
+}
+
+/* A relative path counts from where it was said: from the file that holds it, else from the
+ * directory that the suite was started from. */
+static enum status anchor(struct loader *loader, const struct config_setting *setting,
+                          const struct config_entry *entry, union config_value *value)
+{
+    static const char sqlite[] = "sqlite:";
+    bool is_database = strcmp(setting->bounds, "<database>") == 0;
+    const char *scheme = is_database ? sqlite : "";
+    bool is_ours = entry != NULL || strstr(setting->default_text, STATE_DIR_REFERENCE) == NULL;
+    const char *path;
+    struct slice base;
+
+    if ((!is_database && strcmp(setting->bounds, "<path>") != 0) || !is_ours ||
+        strncmp(value->text, scheme, strlen(scheme)) != 0) {
+        return STATUS_OK;
+    }
+    path = value->text + strlen(scheme);
+    base = entry != NULL && entry->origin->path != NULL ? directory_of(entry->origin->path)
+                                                        : slice_of(loader->directory);
+    if (path[0] == '/' || path[0] == '\0' || base.length == 0) {
+        return STATUS_OK;
+    }
+    while (path[0] == '.' && path[1] == '/') {
+        path += strspn(path + 1, "/") + 1;
+    }
+    value->text = arena_format(&loader->config->arena, "%s%.*s%s%s", scheme, (int)base.length,
+                               base.data, base.data[base.length - 1] == '/' ? "" : "/", path);
+    return value->text != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+/* The value of a setting from its entry, or its default. A refusal is told and leaves the default
+ * in place. */
+static enum status settle_value(struct loader *loader, const struct config_setting *setting,
+                                size_t index, union config_value *value)
+{
+    const struct config_entry *entry = loader->values->chosen[index];
+    struct config_problem problem = {{NULL, 0}, ""};
+    enum status status = STATUS_OK;
+
+    if (entry != NULL) {
+        status = parse_entry(setting, entry, &loader->config->arena, value, &problem);
+        if (status == STATUS_INVALID) {
+            config_append_refusal(entry, setting->name, setting->flags, &problem, loader->problem);
+            loader->values->is_refused[index] = true;
+            loader->has_faults = true;
+            entry = NULL;
+        } else if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    if (entry == NULL) {
+        status = parse_default(loader->config, setting, value);
+    }
+    return status == STATUS_OK ? anchor(loader, setting, entry, value) : status;
+}
+
 static enum status store_all(struct loader *loader)
 {
-    struct config *config = loader->config;
+    struct config_values *values = loader->values;
     size_t count;
     const struct config_setting *settings = config_settings(&count);
 
     for (size_t i = 0; i < count; i++) {
-        const struct config_entry *entry = loader->values->chosen[i];
-        void *field = config_field(config, i);
+        void *field = config_field(loader->config, i);
         union config_value value;
-        struct config_problem problem = {{NULL, 0}, ""};
-        enum status status;
+        enum status status = settle_value(loader, &settings[i], i, &value);
 
-        if (entry == NULL) {
-            status = parse_default(config, &settings[i], &value);
-        } else {
-            status = parse_entry(&settings[i], entry, &config->arena, &value, &problem);
-        }
-        if (status == STATUS_INVALID) {
-            config_append_refusal(entry, settings[i].name, settings[i].flags, &problem,
-                                  loader->problem);
-        }
-        if (status == STATUS_OK && entry != NULL &&
+        if (status == STATUS_OK && values->chosen[i] != NULL && !values->is_refused[i] &&
             (settings[i].flags & CONFIG_WITHOUT_EFFECT) != 0) {
-            status =
-                differs_from_default(loader, &settings[i], &value, &loader->values->is_wanted[i]);
+            status = differs_from_default(loader, &settings[i], &value, &values->is_wanted[i]);
         }
         if (status != STATUS_OK) {
             return status;
@@ -440,7 +550,9 @@ static enum status run(struct loader *loader, const char *const *environment,
     values->chosen = arena_allocate(arena, count * sizeof(const struct config_entry *));
     values->unread = arena_allocate(arena, count * sizeof *values->unread);
     values->is_wanted = arena_allocate(arena, count * sizeof *values->is_wanted);
-    if (values->chosen == NULL || values->unread == NULL || values->is_wanted == NULL) {
+    values->is_refused = arena_allocate(arena, count * sizeof *values->is_refused);
+    if (values->chosen == NULL || values->unread == NULL || values->is_wanted == NULL ||
+        values->is_refused == NULL) {
         return STATUS_NO_MEMORY;
     }
     status = collect(loader, environment, paths, file_count);
@@ -448,7 +560,8 @@ static enum status run(struct loader *loader, const char *const *environment,
         status = choose(loader, count);
     }
     if (status == STATUS_OK) {
-        status = config_settle_patterns(loader->values, arena, loader->problem);
+        status =
+            config_settle_patterns(loader->values, arena, loader->problem, &loader->has_faults);
     }
     if (status == STATUS_OK) {
         status = store_all(loader);
@@ -456,14 +569,15 @@ static enum status run(struct loader *loader, const char *const *environment,
     if (status == STATUS_OK) {
         status = config_derive(loader->config);
     }
-    return status;
+    return status == STATUS_OK && loader->has_faults ? STATUS_INVALID : status;
 }
 
-enum status config_load_layers(struct config **out, const char *const *environment,
-                               const char *const *file_paths, size_t file_count,
-                               struct buffer *problem)
+/* STATUS_INVALID leaves a configuration in *out: see config_examine. */
+static enum status examine(struct config **out, const char *const *environment,
+                           const char *directory, const char *const *file_paths, size_t file_count,
+                           struct buffer *problem)
 {
-    struct loader loader = {.problem = problem};
+    struct loader loader = {.problem = problem, .directory = directory};
     enum status status;
 
     *out = NULL;
@@ -476,14 +590,28 @@ enum status config_load_layers(struct config **out, const char *const *environme
     arena_init(&loader.scratch, ARENA_MAXIMUM);
     status = run(&loader, environment, file_paths, file_count);
     arena_destroy(&loader.scratch);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK || status == STATUS_INVALID) {
         *out = loader.config;
-        return STATUS_OK;
+        return status;
     }
-    if (status == STATUS_NO_MEMORY) {
-        buffer_append_text(problem, "the configuration needs more memory than there is");
-    }
+    config_begin_fault(problem);
+    buffer_append_text(problem, status == STATUS_NO_MEMORY
+                                    ? "the configuration needs more memory than there is"
+                                    : "the configuration cannot be read");
     config_release(loader.config);
+    return status;
+}
+
+enum status config_load_layers(struct config **out, const char *const *environment,
+                               const char *const *file_paths, size_t file_count,
+                               struct buffer *problem)
+{
+    enum status status = examine(out, environment, "", file_paths, file_count, problem);
+
+    if (status == STATUS_INVALID) {
+        config_release(*out);
+        *out = NULL;
+    }
     return status;
 }
 
@@ -493,7 +621,7 @@ enum status config_load_from(struct config **out, const char *const *environment
     return config_load_layers(out, environment, &file_path, file_path != NULL ? 1 : 0, problem);
 }
 
-/* The value that getenv would find in `environment`, or NULL. */
+/* The value that getenv would find in `environment`, or "". */
 static const char *find_variable(const char *const *environment, const char *name)
 {
     size_t length = strlen(name);
@@ -503,26 +631,62 @@ static const char *find_variable(const char *const *environment, const char *nam
             return *environment + length + 1;
         }
     }
-    return NULL;
+    return "";
 }
 
-enum status config_load(struct config **out, struct buffer *problem)
-{
-    const char *const *environment = (const char *const *)environ;
-    static const char *const usual[] = {"quintet.conf", ".env"};
-    const char *path = find_variable(environment, "QUINTET_CONFIG");
-    const char *present[sizeof usual / sizeof usual[0]];
-    size_t count = 0;
+#define USUAL_COUNT 2
 
-    if (path != NULL && path[0] != '\0') {
-        return config_load_from(out, environment, path, problem);
+/* The files that count, by name; NULL behind the last. */
+struct file_names {
+    char texts[USUAL_COUNT][PATH_MAX];
+    const char *names[USUAL_COUNT + 1];
+    size_t count;
+};
+
+static bool add_name(struct file_names *files, const char *directory, const char *name)
+{
+    char *text = files->texts[files->count];
+    const char *separator = directory[0] != '\0' && name[0] != '/' ? "/" : "";
+    int length =
+        snprintf(text, PATH_MAX, "%s%s%s", name[0] != '/' ? directory : "", separator, name);
+
+    if (length >= PATH_MAX) {
+        return false;
     }
-    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
-        if (access(usual[i], F_OK) == 0) {
-            present[count++] = usual[i];
+    files->names[files->count++] = text;
+    return true;
+}
+
+/* QUINTET_CONFIG, else quintet.conf over .env of the directory that the suite was started from, else
+ * the file of the installation. */
+static void find_files(struct file_names *files, const char *directory, const char *named)
+{
+    static const char *const usual[USUAL_COUNT] = {"quintet.conf", ".env"};
+
+    files->count = 0;
+    if (named[0] != '\0') {
+        (void)add_name(files, directory, named);
+        return;
+    }
+    for (size_t i = 0; i < USUAL_COUNT; i++) {
+        if (add_name(files, directory, usual[i]) &&
+            access(files->names[files->count - 1], F_OK) != 0) {
+            files->count--;
         }
     }
-    return config_load_layers(out, environment, present, count, problem);
+    if (files->count == 0 && access(CONFIG_INSTALLED_FILE, F_OK) == 0) {
+        (void)add_name(files, "", CONFIG_INSTALLED_FILE);
+    }
+}
+
+enum status config_examine(struct config **out, struct buffer *problem)
+{
+    const char *const *environment = (const char *const *)environ;
+    const char *directory = find_variable(environment, "QUINTET_DIRECTORY");
+    struct file_names files;
+
+    find_files(&files, directory, find_variable(environment, "QUINTET_CONFIG"));
+    return examine(out, environment, directory, files.names, files.count, problem);
 }
 
 void config_release(struct config *config)
@@ -568,7 +732,8 @@ const char *config_lookup(const struct config *config, const char *name)
     return entry != NULL ? entry->value : NULL;
 }
 
-const char *config_file(const struct config *config)
+const char *config_file(const struct config *config, size_t index)
 {
-    return config->values->origin_count > 1 ? config->values->origins[1].path : NULL;
+    return index + 1 < config->values->origin_count ? config->values->origins[index + 1].path
+                                                    : NULL;
 }

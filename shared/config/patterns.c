@@ -223,9 +223,11 @@ static enum status settle_value(struct config_entry *entry, const struct config_
                                 struct arena *arena, struct buffer *line)
 {
     struct config_problem problem;
+    struct slice text = slice_trim(slice_of(entry->value));
     const char *normal;
-    enum status status = config_check_text(pattern->bounds, arena,
-                                           slice_trim(slice_of(entry->value)), &normal, &problem);
+    enum status status = entry->is_unexpanded
+                             ? config_blame(&problem, text, CONFIG_UNEXPANDED)
+                             : config_check_text(pattern->bounds, arena, text, &normal, &problem);
 
     if (status == STATUS_INVALID) {
         config_append_refusal(entry, entry->known_as, pattern->flags, &problem, line);
@@ -260,7 +262,7 @@ static enum status compare_with_earlier(const struct config_values *values, size
 }
 
 enum status config_settle_patterns(struct config_values *values, struct arena *arena,
-                                   struct buffer *line)
+                                   struct buffer *lines, bool *has_faults)
 {
     for (size_t i = 0; i < values->count; i++) {
         struct config_entry *entry = &values->entries[i];
@@ -270,11 +272,13 @@ enum status config_settle_patterns(struct config_values *values, struct arena *a
         if (pattern == NULL || entry->value[0] == '\0' || config_find_setting(entry->name) >= 0) {
             continue;
         }
-        status = settle_value(entry, pattern, arena, line);
+        status = settle_value(entry, pattern, arena, lines);
         if (status == STATUS_OK) {
-            status = compare_with_earlier(values, i, line);
+            status = compare_with_earlier(values, i, lines);
         }
-        if (status != STATUS_OK) {
+        if (status == STATUS_INVALID) {
+            *has_faults = true;
+        } else if (status != STATUS_OK) {
             return status;
         }
     }

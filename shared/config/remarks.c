@@ -21,6 +21,12 @@ static bool is_in_our_name_space(const char *name)
            strncmp(name, "PROVIDER_", sizeof "PROVIDER_" - 1) == 0;
 }
 
+/* A name in a file that is almost one of ours is more likely ours than another program's. */
+static bool is_misspelt(const struct config_entry *entry)
+{
+    return entry->origin->path != NULL && config_suggest_name(entry->known_as) != NULL;
+}
+
 /* What is wrong with a name that is no setting. */
 static void describe_unknown(const char *name, char text[TEXT_SIZE])
 {
@@ -43,6 +49,26 @@ enum status config_refuse_unknown(const struct config_entry *entry, struct buffe
     return config_refuse_entry(entry, text, out);
 }
 
+/* What is allowed and seldom meant. */
+static void each_risk(const struct config *config,
+                      void (*visit)(const struct config_remark *remark, void *context),
+                      void *context)
+{
+    if (strcmp(config->https_redirect, "true") == 0 && config->trusted_proxies.count == 0) {
+        visit(
+            &(struct config_remark){"setting_risky", "TRUSTED_PROXIES",
+                                    "names nobody, and plain HTTP is redirected to HTTPS: a proxy "
+                                    "that ends TLS must be named, or it is redirected for ever"},
+            context);
+    }
+    if (config->api_key_query[0] != '\0') {
+        visit(&(struct config_remark){"setting_risky", "API_KEY_QUERY",
+                                      "takes keys from URLs, which end up in logs of web servers, "
+                                      "proxies and browsers"},
+              context);
+    }
+}
+
 void config_each_remark(const struct config *config,
                         void (*visit)(const struct config_remark *remark, void *context),
                         void *context)
@@ -50,6 +76,7 @@ void config_each_remark(const struct config *config,
     const struct config_values *values = config->values;
     size_t count;
 
+    each_risk(config, visit, context);
     (void)config_settings(&count);
     for (size_t i = 0; i < count; i++) {
         if (values->is_wanted[i]) {
@@ -67,7 +94,7 @@ void config_each_remark(const struct config *config,
         if (config_find_setting(entry->name) >= 0 || entry->value[0] == '\0' ||
             (is_known
                  ? config_has_effect(config, entry->known_as) || strcmp(entry->value, "false") == 0
-                 : !is_in_our_name_space(entry->name)) ||
+                 : !is_in_our_name_space(entry->name) && !is_misspelt(entry)) ||
             config_find_entry(values, entry->known_as) != entry) {
             continue;
         }

@@ -1,137 +1,22 @@
 /*
- * config/settle: what must hold for all settings together, and what a first start makes.
+ * config/settle: what a first start makes.
  *
- * Made: STATE_DIR and RUNTIME_DIR (0750), and in development STATE_DIR/secrets (0700) with
+ * Made: STATE_DIR and RUNTIME_DIR (0750), in each a .htaccess that keeps Apache from showing what
+ * is in there should it ever lie below a document root, and in development STATE_DIR/secrets (0700) with
  * secret_key and jwt_secret_key (0600), each 64 hex digits and a newline. A file is created whole
  * or not at all, so of several programs that start at once one makes it and the others read it.
  */
 #include "config/internal.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
 
 #define SECRET_LENGTH_MINIMUM 32
-#define SECRET_DISTINCT_BYTES 8
 #define SECRET_FILE_MAXIMUM   4096
 #define SECRET_RANDOM_BYTES   32
-
-/* What gives away a secret from a sample file or a tutorial, in any case. */
-static const char *const sample_marks[] = {
-    "change-me", "change_me", "changeme", "change-this", "change_this", "changethis", "change-in-",
-    "change_in_", "replace-me", "replace_me", "replace-with", "replace_with", "your-secret",
-    "your_secret", "yoursecret", "your-super", "your_super", "my-secret", "my_secret",
-    "super-secret", "super_secret", "supersecret", "dev-secret", "dev_secret", "secret-key",
-    "secret_key", "secretkey", "jwt-secret", "jwt_secret", "test-secret", "test_secret",
-    "not-secret", "not-so-secret", "insecure", "placeholder", "example", "password",
-    "abcdefghijklm", "0123456789abcdef0123456789abcdef",
-    /* the key of the FastAPI documentation */
-    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"};
-
-static const struct config_entry *find_chosen(const struct config *config, const char *name)
-{
-    int index = config_find_setting(name);
-
-    return index >= 0 ? config->values->chosen[index] : NULL;
-}
-
-static enum status refuse(const struct config *config, const char *name, const char *phrase,
-                          struct buffer *problem)
-{
-    buffer_append_format(problem, "%s %s", name, phrase);
-    config_append_origin(find_chosen(config, name), problem);
-    return STATUS_INVALID;
-}
-
-/* --- Rules ---------------------------------------------------------------------------------- */
-
-static enum status check_cors(const struct config *config, struct buffer *problem)
-{
-    for (size_t i = 0; config->cors_allow_credentials && i < config->cors_origins.count; i++) {
-        if (strcmp(config->cors_origins.items[i], "*") == 0) {
-            return refuse(config, "CORS_ORIGINS",
-                          "must not be * while CORS_ALLOW_CREDENTIALS is true", problem);
-        }
-    }
-    return STATUS_OK;
-}
-
-static bool is_sample(const char *secret)
-{
-    for (size_t i = 0; i < sizeof sample_marks / sizeof sample_marks[0]; i++) {
-        if (strcasestr(secret, sample_marks[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static size_t count_distinct_bytes(const char *text)
-{
-    bool seen[256] = {false};
-    size_t count = 0;
-
-    for (; *text != '\0'; text++) {
-        count += seen[(unsigned char)*text] ? 0 : 1;
-        seen[(unsigned char)*text] = true;
-    }
-    return count;
-}
-
-static enum status check_secret(const struct config *config, const char *name, const char *secret,
-                                struct buffer *problem)
-{
-    if (is_sample(secret)) {
-        return refuse(config, name,
-                      "is a sample; production needs a random one (openssl rand -hex 32)", problem);
-    }
-    if (strlen(secret) < SECRET_LENGTH_MINIMUM) {
-        return refuse(config, name, "is shorter than 32 bytes, too short for production", problem);
-    }
-    if (count_distinct_bytes(secret) < SECRET_DISTINCT_BYTES) {
-        return refuse(config, name, "repeats a few characters, too easy to guess for production",
-                      problem);
-    }
-    return STATUS_OK;
-}
-
-static enum status check_production(const struct config *config, struct buffer *problem)
-{
-    enum status status;
-
-    if (config->debug) {
-        return refuse(config, "DEBUG", "must not be true in production", problem);
-    }
-    status = check_secret(config, "SECRET_KEY", config->secret_key, problem);
-    if (status != STATUS_OK || config->jwt_secret_key[0] == '\0') {
-        return status;
-    }
-    if (strcmp(config->secret_key, config->jwt_secret_key) == 0) {
-        return refuse(config, "JWT_SECRET_KEY", "must not equal SECRET_KEY in production", problem);
-    }
-    return check_secret(config, "JWT_SECRET_KEY", config->jwt_secret_key, problem);
-}
-
-static enum status check_rules(const struct config *config, struct buffer *problem)
-{
-    enum status status = check_cors(config, problem);
-
-    if (status != STATUS_OK || config->is_development) {
-        return status;
-    }
-    if (!config->enable_auth) {
-        return refuse(config, "ENABLE_AUTH", "may be false in development only", problem);
-    }
-    if (config->secret_key[0] == '\0') {
-        return refuse(config, "SECRET_KEY",
-                      "must be set unless ENVIRONMENT is development (openssl rand -hex 32)",
-                      problem);
-    }
-    return config->is_production ? check_production(config, problem) : STATUS_OK;
-}
 
 /* --- Directories and secrets ---------------------------------------------------------------- */
 
@@ -143,12 +28,29 @@ static enum status make_directory(const struct config *config, const char *name,
     if (status == STATUS_OK || status == STATUS_NO_MEMORY) {
         return status;
     }
-    (void)refuse(config, name,
-                 status == STATUS_DENIED
-                     ? "names a directory that cannot be made or used: permission denied"
-                     : "names a directory that cannot be made",
-                 problem);
+    (void)config_refuse(config, name,
+                        status == STATUS_DENIED
+                            ? "names a directory that cannot be made or used: permission denied"
+                            : "names a directory that cannot be made",
+                        problem);
     return status;
+}
+
+static enum status deny_directory(const struct config *config, const char *path)
+{
+    static const char text[] = "<IfModule mod_authz_core.c>\n"
+                               "    Require all denied\n"
+                               "</IfModule>\n"
+                               "<IfModule !mod_authz_core.c>\n"
+                               "    Deny from all\n"
+                               "</IfModule>\n";
+    const char *name =
+        arena_format((struct arena *)(uintptr_t)&config->arena, "%s/.htaccess", path);
+    enum status status =
+        name != NULL ? file_create(name, text, sizeof text - 1, 0644) : STATUS_NO_MEMORY;
+
+    /* There already, or a disk that is full or read-only: what needs to write will say so. */
+    return status == STATUS_NO_MEMORY ? status : STATUS_OK;
 }
 
 static enum status read_secret(struct config *config, const char *path, const char **out)
@@ -204,11 +106,13 @@ static enum status settle_secret(struct config *config, const char *directory, c
         }
     }
     if (status == STATUS_INVALID) {
+        config_begin_fault(problem);
         buffer_append_format(problem,
                              "%s is kept in %s/%s, which does not hold 32 bytes of plain text; "
                              "remove the file and a new one is made",
                              name, directory, file);
     } else if (status != STATUS_OK && status != STATUS_NO_MEMORY) {
+        config_begin_fault(problem);
         buffer_append_format(problem, "%s cannot be kept in %s/%s", name, directory, file);
     }
     return status;
@@ -243,18 +147,25 @@ static enum status settle_secrets(struct config *config, struct buffer *problem)
 
 enum status config_settle(struct config *config, struct buffer *problem)
 {
-    enum status status = check_rules(config, problem);
+    enum status status = config_check(config, problem);
 
     if (status == STATUS_OK) {
         status = make_directory(config, "STATE_DIR", config->state_dir, 0750, problem);
     }
     if (status == STATUS_OK) {
+        status = deny_directory(config, config->state_dir);
+    }
+    if (status == STATUS_OK) {
         status = make_directory(config, "RUNTIME_DIR", config->runtime_dir, 0750, problem);
+    }
+    if (status == STATUS_OK) {
+        status = deny_directory(config, config->runtime_dir);
     }
     if (status == STATUS_OK) {
         status = settle_secrets(config, problem);
     }
     if (status == STATUS_NO_MEMORY) {
+        config_begin_fault(problem);
         buffer_append_text(problem, "the configuration needs more memory than there is");
     }
     return status;

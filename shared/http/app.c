@@ -22,6 +22,8 @@
 
 #define MAINTENANCE_SECONDS    60
 #define LATE_MIGRATION_SECONDS 5
+#define PROBLEM_MAXIMUM        ((size_t)64 * 1024)
+#define FAULT_MAXIMUM          4096
 
 /* The same list in the same order for all programs: it is the layout of the segment. */
 static size_t list_regions(struct segment_region *out)
@@ -63,18 +65,6 @@ static enum status open_segment(struct app *app, struct buffer *problem)
         return status;
     }
     return ratelimit_open(&app->limits, app->segment, strategy);
-}
-
-/* To run on another database than the one that was asked for would be to lose sight of the data. */
-static void refuse_database(const struct config *config, struct buffer *problem)
-{
-    const char *url = config->database_url;
-    buffer_append_format(problem,
-                         "DATABASE_URL names a %.*s database, and this version has a driver for "
-                         "sqlite only (",
-                         (int)strcspn(url, ":"), url);
-    config_append_place(config, "DATABASE_URL", problem);
-    buffer_append_char(problem, ')');
 }
 
 static enum status open_database(struct app *app, const char *url, uint64_t size_maximum,
@@ -138,7 +128,6 @@ static enum status open_storage(struct app *app, struct buffer *problem)
 {
     enum status status = open_database(app, app->config->database_url, 0, &app->storage);
     if (status != STATUS_OK) {
-        refuse_database(app->config, problem);
         return status;
     }
     if (app->options->uses_storage) {
@@ -244,17 +233,29 @@ static void log_remarks(const struct config *config)
     config_each_remark(config, log_remark, (void *)(uintptr_t)config);
 }
 
-/* SIGHUP: logs are opened anew; a configuration that cannot be used is refused whole, with one
- * line in the log, and the old one goes on. */
+/* Each fault in a line of the log of its own. */
+static void log_faults(const struct buffer *problem)
+{
+    struct slice rest = {buffer_text(problem), problem->length};
+    struct slice line;
+    while (slice_split(&rest, '\n', &line)) {
+        char text[FAULT_MAXIMUM];
+        snprintf(text, sizeof text, "%.*s", (int)line.length, line.data);
+        log_write(LOG_ERROR, "configuration_refused", LOG_TEXT("detail", text));
+    }
+}
+
+/* SIGHUP: logs are opened anew; a configuration that cannot be used is refused whole, with a line
+ * of the log for each fault, and the old one goes on. */
 static void reload(void *context)
 {
     struct app *app = context;
     log_reopen();
     struct buffer problem;
-    buffer_init(&problem, 1024);
+    buffer_init(&problem, PROBLEM_MAXIMUM);
     struct config *config = NULL;
     struct app_live *live = NULL;
-    enum status status = config_load(&config, &problem);
+    enum status status = app_load_config(&config, &problem);
     if (status == STATUS_OK) {
         status = config_settle(config, &problem);
     }
@@ -273,7 +274,7 @@ static void reload(void *context)
         config_each_stale(app->config, config, log_remark, config);
     } else {
         config_release(config);
-        log_write(LOG_ERROR, "configuration_refused", LOG_TEXT("detail", buffer_text(&problem)));
+        log_faults(&problem);
     }
     buffer_release(&problem);
 }
@@ -371,8 +372,11 @@ struct exchange_handlers app_handlers(struct app *app)
 
 static int refuse_to_start(const struct app_options *options, struct buffer *problem)
 {
-    const char *text = problem->length > 0 ? buffer_text(problem) : "cannot start";
-    fprintf(stderr, "quintet-%s: %s\n", options->program, text);
+    struct slice rest = slice_of(problem->length > 0 ? buffer_text(problem) : "cannot start");
+    struct slice line;
+    while (slice_split(&rest, '\n', &line)) {
+        fprintf(stderr, "quintet-%s: %.*s\n", options->program, (int)line.length, line.data);
+    }
     buffer_release(problem);
     return CONFIG_EXIT_STATUS;
 }
@@ -385,9 +389,9 @@ int app_run(const struct app_options *options, int argc, char **argv)
     }
     file_hold_standard_descriptors();
     struct buffer problem;
-    buffer_init(&problem, 4096);
+    buffer_init(&problem, PROBLEM_MAXIMUM);
     struct config *config = NULL;
-    if (config_load(&config, &problem) != STATUS_OK) {
+    if (app_load_config(&config, &problem) != STATUS_OK) {
         return refuse_to_start(options, &problem);
     }
     if (config_settle(config, &problem) != STATUS_OK) {

@@ -70,6 +70,10 @@ struct app {
     void *state; /* of the program */
 };
 
+/* Loads the configuration and judges it by everything that refuses a start (http/start.c), without
+ * making anything. On failure *out is NULL and `problem` has a line for each fault. */
+enum status app_load_config(struct config **out, struct buffer *problem) MUST_CHECK;
+
 /* The whole life of a program; returns its exit status. */
 int app_run(const struct app_options *options, int argc, char **argv);
 

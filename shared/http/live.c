@@ -81,13 +81,13 @@ bool network_list_contains(const struct network_list *list, const char *text)
     return false;
 }
 
-static enum status refuse(const struct config *config, const char *setting, const char *phrase,
-                          struct buffer *problem)
+/* A fault has been told: the next setting is looked at all the same. */
+static bool goes_on(enum status *kept, enum status status)
 {
-    buffer_append_format(problem, "%s %s (", setting, phrase);
-    config_append_place(config, setting, problem);
-    buffer_append_char(problem, ')');
-    return STATUS_INVALID;
+    if (status != STATUS_OK) {
+        *kept = status;
+    }
+    return status == STATUS_OK || status == STATUS_INVALID;
 }
 
 static enum status read_networks(struct config *config, const char *setting,
@@ -100,7 +100,8 @@ static enum status read_networks(struct config *config, const char *setting,
     }
     for (size_t i = 0; i < texts->count; i++) {
         if (network_parse(slice_of(texts->items[i]), &out->items[i]) != STATUS_OK) {
-            return refuse(config, setting, "holds what is not an address or network", problem);
+            return config_refuse(config, setting, "holds what is not an address or network",
+                                 problem);
         }
         out->count++;
     }
@@ -113,7 +114,7 @@ static enum status read_policy(const struct config *config, const char *setting,
     enum status status = ratelimit_parse_policy(slice_of(text), out);
     return status == STATUS_OK
                ? status
-               : refuse(config, setting, "is not a rate limit such as 10/minute", problem);
+               : config_refuse(config, setting, "is not a rate limit such as 10/minute", problem);
 }
 
 static enum status read_policies(struct app_live *live, struct buffer *problem)
@@ -130,14 +131,14 @@ static enum status read_policies(struct app_live *live, struct buffer *problem)
         [FAMILY_HISTORY] = {"RATE_LIMIT_HISTORY", config->rate_limit_history},
         [FAMILY_HEALTH] = {"RATE_LIMIT_HEALTH", config->rate_limit_health},
     };
+    enum status kept = STATUS_OK;
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        enum status status =
-            read_policy(config, rows[i].setting, rows[i].text, &live->policies[i], problem);
-        if (status != STATUS_OK) {
-            return status;
+        if (!goes_on(&kept, read_policy(config, rows[i].setting, rows[i].text, &live->policies[i],
+                                        problem))) {
+            break;
         }
     }
-    return STATUS_OK;
+    return kept;
 }
 
 static enum status read_tiers(struct app_live *live, struct buffer *problem)
@@ -146,9 +147,9 @@ static enum status read_tiers(struct app_live *live, struct buffer *problem)
     const struct json_node *root = NULL;
     enum status status = json_parse(arena, slice_of(live->config->rate_limit_tiers), &root);
     if (status != STATUS_OK) {
-        return status == STATUS_NO_MEMORY
-                   ? status
-                   : refuse(live->config, "RATE_LIMIT_TIERS", "is not a JSON object", problem);
+        return status == STATUS_NO_MEMORY ? status
+                                          : config_refuse(live->config, "RATE_LIMIT_TIERS",
+                                                          "is not a JSON object", problem);
     }
     live->tiers = arena_allocate(arena, json_count(root) * sizeof *live->tiers);
     if (live->tiers == NULL) {
@@ -159,7 +160,8 @@ static enum status read_tiers(struct app_live *live, struct buffer *problem)
         const char *text = NULL;
         tier->name = json_name(node);
         if (!json_get_text(node, &text)) {
-            return refuse(live->config, "RATE_LIMIT_TIERS", "has a value that is no text", problem);
+            return config_refuse(live->config, "RATE_LIMIT_TIERS", "has a value that is no text",
+                                 problem);
         }
         status = read_policy(live->config, "RATE_LIMIT_TIERS", text, &tier->policy, problem);
         if (status != STATUS_OK) {
@@ -178,17 +180,14 @@ enum status live_create(struct app_live **out, struct config *config, struct buf
         return STATUS_NO_MEMORY;
     }
     live->config = config;
-    enum status status = read_policies(live, problem);
-    if (status == STATUS_OK) {
-        status = read_tiers(live, problem);
-    }
-    if (status == STATUS_OK) {
-        status = read_networks(config, "TRUSTED_PROXIES", &config->trusted_proxies,
-                               &live->trusted_proxies, problem);
-    }
-    if (status == STATUS_OK) {
-        status = read_networks(config, "RATE_LIMIT_TRUSTED_CIDRS",
-                               &config->rate_limit_trusted_cidrs, &live->trusted_clients, problem);
+    enum status status = STATUS_OK;
+    if (goes_on(&status, read_policies(live, problem)) &&
+        goes_on(&status, read_tiers(live, problem)) &&
+        goes_on(&status, read_networks(config, "TRUSTED_PROXIES", &config->trusted_proxies,
+                                       &live->trusted_proxies, problem))) {
+        (void)goes_on(&status, read_networks(config, "RATE_LIMIT_TRUSTED_CIDRS",
+                                             &config->rate_limit_trusted_cidrs,
+                                             &live->trusted_clients, problem));
     }
     if (status != STATUS_OK) {
         memory_release(live);
@@ -199,6 +198,14 @@ enum status live_create(struct app_live **out, struct config *config, struct buf
         (strcmp(config->https_redirect, "auto") == 0 && config->is_production);
     *out = live;
     return STATUS_OK;
+}
+
+enum status live_check(struct config *config, struct buffer *problem)
+{
+    struct app_live *live = NULL;
+    enum status status = live_create(&live, config, problem);
+    memory_release(live); /* without the configuration */
+    return status;
 }
 
 void live_release(struct app_live *live)

@@ -44,9 +44,12 @@ struct app_live {
     struct app_live *previous;
 };
 
-/* Takes `config` over on success. STATUS_INVALID with `problem` naming the setting. */
+/* Takes `config` over on success. STATUS_INVALID with a line of `problem` for each fault. */
 enum status live_create(struct app_live **out, struct config *config,
                         struct buffer *problem) MUST_CHECK;
+
+/* The faults that live_create would find; `config` stays the caller's. */
+enum status live_check(struct config *config, struct buffer *problem) MUST_CHECK;
 
 /* Releases this set and all it replaced, with their configurations. */
 void live_release(struct app_live *live);

@@ -205,21 +205,31 @@ static enum status index_names(struct storage *storage)
     return STATUS_OK;
 }
 
+static const struct storage_driver *find_driver(const char *url)
+{
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
+        if (slice_starts_with(slice_of(url), drivers[i]->scheme)) {
+            return drivers[i];
+        }
+    }
+    return NULL;
+}
+
+bool storage_has_driver(const char *url)
+{
+    return find_driver(url) != NULL;
+}
+
 enum status storage_open_dialect(struct storage **out, const struct storage_options *options,
                                  const struct sql_dialect *dialect)
 {
     *out = NULL;
-    const struct storage_driver *driver = NULL;
-    struct slice location = slice_of(options->url);
-    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-        if (slice_starts_with(location, drivers[i]->scheme)) {
-            driver = drivers[i];
-            location.data += strlen(driver->scheme);
-            location.length -= strlen(driver->scheme);
-            break;
-        }
+    const struct storage_driver *driver = find_driver(options->url);
+    if (driver == NULL) {
+        return STATUS_INVALID;
     }
-    if (driver == NULL || location.length == 0) {
+    struct slice location = slice_of(options->url + strlen(driver->scheme));
+    if (location.length == 0) {
         return STATUS_INVALID;
     }
     pthread_once(&fork_once, install_fork_handler);

@@ -54,6 +54,9 @@ struct storage_options {
     struct segment *segment; /* has storage_segment_region; NULL: storage_version knows nothing */
 };
 
+/* Whether this version can speak with the database of that URL. */
+bool storage_has_driver(const char *url);
+
 /* Does not connect. STATUS_INVALID: unknown scheme. Strings are copied. */
 enum status storage_open(struct storage **out, const struct storage_options *options) MUST_CHECK;
 

@@ -109,13 +109,14 @@ static const char *look_up_both(const struct config *config, const char *name, c
 
 static enum status refuse(struct builder *builder, const char *name, const char *what)
 {
-    buffer_append_format(builder->problem, "%s: %s", name, what);
+    (void)config_refuse(builder->config, name, what, builder->problem);
     builder->status = STATUS_INVALID;
     return STATUS_INVALID;
 }
 
 static enum status refuse_for(struct builder *builder, const char *provider, const char *what)
 {
+    config_begin_fault(builder->problem);
     buffer_append_format(builder->problem, "provider %s: %s", provider, what);
     builder->status = STATUS_INVALID;
     return STATUS_INVALID;
@@ -275,8 +276,9 @@ static enum status add_provider(struct builder *builder, const char *name,
     }
     const char *format = look_up_both(builder->config, name, "_FORMAT");
     if (format != NULL && strcmp(format, spoken_format) != 0) {
-        log_write(LOG_WARNING, "provider_left_out", LOG_TEXT("provider", name),
-                  LOG_TEXT("detail", "its wire format is not spoken"));
+        if (catalogue->left_out_count < PROVIDER_MAXIMUM) {
+            catalogue->left_out[catalogue->left_out_count++] = name;
+        }
         return STATUS_OK;
     }
     struct provider *provider = &catalogue->providers[catalogue->provider_count];
@@ -363,15 +365,16 @@ static void add_declared(const char *setting, const char *value, void *context)
     }
     struct slice slice = {name, length};
     if (!is_name(slice)) {
-        builder->status = refuse(builder, setting,
-                                 "a provider's name is up to 48 letters, digits, '_', '-' and '.'");
+        builder->status =
+            refuse(builder, setting,
+                   "is no name of a provider: up to 48 letters, digits, '_', '-' and '.'");
         return;
     }
     if (find_known(slice) != NULL) {
         return;
     }
     if (slice_equals(slice, DEMO_NAME)) {
-        builder->status = refuse(builder, setting, "demo is the name of the built-in provider");
+        builder->status = refuse(builder, setting, "has the name of the built-in provider");
         return;
     }
     bool enabled = true;
@@ -407,7 +410,7 @@ static enum status add_price(struct builder *builder, const struct json_node *me
         text_parse_double(slice_trim(rest), &price->output) != STATUS_OK || price->input < 0 ||
         price->output < 0 || price->input > 1e6 || price->output > 1e6) {
         return refuse(builder, "MODEL_PRICES",
-                      "a price is not IN/OUT in dollars per million tokens");
+                      "has a price that is not IN/OUT in dollars per million tokens");
     }
     price->full_id = json_name(member);
     catalogue->price_count++;
@@ -460,7 +463,9 @@ static enum status choose_default_provider(struct builder *builder)
     }
     catalogue->default_provider = find_provider(catalogue, slice_of(wanted));
     if (catalogue->default_provider == NULL) {
-        return refuse(builder, "DEFAULT_PROVIDER", "this provider is not configured");
+        return refuse(builder, "DEFAULT_PROVIDER",
+                      "names a provider that is not configured: it has no <NAME>_API_KEY, and no "
+                      "<NAME>_ENABLED=true");
     }
     return STATUS_OK;
 }
@@ -487,7 +492,11 @@ static enum status build(struct builder *builder)
     if (status == STATUS_OK) {
         status = choose_default_provider(builder);
     }
-    return status == STATUS_OK ? read_prices(builder) : status;
+    if (status == STATUS_OK || status == STATUS_INVALID) {
+        enum status prices = read_prices(builder);
+        status = prices == STATUS_OK ? status : prices;
+    }
+    return status;
 }
 
 enum status catalogue_create(struct catalogue **out, const struct config *config,
@@ -507,6 +516,14 @@ enum status catalogue_create(struct catalogue **out, const struct config *config
     }
     *out = catalogue;
     return STATUS_OK;
+}
+
+void catalogue_report(const struct catalogue *catalogue)
+{
+    for (size_t i = 0; i < catalogue->left_out_count; i++) {
+        log_write(LOG_WARNING, "provider_left_out", LOG_TEXT("provider", catalogue->left_out[i]),
+                  LOG_TEXT("detail", "its wire format is not spoken"));
+    }
 }
 
 void catalogue_release(struct catalogue *catalogue)

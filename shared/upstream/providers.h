@@ -62,12 +62,17 @@ struct catalogue {
     const struct provider *default_provider;
     struct model_price *prices;
     size_t price_count;
+    const char *left_out[PROVIDER_MAXIMUM]; /* configured, but their format is not spoken */
+    size_t left_out_count;
 };
 
 /* STATUS_INVALID with `problem`: a setting cannot be used. Release with catalogue_release. */
 enum status catalogue_create(struct catalogue **out, const struct config *config,
                              struct buffer *problem) MUST_CHECK;
 void catalogue_release(struct catalogue *catalogue);
+
+/* Warns in the log of each provider that is left out. */
+void catalogue_report(const struct catalogue *catalogue);
 
 struct model_choice {
     const struct provider *provider;

@@ -94,7 +94,7 @@ def test_config_creates_nothing(place):
 
 SECRETS = {"SECRET_KEY": "hunter2-a", "JWT_SECRET_KEY": "hunter2-b", "API_KEYS": "hunter2-c,hunter2-d",
            "METRICS_TOKEN": "hunter2-e", "API_KEY_TIERS": '{"hunter2-f":"premium"}', "OPENAI_API_KEY": "hunter2-g",
-           "CONSOUL_GROQ": "x", "DATABASE_URL": "postgresql://u:hunter2-h@h/d",
+           "CONSOUL_GROQ": "x", "GROQ_BASE_URL": "https://u:hunter2-h@h/d",
            "HEALTH_SERVICES": "r=redis://:hunter2-i@h:1"}
 
 
@@ -198,9 +198,9 @@ def test_manual_pages_name_every_command(place):
 # --- migrate --------------------------------------------------------------------------------------
 
 def test_migrate_goes_up_and_down_and_says_where_it_is(place):
-    assert all(step["applied_at"] is None for step in place.json("migrate", "status"))
+    first = place.ok("migrate", "up")
     latest = len(place.json("migrate", "status"))
-    assert place.ok("migrate", "up") == f"schema {latest} of {latest}\n"
+    assert first == f"schema {latest} of {latest}\n"
     assert place.ok("migrate", "up") == f"schema {latest} of {latest}\n"
     assert all(step["applied_at"] for step in place.json("migrate", "status"))
     assert place.ok("migrate", "down", "--yes").endswith(f"\nschema {latest - 1} of {latest}\n")
@@ -212,14 +212,16 @@ def test_migrate_goes_up_and_down_and_says_where_it_is(place):
 
 def test_a_database_that_cannot_be_opened_exits_69(place):
     for arguments in (["migrate", "up"], ["user", "list"], ["bootstrap-admin"]):
-        done = place.run(*arguments, DATABASE_URL="sqlite:/proc/nowhere/q.db")
+        done = place.run(*arguments, DATABASE_URL="sqlite:/etc/passwd")
         assert done.returncode == UNAVAILABLE and "does not answer" in done.stderr, done
 
 
 @pytest.mark.parametrize("arguments", [["user", "list"], ["user", "create", "a@b.de"], ["key", "list"]])
 def test_a_schema_that_is_behind_is_named_with_its_cure(place, arguments):
+    place.ok("migrate", "up")
+    place.ok("migrate", "down", "99")
     done = place.run(*arguments)
-    assert done.returncode == 1 and done.stderr.startswith("quintet: the database has schema 0, this program needs ")
+    assert done.returncode == 1 and "quintet: the database has schema 0, this program needs " in done.stderr
     assert done.stderr.endswith("(quintet migrate up)\n")
 
 
@@ -350,7 +352,7 @@ def results(done):
 def test_check_passes_on_an_installation_that_is_ready(migrated):
     done = migrated.run("check")
     looked_at = results(done)
-    assert len(looked_at) == 6
+    assert len(looked_at) == 7 and "state: STATE_DIR ./var, DATABASE_URL sqlite:./var/quintet.db" in done.stdout
     if BUILD.resolve().parent != ROOT.resolve():
         # a build elsewhere has no web server configuration beside it, and must say so
         assert looked_at.pop("web server configuration") == "fail" and done.returncode == 1
@@ -367,16 +369,61 @@ def test_check_names_a_schema_that_is_behind(place):
 
 @pytest.mark.parametrize("environment,subject,problem", [
     ({"WORKERS": "none"}, "configuration", "WORKERS"),
-    ({"ENVIRONMENT": "production"}, "secrets and directories", "SECRET_KEY"),
-    ({"STATE_DIR": "/proc/nowhere"}, "secrets and directories", "STATE_DIR"),
-    ({"RATE_LIMIT_CHAT": "plenty"}, "log, limits, shared memory, keys", "RATE_LIMIT_CHAT"),
-    ({"DATABASE_URL": "sqlite:/proc/nowhere/q.db"}, "database", "does not answer"),
+    ({"ENVIRONMENT": "production"}, "configuration", "SECRET_KEY"),
+    ({"STATE_DIR": "/proc/nowhere"}, "migrations", "there is no database /proc/nowhere/quintet.db yet"),
+    ({"RATE_LIMIT_CHAT": "plenty"}, "configuration", "RATE_LIMIT_CHAT"),
+    ({"DATABASE_URL": "sqlite:/dev/null/q.db"}, "migrations", "there is no database /dev/null/q.db yet"),
+    ({"DATABASE_URL": "sqlite:/etc/passwd"}, "database", "does not answer"),
 ])
 def test_check_fails_with_what_is_wrong_and_goes_on(migrated, environment, subject, problem):
     done = migrated.run("check", **environment)
     assert done.returncode == 1, done
     assert results(done)[subject] == "fail" and problem in done.stdout
     assert "web server configuration" in results(done)
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["user", "list"], ["key", "list"], ["migrate", "status"], ["config"]])
+def test_what_only_reads_makes_nothing(place, arguments):
+    done = place.run(*arguments, LOG_FILE="")
+    assert list(place.path.iterdir()) == []
+    assert (done.returncode, "there is no database ./var/quintet.db yet" in done.stdout + done.stderr) == (
+        (0, False) if arguments == ["config"] else (1, True)), done
+
+
+def test_a_list_says_which_database_it_is_of(migrated):
+    for arguments in (["user", "list"], ["key", "list"], ["migrate", "status"]):
+        assert migrated.run(*arguments).stderr == "quintet: database sqlite:./var/quintet.db\n"
+
+
+@pytest.mark.parametrize("environment, name, words", [
+    ({"ENVIRONMENT": "production", "SECRET_KEY": GOOD_SECRET}, "TRUSTED_PROXIES", "redirected for ever"),
+    ({"API_KEY_QUERY": "key"}, "API_KEY_QUERY", "end up in logs"),
+])
+def test_check_warns_of_what_is_seldom_meant(migrated, environment, name, words):
+    line = next(line for line in migrated.run("check", **environment).stdout.splitlines() if name in line)
+    assert line.startswith(f"warn  {name}: ") and words in line
+    assert f"warning: {name} " in migrated.run("config", "--remarks", **environment).stdout
+
+
+def test_cgi_below_the_document_root_is_refused(migrated, tmp_path):
+    request = {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/health",
+               "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"}
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for root in (tmp_path, tmp_path / "link", tmp_path / "var"):
+        done = migrated.run_program("health", **request, DOCUMENT_ROOT=str(root))
+        assert done.returncode == CONFIG and "STATE_DIR lies below the document root" in done.stderr, root
+        assert '"status":"healthy"' not in done.stdout
+    done = migrated.run_program("health", **request, DOCUMENT_ROOT=str(tmp_path / "docs"), LOG_FILE="")
+    assert done.returncode == 0 and '"status":"healthy"' in done.stdout, done
+    (tmp_path / "docs/inner").symlink_to(tmp_path / "var")
+    done = migrated.run_program("health", **request, DOCUMENT_ROOT=str(tmp_path / "docs"), LOG_FILE="",
+                                DATABASE_URL=f"sqlite:{tmp_path}/docs/quintet.db")
+    assert done.returncode == CONFIG and "DATABASE_URL lies below the document root" in done.stderr
+    (tmp_path / "docs/q.conf").write_text("")
+    done = migrated.run_program("health", **request, DOCUMENT_ROOT=str(tmp_path / "docs"), LOG_FILE="",
+                                QUINTET_CONFIG=str(tmp_path / "docs/q.conf"))
+    assert done.returncode == CONFIG and "q.conf lies below the document root" in done.stderr
 
 
 def test_check_as_json_says_the_same(place):
@@ -389,7 +436,7 @@ def test_check_as_json_says_the_same(place):
 
 def test_secrets_are_made_once_for_all_and_private(place):
     """Commands that start at the same moment agree on one secret each."""
-    running = [place.start("migrate", "status") for _ in range(6)]
+    running = [place.start("migrate", "up") for _ in range(6)]
     for process in running:
         output = process.communicate(timeout=60)
         assert process.returncode == 0, output

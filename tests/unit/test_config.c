@@ -28,7 +28,7 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(fixture->config->trusted_proxies.count, 0);
     assert_string_equal(fixture->config->rate_limit_tiers, "{}");
     assert_int_equal(fixture->config->auth_bypass_paths.count, 6);
-    assert_null(config_file(fixture->config));
+    assert_null(config_file(fixture->config, 0));
 }
 
 static void every_default_is_accepted_when_it_is_written_out(void **state)
@@ -69,7 +69,7 @@ static void environment_beats_file_beats_default(void **state)
     assert_loads(fixture, ENVIRONMENT("WORKERS=4"), file);
     assert_int_equal(fixture->config->workers, 4);
     assert_int_equal(fixture->config->queue_size, 33);
-    assert_string_equal(config_file(fixture->config), file);
+    assert_string_equal(config_file(fixture->config, 0), file);
 
     buffer_init(&text, 1024);
     assert_int_equal(config_describe(fixture->config, "WORKERS", false, &text, &source), STATUS_OK);
@@ -364,12 +364,14 @@ static void the_other_systems_files_load_unchanged(void **state)
         "ENVIRONMENT=development\nANTHROPIC_API_KEY=sk-ant-REPLACE_ME\nGROQ_API_KEY=\n"
         "LM_STUDIO_BASE_URL=http://localhost:1234\nSMTP_HOST=\nSMTP_PORT=587\n"
         "GOBLIN_NODE_TIMEOUT=300\n";
+    char database[128];
     struct fixture *fixture = *state;
 
     assert_loads(fixture, NO_ENVIRONMENT, write_text(fixture, ".env", charts));
     assert_string_equal(fixture->config->app_name, "Charts Backend");
     assert_string_equal(fixture->config->log_level, "info");
-    assert_string_equal(fixture->config->database_url, "sqlite:./charts.db");
+    snprintf(database, sizeof database, "sqlite:%s/charts.db", fixture->directory);
+    assert_string_equal(fixture->config->database_url, database);
     assert_string_equal(fixture->config->rate_limit_charts, "60/minute");
     assert_false(fixture->config->enable_auth);
 

@@ -493,7 +493,7 @@ static void environment_beats_quintet_conf_beats_dot_env_beats_default(void **st
     assert_int_equal(fixture->config->lockout_threshold, 5);
     assert_string_equal(config_lookup(fixture->config, "PROVIDER_GROQ_API_KEY"), "conf");
     assert_string_equal(config_lookup(fixture->config, "MISTRAL_API_KEY"), "env");
-    assert_string_equal(config_file(fixture->config), conf);
+    assert_string_equal(config_file(fixture->config, 0), conf);
 
     buffer_init(&place, 1024);
     config_append_place(fixture->config, "LOCKOUT_MINUTES", &place);

@@ -251,15 +251,17 @@ static void a_name_means_one_thing(void **state)
         {{"PROVIDER_COST-TRACKING_BASE_URL" AWAY},
          "provider cost-tracking: /health/cost-tracking is something else already"},
         {{"PROVIDER_MINE_BASE_URL" AWAY, "HEALTH_SERVICES=a=tcp://h:1,mine=tcp://h:1"},
-         "HEALTH_SERVICES: entry 2 has a name that is taken"},
-        {{"HEALTH_SERVICES=demo=tcp://h:1"}, "HEALTH_SERVICES: entry 1 has a name that is taken"},
+         "HEALTH_SERVICES: entry 2 has a name that is taken (environment)"},
+        {{"HEALTH_SERVICES=demo=tcp://h:1"},
+         "HEALTH_SERVICES: entry 1 has a name that is taken (environment)"},
         {{"HEALTH_SERVICES=datafeed=tcp://h:1"},
-         "HEALTH_SERVICES: entry 1 has a name that is taken"},
-        {{"HEALTH_SERVICES=ready=tcp://h:1"}, "HEALTH_SERVICES: entry 1 has a name that is taken"},
+         "HEALTH_SERVICES: entry 1 has a name that is taken (environment)"},
+        {{"HEALTH_SERVICES=ready=tcp://h:1"},
+         "HEALTH_SERVICES: entry 1 has a name that is taken (environment)"},
         {{"HEALTH_SERVICES=a=tcp://h:1,a=tcp://h:2"},
-         "HEALTH_SERVICES: entry 2 has a name that is taken"},
+         "HEALTH_SERVICES: entry 2 has a name that is taken (environment)"},
         {{"HEALTH_SERVICES=n123456789n123456789n123456789n123456789n12345678=tcp://h:1"},
-         "HEALTH_SERVICES: entry 1 is not name=url"},
+         "HEALTH_SERVICES: entry 1 is not name=url (environment)"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_refuses(*state, cases[i].settings, cases[i].problem);
@@ -277,7 +279,7 @@ static void a_tcp_service_has_a_port(void **state)
     for (size_t i = 0; i < COUNT(bad); i++) {
         snprintf(setting, sizeof setting, "HEALTH_SERVICES=a=%s", bad[i]);
         assert_refuses(*state, SETTINGS(setting),
-                       "HEALTH_SERVICES: entry 1 has no port from 1 to 65535");
+                       "HEALTH_SERVICES: entry 1 has no port from 1 to 65535 (environment)");
     }
     pipeline_open(*state, &health_options,
                   SETTINGS("HEALTH_SERVICES=a=tcp://h:1,b=tcp://[::1]:65535,c=tcp://h:1/x:y,"
@@ -312,7 +314,7 @@ static void there_may_be_as_many_services_as_there_is_room_for(void **state)
     assert_answers(pipeline, GET("/ready"), 200);
     buffer_append_text(&text, "more=tcp://127.0.0.1:1");
     assert_refuses(pipeline, SETTINGS(buffer_text(&text)),
-                   "HEALTH_SERVICES: entry 125 is one too many");
+                   "HEALTH_SERVICES: entry 125 is one too many (environment)");
     buffer_release(&text);
 }
 
