@@ -38,8 +38,8 @@ struct transport_options {
     unsigned idle_timeout_seconds;    /* kept connections; 0 = 75 */
     int stream_maximum; /* open at the same time; 0 = 16384. Less where there are not two descriptors
                          * for each: its client's and its provider's. */
-    const char *body_directory;       /* for large bodies; NULL: none are taken in */
-    uint64_t body_room;               /* bytes of them at once; 0 = 1 GiB */
+    const char *body_directory; /* for large bodies; NULL: none are taken in */
+    uint64_t body_room;         /* bytes of them at once; 0 = 1 GiB */
     struct exchange_handlers handlers;
     /* Each may be NULL; context is handlers.context. */
     enum status (*started)(struct transport *transport, void *context); /* before accepting */
