@@ -219,7 +219,7 @@ def test_a_database_that_cannot_be_opened_exits_69(place):
 @pytest.mark.parametrize("arguments", [["user", "list"], ["user", "create", "a@b.de"], ["key", "list"]])
 def test_a_schema_that_is_behind_is_named_with_its_cure(place, arguments):
     place.ok("migrate", "up")
-    place.ok("migrate", "down", "99")
+    place.ok("migrate", "down", "99", "--yes")
     done = place.run(*arguments)
     assert done.returncode == 1 and "quintet: the database has schema 0, this program needs " in done.stderr
     assert done.stderr.endswith("(quintet migrate up)\n")

@@ -137,7 +137,7 @@ def ask(shared_suite):
 
 def ask_health(ask):
     service = {"service": "database"}
-    for path in ("/health", "/health/live", "/health/ready", "/ready", "/metrics"):
+    for path in ("/", "/health", "/health/live", "/health/ready", "/ready", "/metrics"):
         ask("GET", path, token=None)
     ask("GET", "/health/all", token=None)
     ask("GET", "/health/cost-tracking")

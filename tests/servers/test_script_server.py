@@ -295,7 +295,7 @@ def test_hangup_reloads_the_programs(start, tmp_path):
     (tmp_path / "quintet.conf").write_text("ALLOWED_HOSTS=only.example\n")
     server.process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + SECONDS
-    while "400" != server.curl("/health/all", "-o", "/dev/null", "-w", "%{http_code}"):
+    while "400" != server.curl("/", "-o", "/dev/null", "-w", "%{http_code}"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert server.process.poll() is None
