@@ -56,7 +56,7 @@ static inline void leave_it(struct client *client)
 static inline void complete(struct exchange *exchange)
 {
     struct client *client = (struct client *)exchange;
-    assert_int_equal(exchange_waiting(exchange), 0);
+    CHECK(exchange_waiting(exchange) == 0);
     atomic_fetch_add(&client->completed, 1);
     leave_it(client);
 }
@@ -91,8 +91,8 @@ static const struct exchange_operations operations = {.flush = flush,
 
 static inline void count_call(struct client *client, struct stream *stream, atomic_int *counter)
 {
-    assert_int_equal(client->calls_inside, 0);
-    assert_ptr_equal(stream_exchange(stream), &client->exchange);
+    CHECK(client->calls_inside == 0);
+    CHECK(stream_exchange(stream) == &client->exchange);
     atomic_fetch_add(counter, 1);
 }
 
@@ -108,14 +108,14 @@ static inline void on_lagging(struct stream *stream, bool is_lagging, void *cont
 {
     struct client *client = context;
     count_call(client, stream, is_lagging ? &client->lags : &client->recoveries);
-    assert_int_equal(stream_is_lagging(stream), is_lagging);
+    CHECK(stream_is_lagging(stream) == is_lagging);
 }
 
 static inline void on_client_gone(struct stream *stream, void *context)
 {
     struct client *client = context;
     count_call(client, stream, &client->leaves);
-    assert_true(stream_client_has_gone(stream));
+    CHECK(stream_client_has_gone(stream));
     stream_end(stream);
 }
 
@@ -173,6 +173,7 @@ static inline void open_client(struct client *client)
     int pair[2];
     memset(client, 0, sizeof(*client));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    atomic_fetch_add(&open_clients, 1);
     client->ours = pair[0];
     client->theirs = pair[1];
     sem_init(&client->over, 0, 0);
@@ -217,6 +218,7 @@ static inline size_t read_all(struct client *client, char *out, size_t size)
 
 static inline void close_client(struct client *client)
 {
+    atomic_fetch_sub(&open_clients, 1);
     close(client->theirs);
     sem_destroy(&client->over);
 }

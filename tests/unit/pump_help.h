@@ -37,6 +37,23 @@ static inline void wait_for(sem_t *semaphore)
     assert_int_equal(sem_timedwait(semaphore, &deadline), 0);
 }
 
+/* cmocka ends the whole program when an assertion fails on another thread than the test's. What runs
+ * on the pump or a worker is judged by CHECK, and the teardown fails. */
+static atomic_int check_faults;
+
+static inline void check(bool holds, const char *text, const char *file, int line)
+{
+    if (!holds) {
+        fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, text);
+        atomic_fetch_add(&check_faults, 1);
+    }
+}
+
+#define CHECK(condition) check((condition), #condition, __FILE__, __LINE__)
+
+/* Clients of the test that runs; what a failed test leaves open lies on a stack that is gone. */
+static atomic_int open_clients;
+
 struct scene {
     struct workers *workers;
     struct pump *pump;
@@ -54,9 +71,31 @@ static inline int open_scene(void **state)
     return 0;
 }
 
+static inline void park(void *context)
+{
+    sem_post(context);
+    for (;;) {
+        pause();
+    }
+}
+
+/* The pump must not touch the clients of a test that failed: its thread does nothing any more. */
+static inline void abandon_scene(struct scene *scene)
+{
+    static sem_t is_parked;
+    sem_init(&is_parked, 0, 0);
+    if (pump_post(scene->pump, park, &is_parked) == STATUS_OK) {
+        wait_for(&is_parked);
+    }
+    scene->pump = NULL;
+}
+
 static inline int close_scene(void **state)
 {
     struct scene *scene = *state;
+    if (scene != NULL && scene->pump != NULL && atomic_exchange(&open_clients, 0) > 0) {
+        abandon_scene(scene);
+    }
     if (scene != NULL && scene->pump != NULL) {
         pump_shut_down(scene->pump);
         struct pump *pump = scene->pump;
@@ -65,7 +104,7 @@ static inline int close_scene(void **state)
         workers_stop(scene->workers);
         pump_release(pump);
     }
-    return 0;
+    return atomic_exchange(&check_faults, 0) == 0 ? 0 : -1;
 }
 
 /* Runs `work` on the pump thread and waits for it. */

@@ -8,8 +8,8 @@
 static void work(void *context)
 {
     struct client *client = context;
-    assert_false(pthread_equal(pthread_self(), client->thread));
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    CHECK(!pthread_equal(pthread_self(), client->thread));
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* work that takes its time */
     atomic_fetch_add(&client->works, 1);
 }
 
@@ -23,8 +23,8 @@ static void work_again_then_end(struct stream *stream, void *context)
 {
     struct client *client = context;
     on_offloaded(stream, context);
-    assert_true(pthread_equal(pthread_self(), client->thread));
-    assert_int_equal(client->works, client->offloads);
+    CHECK(pthread_equal(pthread_self(), client->thread));
+    CHECK(client->works == client->offloads);
     if (client->offloads < 3) {
         stream_offload(stream, work);
     } else {
@@ -55,7 +55,7 @@ static void start_with_work_and_end(struct stream *stream, void *context)
 static void ended_waits_for_the_offload(struct stream *stream, void *context)
 {
     struct client *client = context;
-    assert_int_equal(client->works, 1);
+    CHECK(client->works == 1);
     on_ended(stream, context);
 }
 
@@ -136,7 +136,7 @@ static void shutdown_tells_every_stream_and_refuses_new_ones(void **state)
 static void work_here(void *context)
 {
     struct client *client = context;
-    assert_true(pthread_equal(pthread_self(), client->thread));
+    CHECK(pthread_equal(pthread_self(), client->thread));
     atomic_fetch_add(&client->works, 1);
 }
 
@@ -147,7 +147,7 @@ static void start_work_here(struct stream *stream, void *context)
     write_text(client, "a");
     client->calls_inside++;
     stream_offload(stream, work_here);
-    assert_int_equal(client->works, 0);
+    CHECK(client->works == 0);
     client->calls_inside--;
 }
 

@@ -71,7 +71,7 @@ static void write_long_text(void *context)
     static char text[LONG_TEXT];
     memset(text, 'w', sizeof(text));
     int size = 16 << 10;
-    assert_int_equal(setsockopt(client->ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    CHECK(setsockopt(client->ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
     client->calls_inside++;
     stream_write(client->stream, (struct slice){text, sizeof(text)});
     client->calls_inside--;

@@ -42,9 +42,9 @@ struct call {
 static inline void on_answered(struct upstream_call *upstream_call, int status_code, void *context)
 {
     struct call *call = context;
-    assert_false(call->is_starting);
+    CHECK(!call->is_starting);
     call->status_code = status_code;
-    assert_int_equal(upstream_status_code(upstream_call), status_code);
+    CHECK(upstream_status_code(upstream_call) == status_code);
     snprintf(call->content_type, sizeof(call->content_type), "%s",
              upstream_header(upstream_call, "CONTENT-type"));
     atomic_fetch_add(&call->answers, 1);
@@ -54,8 +54,8 @@ static inline void on_data(struct upstream_call *upstream_call, struct slice byt
 {
     struct call *call = context;
     (void)upstream_call;
-    assert_false(call->is_starting);
-    assert_int_equal(call->answers, 1);
+    CHECK(!call->is_starting);
+    CHECK(call->answers == 1);
     buffer_append(&call->body, bytes.data, bytes.length);
     atomic_fetch_add(&call->pieces, 1);
     sem_post(&call->happened);
@@ -65,8 +65,8 @@ static inline void on_done(struct upstream_call *upstream_call, enum upstream_re
                            void *context)
 {
     struct call *call = context;
-    assert_false(call->is_starting);
-    assert_ptr_equal(upstream_call, call->call);
+    CHECK(!call->is_starting);
+    CHECK(upstream_call == call->call);
     call->result = result;
     call->has_sent = upstream_has_sent(upstream_call);
     call->took = (clock_monotonic_nanoseconds() - call->started) / 1000000;
@@ -154,7 +154,7 @@ static inline int close_all(void **state)
     workers_stop(workers);
     pump_release(pump);
     server_stop(&server);
-    return 0;
+    return atomic_exchange(&check_faults, 0) == 0 ? 0 : -1;
 }
 
 #endif
