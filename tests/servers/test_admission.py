@@ -133,7 +133,7 @@ def test_parallel_uploads_all_arrive_delay_nobody_and_leave_memory_flat(spooling
             assert hello.ask("/").body == b"Hello\n"
             delays.append(time.monotonic() - start)
             most = max(most, resident(hello))
-            time.sleep(0.05)
+            time.sleep(0.05)  # between samples
     for number, task in enumerate(uploads):
         assert task.result()[0].status == (403 if number % 3 == 0 else 200)
     assert sorted(delays)[len(delays) // 2] < 0.5
@@ -178,7 +178,7 @@ def test_pieces_of_a_slow_body_move_its_deadline(spooling):
         connection.send(head_of("/sum", 5 * 65000))
         for _ in range(5):
             connection.send(fastcgi.record(fastcgi.STDIN, 1, b"\1" * 65000))
-            time.sleep(0.8)
+            time.sleep(0.8)  # its pace
         connection.send(fastcgi.record(fastcgi.STDIN, 1))
         assert connection.read_answer().body == b"length 325000 sum 325000\n"
     with hello.connect(10) as connection:
@@ -193,7 +193,7 @@ def test_each_request_on_a_kept_connection_has_its_own_clock(own_hello):  # noqa
     hello = own_hello(request_timeout=2)
     with hello.connect(10) as connection:
         for pause in (0, 0.5, 2.5):
-            time.sleep(pause)
+            time.sleep(pause)  # between requests, longer than one may take
             started = time.monotonic()
             past = int(connection.ask("/clock", keep=True).body)
             assert past <= (time.monotonic() - started) * 1000 + 1
@@ -203,7 +203,7 @@ def test_each_request_on_a_kept_connection_has_its_own_deadline(own_hello):  # n
     hello = own_hello(request_timeout=2)
     with hello.connect(10) as connection:
         assert connection.ask("/", keep=True).body == b"Hello\n"
-        time.sleep(1.5)
+        time.sleep(1.5)  # of the two seconds that a request has
         whole = fastcgi.request("/sum", keep=True, body=b"\1" * 100)
         connection.send(whole[:-50])
         time.sleep(1)  # 2.5 s after the first, 1 s after the second

@@ -434,13 +434,13 @@ def test_slow_reader_gets_everything(hello):
             data = connection.socket.recv(200_000)
             assert data
             received += data
-            time.sleep(0.05)
+            time.sleep(0.05)  # its pace
 
 
 def test_lagging_client_pauses_its_stream_and_then_gets_all_of_it(hello):
     with hello.connect() as connection:
         connection.send(fastcgi.request("/flood/3000"))
-        time.sleep(0.5)
+        time.sleep(0.5)  # the client lags
         answer = connection.read_answer()
         numbers = [int(event.split()[1]) for event in answer.body.decode().split("\n\n") if event]
         assert numbers == list(range(3000))
@@ -584,7 +584,7 @@ def test_signals_reach_their_owner_under_load_and_sighup_reloads(own_hello):
         thread.start()
     for _ in range(20):
         hello.process.send_signal(signal.SIGHUP)
-        time.sleep(0.02)
+        time.sleep(0.02)  # signals that come at once are one
     ends.set()
     for thread in clients:
         thread.join()
@@ -595,7 +595,7 @@ def test_signals_reach_their_owner_under_load_and_sighup_reloads(own_hello):
 def test_background_runs_about_once_a_second(own_hello):
     hello = own_hello()
     first = int(hello.ask("/counters").body.split()[3])
-    time.sleep(3)
+    time.sleep(3)  # the measured time
     assert 2 <= int(hello.ask("/counters").body.split()[3]) - first <= 4
 
 
@@ -748,7 +748,7 @@ def test_cgi_stream_ends_when_its_reader_leaves(program):
 def test_cgi_flood_into_a_slow_pipe_arrives_whole(program):
     process = subprocess.Popen([program], env=cgi_environment("/flood/2000"),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    time.sleep(0.3)
+    time.sleep(0.3)  # the reader lags
     body = process.stdout.read().partition(b"\r\n\r\n")[2]
     assert process.wait(5) == 0
     assert body.count(b"data: ") == 2000

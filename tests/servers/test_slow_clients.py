@@ -48,7 +48,7 @@ def test_probes_are_answered_whatever_slow_clients_do(started, name, attack):
         took = []
         while attackers.poll() is None:
             took.append(probe(server.port))
-            time.sleep(0.1)
+            time.sleep(0.1)  # between samples
         said = attackers.stdout.read().decode(errors="replace")
     assert attackers.returncode == 0, said
     assert len(took) >= 3 and max(took) < ANSWER_SECONDS, (sorted(took)[-5:], said[-800:])
