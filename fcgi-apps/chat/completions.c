@@ -227,6 +227,10 @@ void completions_create(struct request *request)
             return;
         }
     }
+    if (status == STATUS_OK) {
+        request->subject.provider = completion->call.choice.provider->name;
+        request->subject.model = completion->call.choice.model;
+    }
     int64_t retry_after = 0;
     if (status == STATUS_OK) {
         status = prepare_call(completion);

@@ -49,6 +49,7 @@ bool session_input_read(struct request *request, struct session_input *out)
     out->session_id = id;
     out->message = field_text(request, "message", FIELD_REQUIRED, 1, SESSION_MESSAGE_MAXIMUM);
     out->model = field_text(request, "model", FIELD_OPTIONAL, 1, COMPLETION_MODEL_MAXIMUM);
+    request->subject.session_id = is_bad_id ? NULL : id;
     if (!problem_has_fields(request)) {
         return true;
     }
@@ -70,6 +71,7 @@ bool session_input_path(struct request *request, struct conversation_key *out)
         problem_answer_fields(request, PROBLEM_SESSION_ID_INVALID);
         return false;
     }
+    request->subject.session_id = id;
     *out = session_key_of(request, id);
     return true;
 }

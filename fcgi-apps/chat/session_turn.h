@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "chat.h"
+#include "completion_request.h"
 #include "model_call.h"
 #include "session_gate.h"
 #include "stores/conversations.h"
@@ -49,9 +50,10 @@ struct turn {
     struct budget_reservation reservation;
 
     struct model_call call;
-    struct buffer said;       /* the answer as the inside of a JSON string */
-    const char *outcome_word; /* of the ledger, once the call is over */
-    enum problem problem;     /* PROBLEM_COUNT: none */
+    char logged_model[COMPLETION_MODEL_MAXIMUM + 1]; /* outlives the arena above */
+    struct buffer said;                              /* the answer as the inside of a JSON string */
+    const char *outcome_word;                        /* of the ledger, once the call is over */
+    enum problem problem;                            /* PROBLEM_COUNT: none */
     int64_t retry_after;
     bool is_stopping; /* the client has gone, or the program stops */
     bool is_over;     /* stream_end has been called */

@@ -3,6 +3,7 @@
  */
 #include "session_turn.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "accounting.h"
@@ -160,12 +161,22 @@ static enum status choose_model(struct turn *turn)
                                       : status;
 }
 
+static void tell_model(struct turn *turn)
+{
+    struct request_subject *subject = &turn->request->subject;
+    const struct model_choice *choice = &turn->call.choice;
+    (void)snprintf(turn->logged_model, sizeof turn->logged_model, "%s", choice->model);
+    subject->model = turn->logged_model;
+    subject->provider = choice->provider->name;
+}
+
 static enum status prepare_call(struct turn *turn)
 {
     struct conversation_message *history;
     size_t count;
     enum status status = choose_model(turn);
     if (status == STATUS_OK) {
+        tell_model(turn);
         status = conversation_history(turn->request->app->storage, &turn->arena, &turn->gate.key,
                                       HISTORY_BYTES_MAXIMUM, &history, &count);
     }

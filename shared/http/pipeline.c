@@ -504,6 +504,9 @@ void pipeline_finish(struct request *request)
               LOG_DOUBLE("duration_ms", (double)microseconds / 1000.0),
               LOG_TEXT("client", request->client_address), LOG_TEXT("user", user),
               LOG_TEXT("chart_id", chart_for_log(request)),
+              LOG_TEXT("session_id", request->subject.session_id),
+              LOG_TEXT("provider", request->subject.provider),
+              LOG_TEXT("model", request->subject.model),
               LOG_TEXT("error_type", request->response.error_word));
     response_release(&request->response);
 }

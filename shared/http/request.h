@@ -49,6 +49,14 @@ struct response {
     size_t bytes_sent;       /* of the body, for the log */
 };
 
+/* What a request was about, for its line in the log. Texts that live as long as the request; NULL is
+ * left out. Never what people wrote. */
+struct request_subject {
+    const char *session_id;
+    const char *provider;
+    const char *model;
+};
+
 struct request {
     struct app *app;
     const struct app_live *live; /* settings this request began with */
@@ -84,6 +92,7 @@ struct request {
     size_t query_count;
     enum status query_status; /* of request_parse_query */
     struct response response;
+    struct request_subject subject; /* set by handlers */
     /* of request_stream */
     const struct stream_handlers *stream_handlers;
     void *stream_context;

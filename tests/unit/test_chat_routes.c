@@ -138,6 +138,21 @@ static void a_provider_that_is_not_there_is_503(void **state)
 
 /* --- Sessions ---------------------------------------------------------------------------------- */
 
+static void the_log_names_session_provider_and_model(void **state)
+{
+    static const char turn[] = "\"session_id\":\"s\",\"provider\":\"demo\",\"model\":\"echo\"";
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline, SAY("one"), 200);
+    assert_answers(pipeline, POST("/chat/stream", "{\"session_id\":\"s\",\"message\":\"two\"}"),
+                   200);
+    assert_int_equal(count_in(pipeline_log(pipeline), turn), 2);
+    assert_answers(pipeline, POST(COMPLETIONS, "{\"model\":\"demo/echo\"," HI "}"), 200);
+    assert_int_equal(count_in(pipeline_log(pipeline), "\"provider\":\"demo\",\"model\":\"echo\""),
+                     3);
+    assert_answers(pipeline, GET("/chat/sessions/s"), 200);
+    assert_int_equal(count_in(pipeline_log(pipeline), "\"session_id\":\"s\""), 3);
+}
+
 static void a_session_remembers(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -230,6 +245,7 @@ int main(void)
         ROUTE_TEST(a_key_counts_as_bearer),
         ROUTE_TEST(models_are_found_by_each_of_their_names),
         ROUTE_TEST(a_provider_that_is_not_there_is_503),
+        ROUTE_TEST(the_log_names_session_provider_and_model),
         ROUTE_TEST(a_session_remembers),
         ROUTE_TEST(sessions_are_shown_cleared_and_deleted),
         ROUTE_TEST(a_session_of_another_key_is_not_found),
