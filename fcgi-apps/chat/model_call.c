@@ -139,6 +139,7 @@ static void forget_answer(struct model_call *call)
     call->retry_after = 0;
     call->is_event_stream = false;
     call->was_sent = false;
+    call->was_refused = false;
 }
 
 static int64_t rest_of(const struct model_call *call)

@@ -91,7 +91,7 @@ struct model_call {
     struct buffer answer;    /* of a call that is not streamed */
     bool has_answered;       /* with success: tokens have been used */
     bool was_sent;           /* the provider may know of it; told when the call is over */
-    bool was_refused;        /* by an HTTP status: it cost nothing */
+    bool was_refused;        /* by an HTTP status, at the last try: it cost nothing */
     bool was_abandoned;      /* by us, who left or would not wait longer: it may have cost */
     uint64_t started;        /* monotonic nanoseconds; 0 = not started */
     uint64_t first_chunk_at; /* likewise */

@@ -291,6 +291,32 @@ def test_a_call_under_way_when_the_program_stops_is_in_the_ledger(suite, stub):
     assert done["answer"].status == 503 and "retry-after" in done["answer"].headers
 
 
+REFUSALS = {
+    "503": PASSING["503"],
+    "stream-options": http(b'{"error":{"message":"Unknown parameter: stream_options"}}', b"400 B"),
+}
+
+
+@despite_lighttpd
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/stream"])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_an_earlier_refusal_hides_no_call_from_the_ledger(suite, stub, refusal, path):
+    """The first try is refused, the second is under way when the client leaves."""
+    private = suite.start(environment_for(stub))
+    name = request_id = f"twice-{refusal}"
+    before = answer_in_turn(stub, name, REFUSALS[refusal], [60])
+    body = {"model": f"stub/{name}", "messages": HELLO, "stream": True}
+    if path == "/chat/stream":
+        body = {"model": f"stub/{name}", "message": "hello", "session_id": "twice"}
+    client = RawClient(private, path, body, request_id=request_id)
+    second = stub.last(name, after=before + 1)
+    client.leave()
+    assert second.ended.wait(5) and stub.count(name) == before + 2
+    row, = wait_until(lambda: ledger(private, request_id))
+    assert row["outcome"] == "cut_off"
+    assert row["is_estimated"] and row["input_tokens"] > 0
+
+
 @despite_lighttpd
 @STREAMED
 def test_what_was_never_sent_costs_nothing(suite, stub, stream):
