@@ -84,18 +84,19 @@ enum status workers_make_thread(pthread_t *thread, void *(*run)(void *context), 
 /* What may wait long, whatever for. */
 static bool is_slow(enum worker_kind kind)
 {
-    return kind == WORKER_TASK || kind == WORKER_WAITING || kind == WORKER_HEAVY;
+    return kind != WORKER_QUICK;
 }
 
 static bool may_run(const struct workers *workers, enum worker_kind kind)
 {
     const struct queue *queue = &workers->queues[kind];
     int requests = workers->queues[WORKER_WAITING].running + workers->queues[WORKER_HEAVY].running;
-    int slow = requests + workers->queues[WORKER_TASK].running;
+    int slow =
+        requests + workers->queues[WORKER_TASK].running + workers->queues[WORKER_SPOOL].running;
+    bool is_request = kind == WORKER_WAITING || kind == WORKER_HEAVY;
     return queue->first != NULL && queue->running < queue->running_maximum &&
            (!is_slow(kind) || slow < workers->slow_maximum) &&
-           (!is_slow(kind) || kind == WORKER_TASK ||
-            requests < workers->queues[WORKER_WAITING].running_maximum);
+           (!is_request || requests < workers->queues[WORKER_WAITING].running_maximum);
 }
 
 /* Tasks first, then what came first; WORKER_KINDS when there is nothing that may run. */

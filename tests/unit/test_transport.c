@@ -230,8 +230,13 @@ static void work_that_waits_leaves_threads_to_the_rest(void **state)
     static const struct {
         int threads;
         enum worker_kind kind;
-    } cases[] = {{8, WORKER_WAITING}, {8, WORKER_HEAVY},   {8, WORKER_SPOOL}, {8, WORKER_TASK},
-                 {4, WORKER_WAITING}, {2, WORKER_WAITING}, {2, WORKER_TASK}};
+        enum worker_kind other; /* of every second one */
+    } cases[] = {{8, WORKER_WAITING, WORKER_WAITING}, {8, WORKER_HEAVY, WORKER_HEAVY},
+                 {8, WORKER_SPOOL, WORKER_SPOOL},     {8, WORKER_TASK, WORKER_TASK},
+                 {4, WORKER_WAITING, WORKER_WAITING}, {2, WORKER_WAITING, WORKER_WAITING},
+                 {2, WORKER_TASK, WORKER_TASK},       {8, WORKER_TASK, WORKER_WAITING},
+                 {8, WORKER_TASK, WORKER_SPOOL},      {4, WORKER_TASK, WORKER_SPOOL},
+                 {2, WORKER_TASK, WORKER_SPOOL}};
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         struct workers *workers;
         atomic_int waiting = 0;
@@ -242,11 +247,12 @@ static void work_that_waits_leaves_threads_to_the_rest(void **state)
         struct job slow[20];
         for (int i = 0; i < 20; i++) {
             slow[i] = (struct job){.counter = &waiting, .gate = &gate};
-            if (cases[c].kind == WORKER_TASK) {
+            enum worker_kind kind = i % 2 == 0 ? cases[c].kind : cases[c].other;
+            if (kind == WORKER_TASK) {
                 slow[i].task = (struct worker_task){.run = run_job, .context = &slow[i]};
                 workers_add(workers, &slow[i].task);
             } else {
-                assert_int_equal(request_job(workers, cases[c].kind, &slow[i]), STATUS_OK);
+                assert_int_equal(request_job(workers, kind, &slow[i]), STATUS_OK);
             }
         }
         workers_wake(workers);
