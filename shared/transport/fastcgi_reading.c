@@ -178,7 +178,8 @@ static bool needs_admission(const struct fastcgi_connection *connection)
 }
 
 /* `rest` is read again when it is admitted. */
-static void ask_for_admission(struct fastcgi_connection *connection, struct slice rest)
+static void ask_for_admission(struct fastcgi_connection *connection, struct slice rest,
+                              bool on_event_thread)
 {
     fastcgi_framer_start(&connection->framer, connection->request.id);
     if (buffer_append(&connection->leftover, rest.data, rest.length) != STATUS_OK) {
@@ -186,7 +187,7 @@ static void ask_for_admission(struct fastcgi_connection *connection, struct slic
         return;
     }
     connection->awaits_body = false;
-    queue(connection, WORKER_QUICK, run_admission, true);
+    queue(connection, WORKER_QUICK, run_admission, on_event_thread);
 }
 
 static void count_body(struct fastcgi_connection *connection)
@@ -234,10 +235,10 @@ static bool feed(struct fastcgi_connection *connection, struct slice input, bool
             if (!needs_admission(connection)) {
                 break;
             }
-            ask_for_admission(connection, input);
+            ask_for_admission(connection, input, on_event_thread);
             return false;
         case FASTCGI_NEEDS_ROOM:
-            ask_for_admission(connection, input);
+            ask_for_admission(connection, input, on_event_thread);
             return false;
         case FASTCGI_COMPLETE:
             if (request->keep_connection &&
