@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "chat.h"
 #include "stores/ledger.h"
 
 #define SECONDS_A_DAY INT64_C(86400)
@@ -65,9 +66,10 @@ static int64_t seconds_left(int64_t now, bool of_month, const struct tm *date)
            now;
 }
 
-/* Locked, so that no row is written and given back between reading and adding up. */
+/* Locked, so that no row is written and given back between reading and adding up. `owed` is what a
+ * database that does not take rows at present has not been told of. */
 static enum status check(struct budget *budget, struct storage *storage, struct arena *arena,
-                         const char *owner, int64_t cost, int64_t *retry_after)
+                         const char *owner, int64_t cost, int64_t owed, int64_t *retry_after)
 {
     int64_t now = clock_wall_seconds();
     time_t seconds = (time_t)now;
@@ -80,7 +82,7 @@ static enum status check(struct budget *budget, struct storage *storage, struct 
     if (status != STATUS_OK) {
         return status;
     }
-    int64_t more = reserved_for(budget, owner) + cost;
+    int64_t more = reserved_for(budget, owner) + cost + owed;
     const struct budget_limits *limits = &budget->new_user;
     bool fits_month = fits(limits->month, spent.month.cost_nanodollars, more);
     if (fits_month && fits(limits->day, spent.today.cost_nanodollars, more)) {
@@ -101,7 +103,8 @@ enum status budget_reserve(struct budget *budget, struct storage *storage, struc
         return STATUS_OK;
     }
     pthread_mutex_lock(&budget->lock);
-    enum status status = check(budget, storage, arena, principal->owner, cost, retry_after);
+    int64_t owed = ledger_queue_owed(&call->chat->ledger, principal->owner);
+    enum status status = check(budget, storage, arena, principal->owner, cost, owed, retry_after);
     if (status == STATUS_OK) {
         *out = (struct budget_reservation){.budget = budget,
                                            .owner = principal->owner,

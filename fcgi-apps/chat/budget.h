@@ -3,7 +3,7 @@
  *
  * Users who registered themselves have BUDGET_NEW_USER, each with all the user's keys; keys of the
  * configuration, companies and administrators have none. What a call may cost is reserved before it
- * is sent and given back when the ledger has its row, so calls at the same time cannot each spend
+ * is sent and given back when the ledger has its row, or keeps it, so calls at the same time cannot each spend
  * the same rest: a budget is exceeded at most by what a call costs beyond its estimate. A model
  * without a price costs nothing.
  *

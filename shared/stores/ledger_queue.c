@@ -179,6 +179,7 @@ static void write_batch(struct ledger_queue *queue)
 {
     struct ledger_ticket *batch = take_batch(queue);
     queue->is_writing = true;
+    queue->writing = batch;
     pthread_mutex_unlock(&queue->lock);
     enum status status = rows_transaction(queue->storage, insert_batch, batch);
     bool is_alone = batch->next == NULL;
@@ -190,6 +191,7 @@ static void write_batch(struct ledger_queue *queue)
     }
     pthread_mutex_lock(&queue->lock);
     queue->is_writing = false;
+    queue->writing = NULL;
     struct ledger_ticket *next;
     struct ledger_ticket *left = NULL;
     struct ledger_ticket **left_end = &left;
@@ -260,6 +262,25 @@ enum status ledger_queue_insert(struct ledger_queue *queue, const struct ledger_
     pthread_mutex_unlock(&queue->lock);
     memory_release(ticket);
     return status;
+}
+
+static int64_t sum_of(const struct ledger_ticket *ticket, const char *owner, int64_t sum)
+{
+    for (; ticket != NULL; ticket = ticket->next) {
+        const struct ledger_entry *entry = &ticket->entry;
+        bool is_owners = entry->owner != NULL && strcmp(entry->owner, owner) == 0;
+        int64_t cost = is_owners ? entry->cost_nanodollars : 0;
+        sum = cost < INT64_MAX - sum ? sum + cost : INT64_MAX;
+    }
+    return sum;
+}
+
+int64_t ledger_queue_owed(struct ledger_queue *queue, const char *owner)
+{
+    pthread_mutex_lock(&queue->lock);
+    int64_t sum = sum_of(queue->writing, owner, sum_of(queue->first, owner, 0));
+    pthread_mutex_unlock(&queue->lock);
+    return sum;
 }
 
 void ledger_queue_flush(struct ledger_queue *queue)

@@ -35,6 +35,7 @@ struct ledger_queue {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct ledger_ticket *first, *last; /* in the order they came */
+    struct ledger_ticket *writing;      /* taken out to be written */
     size_t count;
     bool is_writing;
     uint64_t rest_until; /* monotonic nanoseconds: the database did not answer */
@@ -53,6 +54,10 @@ void ledger_queue_close(struct ledger_queue *queue, const char *path);
  * lost, and in the log. An entry that the database refuses does not keep others out. */
 enum status ledger_queue_insert(struct ledger_queue *queue,
                                 const struct ledger_entry *entry) MUST_CHECK;
+
+/* What `owner` has spent that may not be in the database yet, in nanodollars. Ask before reading the
+ * database: then what is written meanwhile counts twice rather than never. */
+int64_t ledger_queue_owed(struct ledger_queue *queue, const char *owner);
 
 /* Writes what is kept, if the database answers. May block as ledger_queue_insert. */
 void ledger_queue_flush(struct ledger_queue *queue);

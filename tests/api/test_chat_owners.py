@@ -1,6 +1,8 @@
 """What people make in chats belongs to their owner, whichever credential they come with; what it
 costs is told to the owner, and the whole of it to an administrator."""
 import concurrent.futures
+import contextlib
+import sqlite3
 
 import pytest
 
@@ -137,3 +139,19 @@ def test_a_budget_that_is_spent_refuses_until_the_day_is_over(suite, stub):
     answers = [private.post("/v1/chat/completions", body, token=token) for _ in range(6)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429, 429, 429]
     assert stub.last("ok").json["max_tokens"] == 5
+
+
+def test_a_budget_counts_what_a_locked_database_has_not_taken(suite, stub):
+    private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/ok":"500/1500"}',
+                                          BUDGET_NEW_USER="0.04/day"))
+    token = private.token()
+    body = {"model": "stub/ok", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    assert private.post("/v1/chat/completions", body, token=token).status == 200
+    path = f"{private.state}/quintet.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        answers = [private.post("/v1/chat/completions", body, token=token, timeout=60)
+                   for _ in range(4)]
+        assert len(rows(private, "SELECT * FROM ledger")) == 1
+        writer.execute("ROLLBACK")
+    assert [answer.status for answer in answers] == [200, 200, 429, 429]

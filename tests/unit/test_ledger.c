@@ -217,12 +217,15 @@ static void a_locked_database_costs_no_entry_and_holds_up_one_writer_once(void *
     }
     assert_true(clock_monotonic_nanoseconds() - start < UINT64_C(900000000));
     assert_int_equal(queue.count, KEPT);
+    assert_int_equal(ledger_queue_owed(&queue, "o"), KEPT);
+    assert_int_equal(ledger_queue_owed(&queue, "x"), 0);
     stop_holding(&holder);
     struct ledger_entry entry = entry_of("o", KEPT, 1);
     queue.rest_until = 0;
     assert_int_equal(ledger_queue_insert(&queue, &entry), STATUS_OK);
     ledger_queue_flush(&queue);
     assert_int_equal(queue.count, 0);
+    assert_int_equal(ledger_queue_owed(&queue, "o"), 0);
     assert_int_equal(read_report(database, "o").total.calls, KEPT + 1);
     ledger_queue_close(&queue, NULL);
     storage_close(hasty);
