@@ -15,6 +15,7 @@
 enum status budget_init(struct budget *budget, const char *new_user)
 {
     *budget = (struct budget){0};
+    pthread_mutex_init(&budget->checking, NULL);
     pthread_mutex_init(&budget->lock, NULL);
     return budget_parse(slice_of(new_user), &budget->new_user);
 }
@@ -22,6 +23,7 @@ enum status budget_init(struct budget *budget, const char *new_user)
 void budget_destroy(struct budget *budget)
 {
     pthread_mutex_destroy(&budget->lock);
+    pthread_mutex_destroy(&budget->checking);
 }
 
 static bool has_budget(const struct principal *principal)
@@ -37,14 +39,16 @@ static int64_t estimate(const struct model_call *call, int64_t output_tokens)
     return usage_cost(call->choice.price, &usage);
 }
 
-static int64_t reserved_for(const struct budget *budget, const char *owner)
+static int64_t reserved_for(struct budget *budget, const char *owner)
 {
     int64_t sum = 0;
+    pthread_mutex_lock(&budget->lock);
     for (const struct budget_reservation *each = budget->first; each != NULL; each = each->next) {
         if (strcmp(each->owner, owner) == 0) {
             sum += each->nanodollars;
         }
     }
+    pthread_mutex_unlock(&budget->lock);
     return sum;
 }
 
@@ -66,10 +70,9 @@ static int64_t seconds_left(int64_t now, bool of_month, const struct tm *date)
            now;
 }
 
-/* Locked, so that no row is written and given back between reading and adding up. `owed` is what a
- * database that does not take rows at present has not been told of. */
+/* The database is read last: what is told to it while this adds up counts twice rather than never. */
 static enum status check(struct budget *budget, struct storage *storage, struct arena *arena,
-                         const char *owner, int64_t cost, int64_t owed, int64_t *retry_after)
+                         const char *owner, int64_t more, int64_t *retry_after)
 {
     int64_t now = clock_wall_seconds();
     time_t seconds = (time_t)now;
@@ -82,7 +85,6 @@ static enum status check(struct budget *budget, struct storage *storage, struct 
     if (status != STATUS_OK) {
         return status;
     }
-    int64_t more = reserved_for(budget, owner) + cost + owed;
     const struct budget_limits *limits = &budget->new_user;
     bool fits_month = fits(limits->month, spent.month.cost_nanodollars, more);
     if (fits_month && fits(limits->day, spent.today.cost_nanodollars, more)) {
@@ -90,6 +92,18 @@ static enum status check(struct budget *budget, struct storage *storage, struct 
     }
     *retry_after = seconds_left(now, !fits_month, &date);
     return STATUS_DENIED;
+}
+
+static void enter(struct budget_reservation *reservation)
+{
+    struct budget *budget = reservation->budget;
+    pthread_mutex_lock(&budget->lock);
+    reservation->next = budget->first;
+    if (budget->first != NULL) {
+        budget->first->previous = reservation;
+    }
+    budget->first = reservation;
+    pthread_mutex_unlock(&budget->lock);
 }
 
 enum status budget_reserve(struct budget *budget, struct storage *storage, struct arena *arena,
@@ -102,20 +116,16 @@ enum status budget_reserve(struct budget *budget, struct storage *storage, struc
     if (cost == 0 || !has_budget(principal)) {
         return STATUS_OK;
     }
-    pthread_mutex_lock(&budget->lock);
-    int64_t owed = ledger_queue_owed(&call->chat->ledger, principal->owner);
-    enum status status = check(budget, storage, arena, principal->owner, cost, owed, retry_after);
+    pthread_mutex_lock(&budget->checking);
+    int64_t more = cost + reserved_for(budget, principal->owner);
+    more += ledger_queue_owed(&call->chat->ledger, principal->owner);
+    enum status status = check(budget, storage, arena, principal->owner, more, retry_after);
     if (status == STATUS_OK) {
-        *out = (struct budget_reservation){.budget = budget,
-                                           .owner = principal->owner,
-                                           .nanodollars = cost,
-                                           .next = budget->first};
-        if (budget->first != NULL) {
-            budget->first->previous = out;
-        }
-        budget->first = out;
+        *out = (struct budget_reservation){
+            .budget = budget, .owner = principal->owner, .nanodollars = cost};
+        enter(out);
     }
-    pthread_mutex_unlock(&budget->lock);
+    pthread_mutex_unlock(&budget->checking);
     return status;
 }
 

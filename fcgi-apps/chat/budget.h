@@ -28,7 +28,8 @@ struct budget_reservation {
 
 struct budget {
     struct budget_limits new_user;
-    pthread_mutex_t lock;
+    pthread_mutex_t checking; /* held while the database is read: never waited for on the pump */
+    pthread_mutex_t lock;     /* of `first`; for a moment only */
     struct budget_reservation *first;
 };
 
@@ -45,7 +46,7 @@ enum status budget_reserve(struct budget *budget, struct storage *storage, struc
                            int64_t output_tokens, struct budget_reservation *out,
                            int64_t *retry_after) MUST_CHECK;
 
-/* Idempotent. */
+/* Idempotent. Does not wait for those who reserve. */
 void budget_release(struct budget_reservation *reservation);
 
 #endif

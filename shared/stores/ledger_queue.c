@@ -270,7 +270,7 @@ static int64_t sum_of(const struct ledger_ticket *ticket, const char *owner, int
         const struct ledger_entry *entry = &ticket->entry;
         bool is_owners = entry->owner != NULL && strcmp(entry->owner, owner) == 0;
         int64_t cost = is_owners ? entry->cost_nanodollars : 0;
-        sum = cost < INT64_MAX - sum ? sum + cost : INT64_MAX;
+        sum = cost < LEDGER_OWED_MAXIMUM - sum ? sum + cost : LEDGER_OWED_MAXIMUM;
     }
     return sum;
 }

@@ -25,7 +25,8 @@
 #include "stores/ledger.h"
 
 #define LEDGER_KEPT_MAXIMUM      10000
-#define LEDGER_WAIT_MILLISECONDS 1000 /* for another thread's transaction */
+#define LEDGER_OWED_MAXIMUM      (INT64_MAX / 2) /* so that something can be added */
+#define LEDGER_WAIT_MILLISECONDS 1000            /* for another thread's transaction */
 
 struct ledger_ticket;
 
@@ -55,8 +56,9 @@ void ledger_queue_close(struct ledger_queue *queue, const char *path);
 enum status ledger_queue_insert(struct ledger_queue *queue,
                                 const struct ledger_entry *entry) MUST_CHECK;
 
-/* What `owner` has spent that may not be in the database yet, in nanodollars. Ask before reading the
- * database: then what is written meanwhile counts twice rather than never. */
+/* What `owner` has spent that may not be in the database yet, in nanodollars, LEDGER_OWED_MAXIMUM at
+ * most. Ask before reading the database: then what is written meanwhile counts twice rather than
+ * never. */
 int64_t ledger_queue_owed(struct ledger_queue *queue, const char *owner);
 
 /* Writes what is kept, if the database answers. May block as ledger_queue_insert. */
