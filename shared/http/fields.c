@@ -138,7 +138,8 @@ int64_t field_time(struct request *request, const char *name, enum field_presenc
                           "datetime_parsing");
         return 0;
     }
-    return milliseconds / 1000;
+    /* 0 would say that nothing was given. */
+    return text != NULL && milliseconds / 1000 == 0 ? 1 : milliseconds / 1000;
 }
 
 void field_write_time(struct json_writer *json, const char *name, int64_t wall_milliseconds)

@@ -46,7 +46,8 @@ struct field_page field_query_page(struct request *request);
 /* Ends a list's answer: total, page, page_size. */
 void field_write_page(struct json_writer *json, const struct field_page *page, int64_t total);
 
-/* A member that is an RFC 3339 time, as wall seconds; 0 when absent, null or wrong. */
+/* A member that is an RFC 3339 time, as wall seconds; 0 when absent, null or wrong. The one second that
+ * would be 0 is told as the next. */
 int64_t field_time(struct request *request, const char *name, enum field_presence presence);
 
 /* A member that is a time: RFC 3339 in UTC, or null for 0. */

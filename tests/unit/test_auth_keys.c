@@ -161,6 +161,8 @@ static void what_a_key_is_asked_to_be_is_never_ignored(void **state)
         {"{\"name\":\"k\",\"scopes\":\"nonsense\"}", "scopes"},
         {"{\"name\":\"k\",\"scopes\":\"chart.reads\"}", "scopes"},
         {"{\"name\":\"k\",\"expires_at\":\"2020-01-01T00:00:00Z\"}", "expires_at"},
+        {"{\"name\":\"k\",\"expires_at\":\"1970-01-01T00:00:00Z\"}", "expires_at"},
+        {"{\"name\":\"k\",\"expires_at\":\"1970-01-01T00:00:00.9Z\"}", "expires_at"},
         {"{\"name\":\"k\",\"expires_at\":\"2999-01-01T00:00:00Z\"}", "expires_at"},
         {"{\"name\":\"k\",\"expires_at\":\"tomorrow\"}", "expires_at"},
         {"{\"name\":\"k\",\"expires_at\":7}", "expires_at"},
