@@ -125,12 +125,30 @@ static bool find_untrusted_hop(struct request *request, struct slice hops)
     return false;
 }
 
+/* One variable stands for every spelling of a name, X.Forwarded-For as well as X-Forwarded-For
+ * (RFC 3875 section 4.1.18). Where the web server joins the lines of one header and says so, a
+ * second variable of that name is another spelling: no proxy has sent it, and nobody can tell which
+ * of them the proxy's is. */
+static bool is_forged(const struct exchange *exchange, const char *name)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < exchange->parameter_count; i++) {
+        const struct exchange_parameter *line = &exchange->parameters[i];
+        lines += slice_equals(line->name, name) && slice_trim(line->value).length > 0 ? 1 : 0;
+    }
+    return lines > 1 && exchange_parameter(exchange, "HEADER_LINES_JOINED").length > 0;
+}
+
 /* The right-most hop that is not one of ours; what stands to the left of it is hearsay. A header
  * that came more than once is one list in the order of its lines (RFC 9110 section 5.3); some
  * servers hand each line on as a variable of its own. */
 static void find_client(struct request *request)
 {
     const struct exchange *exchange = request->exchange;
+    if (is_forged(exchange, "HTTP_X_FORWARDED_FOR")) {
+        spell_address((struct slice){"", 0}, request->client_text);
+        return;
+    }
     for (size_t i = exchange->parameter_count; i > 0; i--) {
         const struct exchange_parameter *line = &exchange->parameters[i - 1];
         if (slice_equals(line->name, "HTTP_X_FORWARDED_FOR") &&
@@ -144,6 +162,9 @@ static void find_client(struct request *request)
 static struct slice nearest_scheme(const struct request *request)
 {
     const struct exchange *exchange = request->exchange;
+    if (is_forged(exchange, "HTTP_X_FORWARDED_PROTO")) {
+        return (struct slice){0};
+    }
     for (size_t i = exchange->parameter_count; i > 0; i--) {
         const struct exchange_parameter *line = &exchange->parameters[i - 1];
         struct slice list = line->value;

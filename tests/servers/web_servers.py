@@ -251,7 +251,6 @@ var.quintet_programs = "{folder}"
 var.quintet_lighttpd = "{conf}"
 include "{conf}/server.conf"
 include "{conf}/cgi.conf"
-server.modules += ( "mod_setenv" )
 setenv.set-environment = ( {environment} )
 """)
         return [tool("lighttpd"), "-D", "-f", str(path)]

@@ -286,6 +286,33 @@ static void a_proxy_that_is_not_trusted_is_told_of_once(void **state)
     assert_int_equal(count_in(pipeline_log(pipeline), "\"level\":\"WARNING\""), 2);
 }
 
+/* Behind a web server that joins lines, a second variable is another spelling of the name. */
+static void a_forged_line_makes_an_unknown_client_and_no_scheme(void **state)
+{
+    static const struct {
+        const char *first, *second, *mark, *client;
+    } cases[] = {
+        {"HTTP_X_FORWARDED_FOR=198.51.100.1", "HTTP_X_FORWARDED_FOR=6.6.6.6",
+         "HEADER_LINES_JOINED=1", "unknown"},
+        {"HTTP_X_FORWARDED_FOR=198.51.100.1", "HTTP_X_FORWARDED_FOR= ", "HEADER_LINES_JOINED=1",
+         "198.51.100.1"},
+        {"HTTP_X_FORWARDED_FOR=198.51.100.1", "HTTP_X_FORWARDED_FOR=6.6.6.6",
+         "HEADER_LINES_JOINED=", "6.6.6.6"},
+        {"HTTP_X_FORWARDED_PROTO=http", "HTTP_X_FORWARDED_PROTO=https", "HEADER_LINES_JOINED=1",
+         "10.0.0.1"},
+    };
+    struct pipeline *pipeline = *state;
+    pipeline_open(pipeline, &options, SETTINGS("TRUSTED_PROXIES=10.0.0.0/8"));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_answers(pipeline,
+                       CALL(.path = "/open", .cgi = {"REMOTE_ADDR=10.0.0.1", cases[i].first,
+                                                     cases[i].second, cases[i].mark}),
+                       200);
+        assert_member(pipeline, "client", cases[i].client);
+        assert_member(pipeline, "scheme", "http");
+    }
+}
+
 /* As nginx before 1.23 hands on what a proxy has added as a line of its own. */
 static void lines_of_one_header_are_one_list_of_hops(void **state)
 {
@@ -707,6 +734,7 @@ int main(void)
         TEST(a_proxy_that_is_not_trusted_is_told_of_once),
         TEST(the_scheme_is_believed_from_trusted_proxies_only),
         TEST(the_client_is_the_last_hop_that_is_not_ours),
+        TEST(a_forged_line_makes_an_unknown_client_and_no_scheme),
         TEST(lines_of_one_header_are_one_list_of_hops),
         TEST(an_allowed_origin_is_echoed_and_a_foreign_one_ignored),
         TEST(a_preflight_answers_what_was_asked_and_is_allowed),
