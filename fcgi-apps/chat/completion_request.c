@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "completion_reader.h"
 #include "usage.h"
 #include "json/scan.h"
 #include "json/write.h"
@@ -204,14 +205,29 @@ static enum status read_stream(struct reader *reader, const struct json_value *v
     return STATUS_OK;
 }
 
-/* What is no number of tokens is for the provider to judge. */
+/* What is no number of tokens is for the provider to judge. Of two maxima some providers read one
+ * and some the other. */
 static enum status read_maximum(struct reader *reader, const struct json_value *value)
 {
     int64_t number;
     if (value->kind == JSON_NUMBER && text_parse_integer(value->text, &number) == STATUS_OK &&
-        number > 0 && number <= OUTPUT_MAXIMUM) {
+        number > reader->out->output_maximum && number <= OUTPUT_MAXIMUM) {
         reader->out->output_maximum = number;
     }
+    return STATUS_OK;
+}
+
+/* So is what is no number of choices; a provider that takes it all the same gives no more than it
+ * may. */
+static enum status read_choices(struct reader *reader, const struct json_value *value)
+{
+    int64_t number;
+    if (value->kind != JSON_NUMBER || text_parse_integer(value->text, &number) != STATUS_OK) {
+        number = COMPLETION_CHOICES_MAXIMUM;
+    }
+    bool is_possible = value->kind != JSON_NULL && number > 0;
+    number = number < COMPLETION_CHOICES_MAXIMUM ? number : COMPLETION_CHOICES_MAXIMUM;
+    reader->out->choices = is_possible ? number : 1;
     return STATUS_OK;
 }
 
@@ -226,6 +242,7 @@ static enum status read_member(struct reader *reader, struct slice name,
                    {"stream_options", read_stream_options},
                    {"max_tokens", read_maximum},
                    {"max_completion_tokens", read_maximum},
+                   {"n", read_choices},
                    {MESSAGES_NAME, read_messages}};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         if (is_named(reader, name, members[i].name)) {
@@ -278,7 +295,7 @@ enum status completion_request_read(struct arena *arena, struct slice text,
                                     struct completion_request *out, struct completion_fault *fault)
 {
     struct reader reader = {.arena = arena, .out = out, .fault = fault};
-    *out = (struct completion_request){.text = text};
+    *out = (struct completion_request){.text = text, .choices = 1};
     enum status status = validate(&reader);
     if (status == STATUS_OK) {
         status = read_members(&reader);

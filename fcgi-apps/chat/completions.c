@@ -175,11 +175,11 @@ static void refuse_budget(struct request *request, int64_t retry_after)
 static enum status reserve(struct completion *completion, int64_t *retry_after)
 {
     const struct request *request = completion->request;
-    int64_t maximum = completion->asked.output_maximum;
+    const struct completion_request *asked = &completion->asked;
+    int64_t maximum = asked->output_maximum > 0 ? asked->output_maximum : BUDGET_OUTPUT_TOKENS;
     return budget_reserve(&completion->chat->budget, request->app->storage, request->arena,
-                          &request->principal, &completion->call,
-                          maximum > 0 ? maximum : BUDGET_OUTPUT_TOKENS, &completion->reservation,
-                          retry_after);
+                          &request->principal, &completion->call, maximum * asked->choices,
+                          &completion->reservation, retry_after);
 }
 
 static enum status prepare_call(struct completion *completion)

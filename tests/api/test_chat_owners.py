@@ -131,6 +131,23 @@ def test_a_new_user_spends_no_more_than_the_budget(suite, stub, path):
             {"role": "user", "content": "x"}]}, **credentials).status == 200
 
 
+def test_a_budget_counts_every_choice_and_the_larger_maximum(suite, stub):
+    """A thousand tokens of output fit the budget once, however they are asked for."""
+    private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/ok":"0/1000"}',
+                                          BUDGET_NEW_USER="1.5/day"))
+    before = stub.count("ok")
+    for members in ({"max_tokens": 1600}, {"max_tokens": 20, "n": 100}, {"n": 2}, {"n": "2"},
+                    {"max_tokens": 1600, "max_completion_tokens": 1},
+                    {"max_tokens": 1, "max_completion_tokens": 1600}):
+        body = {"model": "stub/ok", "messages": [{"role": "user", "content": "x"}], **members}
+        answer = private.post("/v1/chat/completions", body, token=private.token())
+        assert answer.status == 429 and answer.json["error"]["code"] == "budget_exhausted", members
+    assert stub.count("ok") == before
+    assert private.post("/v1/chat/completions", {**body, "max_tokens": 100, "n": 10,
+                                                 "max_completion_tokens": None},
+                        token=private.token()).status == 200
+
+
 def test_a_budget_that_is_spent_refuses_until_the_day_is_over(suite, stub):
     private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/ok":"500/1500"}',
                                           BUDGET_NEW_USER="0.04/day"))

@@ -230,6 +230,42 @@ static void the_texts_of_messages_are_counted_in_characters(void **state)
     }
 }
 
+/* What may be spent at most: never less than some provider may understand. */
+static void the_output_that_a_request_asks_for_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members;
+        int64_t maximum, choices;
+    } cases[] = {
+        {"", 0, 1},
+        {"\"max_tokens\":7,", 7, 1},
+        {"\"max_tokens\":7,\"max_completion_tokens\":3,", 7, 1},
+        {"\"max_tokens\":3,\"max_completion_tokens\":7,", 7, 1},
+        {"\"max_tokens\":-7,\"max_completion_tokens\":1e400,", 0, 1},
+        {"\"max_tokens\":\"7\",\"n\":null,", 0, 1},
+        {"\"n\":5,\"max_tokens\":2,", 2, 5},
+        {"\"\\u006e\":5,", 0, 5},
+        {"\"n\":0,", 0, 1},
+        {"\"n\":-9223372036854775808,", 0, 1},
+        {"\"n\":129,", 0, 128},
+        {"\"n\":9223372036854775808,", 0, 128},
+        {"\"n\":\"5\",", 0, 128},
+        {"\"n\":5.0,", 0, 128},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        struct arena arena;
+        struct completion_request request;
+        struct completion_fault fault;
+        snprintf(text, sizeof text, "{%s\"model\":\"m\"," HELLO "}", cases[i].members);
+        assert_int_equal(read_text(&arena, text, &request, &fault), STATUS_OK);
+        assert_int_equal(request.output_maximum, cases[i].maximum);
+        assert_int_equal(request.choices, cases[i].choices);
+        arena_destroy(&arena);
+    }
+}
+
 static void running_out_of_memory_is_told(void **state)
 {
     (void)state;
@@ -261,6 +297,7 @@ int main(void)
         cmocka_unit_test(the_usage_of_a_stream_is_asked_for),
         cmocka_unit_test(what_the_client_asked_for_is_known),
         cmocka_unit_test(the_texts_of_messages_are_counted_in_characters),
+        cmocka_unit_test(the_output_that_a_request_asks_for_is_known),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
