@@ -122,11 +122,23 @@ static void set_member(struct reading *reading, struct slice object, bool is_emp
     completion_mend(&reading->mender, object.data + 1, 0, (struct slice){member, length});
 }
 
+/* 10.0 and "10" are 10 as well: not every language has integers. */
 static bool get_count(const struct json_value *value, int64_t *out)
 {
-    int64_t number;
-    if (value->kind != JSON_NUMBER || text_parse_integer(value->text, &number) != STATUS_OK ||
-        number < 0 || number > COUNT_MAXIMUM) {
+    int64_t number = -1;
+    double real;
+    struct slice text = value->text;
+    if (value->kind == JSON_STRING) {
+        text = (struct slice){text.data + 1, text.length - 2};
+    } else if (value->kind != JSON_NUMBER) {
+        return false;
+    }
+    if (text_parse_integer(text, &number) != STATUS_OK) {
+        bool is_real = text_parse_double(text, &real) == STATUS_OK && real >= 0 &&
+                       real <= (double)COUNT_MAXIMUM;
+        number = is_real && real == (double)(int64_t)real ? (int64_t)real : -1;
+    }
+    if (number < 0 || number > COUNT_MAXIMUM) {
         return false;
     }
     *out = number;
@@ -157,26 +169,35 @@ bool completion_is_complete(const struct completion_progress *progress)
 
 /* --- Usage ----------------------------------------------------------------------------------- */
 
-/* Nothing but zeros is no usage: some providers send it before they have counted. */
+/* Nothing but zeros is no usage: some providers send it before they have counted. What one of the
+ * numbers does not tell, the total does, or nobody. */
 static enum status read_usage(struct reading *reading, struct slice text)
 {
     struct completion_progress *progress = reading->progress;
     struct walk walk;
-    int64_t input = -1;
-    int64_t output = -1;
+    int64_t input = COMPLETION_UNTOLD;
+    int64_t output = COMPLETION_UNTOLD;
+    int64_t total = COMPLETION_UNTOLD;
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
         if (slice_equals_ignoring_case(walk.name, "prompt_tokens")) {
             (void)get_count(&walk.value, &input);
         } else if (slice_equals_ignoring_case(walk.name, "completion_tokens")) {
             (void)get_count(&walk.value, &output);
+        } else if (slice_equals_ignoring_case(walk.name, "total_tokens")) {
+            (void)get_count(&walk.value, &total);
         }
     }
-    /* An embedding or a cached answer may leave one of them out. */
     if (input > 0 || output > 0) {
+        bool is_derived = input == COMPLETION_UNTOLD && total >= output;
+        input = is_derived ? total - output : input;
+        /* Some tell each number once: the input first, the output at the end. */
+        if (input != COMPLETION_UNTOLD || !progress->has_usage) {
+            progress->input_tokens = input;
+        }
         progress->has_usage = true;
-        progress->input_tokens = input < 0 ? 0 : input;
-        progress->output_tokens = output < 0 ? 0 : output;
+        is_derived = output == COMPLETION_UNTOLD && total >= input;
+        progress->output_tokens = is_derived ? total - input : output;
     }
     return walk_end(status);
 }
@@ -216,17 +237,46 @@ static enum status read_function(struct reading *reading, struct slice text)
     return walk_end(status);
 }
 
+static bool has_id(const struct field *id)
+{
+    return is_kind(id, JSON_STRING) && id->value.text.length > 2;
+}
+
 /* Which call of its choice it belongs to when it does not say: one with an id is the next, what
  * comes without goes on with the last. */
 static int64_t number_tool_call(const struct completion_progress *progress, int64_t choice,
                                 size_t place, const struct field *id)
 {
     int64_t count = progress->tool_calls[choice];
-    bool is_next = is_kind(id, JSON_STRING) && id->value.text.length > 2;
-    if (is_next || count == 0) {
+    if (has_id(id) || count == 0) {
         return count;
     }
     return place > 0 ? (int64_t)place : count - 1;
+}
+
+/* The number of a call that the provider counts as `index`. Some count every call as 0: another id
+ * under the index of the call before begins a call of its own, and from then on we count. */
+static int64_t renumber_tool_call(struct completion_progress *progress, int64_t choice,
+                                  int64_t index, const struct field *id)
+{
+    struct completion_tool_call *last = &progress->last_call;
+    struct slice name = has_id(id) ? id->value.text : (struct slice){"", 0};
+    size_t length = name.length < sizeof last->id ? name.length : sizeof last->id;
+    bool is_known = last->id_length > 0 && last->choice == choice;
+    bool goes_on = is_known && last->index == index;
+    bool is_next = length > 0 &&
+                   (goes_on ? length != last->id_length || memcmp(name.data, last->id, length) != 0
+                            : is_known && last->number != last->index);
+    int64_t number = goes_on ? last->number : index;
+    if (is_next) {
+        number = progress->tool_calls[choice];
+    }
+    if (length > 0 || !goes_on) {
+        *last = (struct completion_tool_call){
+            .choice = choice, .index = index, .number = number, .id_length = length};
+        memcpy(last->id, name.data, length);
+    }
+    return number;
 }
 
 static enum status set_index(struct reading *reading, struct slice object, bool is_empty,
@@ -248,12 +298,15 @@ static enum status read_tool_call(struct reading *reading, struct slice text, in
     struct field fields[] = {{.name = "index"}, {.name = "id"}, {.name = "function"}};
     bool is_empty;
     enum status status = find_fields(reading, text, fields, 3, &is_empty);
-    int64_t index;
-    if (status == STATUS_OK && !reading->is_whole && !get_count(&fields[0].value, &index)) {
-        index = number_tool_call(progress, choice, place, &fields[1]);
-        status = set_index(reading, text, is_empty, &fields[0], index);
-    } else if (reading->is_whole) {
-        index = (int64_t)place;
+    int64_t index = (int64_t)place;
+    if (status == STATUS_OK && !reading->is_whole) {
+        bool is_told = is_kind(&fields[0], JSON_NUMBER) && get_count(&fields[0].value, &index);
+        int64_t number = is_told ? renumber_tool_call(progress, choice, index, &fields[1])
+                                 : number_tool_call(progress, choice, place, &fields[1]);
+        if (!is_told || number != index) {
+            status = set_index(reading, text, is_empty, &fields[0], number);
+        }
+        index = number;
     }
     if (status == STATUS_OK && index >= progress->tool_calls[choice] && index < UINT16_MAX) {
         progress->tool_calls[choice] = (uint16_t)(index + 1);

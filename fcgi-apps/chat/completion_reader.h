@@ -3,7 +3,7 @@
  *
  * One reader serves whole answers (object "chat.completion") and the chunks of streams. The text is
  * passed on as it is, but for what is odd and harmless, which is mended so that OpenAI's clients
- * read what is meant: choices, tool calls and roles without an index or a name, content as a list
+ * read what is meant: choices, tool calls and roles without an index or a name, or with that of another, content as a list
  * of parts, names and words in other case, halves of surrogate pairs, a byte order mark. Of a
  * member that stands twice the last one counts, as it does for every client. Usage that only we
  * asked for is taken out. What cannot be an answer is STATUS_INVALID.
@@ -19,7 +19,17 @@
 #include "base/status.h"
 #include "base/text.h"
 
+#define COMPLETION_UNTOLD          INT64_C(-1)
 #define COMPLETION_CHOICES_MAXIMUM 128 /* as many as OpenAI allows for `n` */
+
+/* The call of a tool that was read last. */
+struct completion_tool_call {
+    int64_t choice;
+    int64_t index;  /* as the provider counts */
+    int64_t number; /* as it is told to the client */
+    size_t id_length;
+    char id[64]; /* as it is spelled, with quotes; the beginning of longer ones */
+};
 
 /* What has been read of one answer so far. Starts as {0}. */
 struct completion_progress {
@@ -27,9 +37,10 @@ struct completion_progress {
     uint64_t has_role[COMPLETION_CHOICES_MAXIMUM / 64];
     uint64_t finished[COMPLETION_CHOICES_MAXIMUM / 64];
     uint16_t tool_calls[COMPLETION_CHOICES_MAXIMUM]; /* of each choice, so far */
+    struct completion_tool_call last_call;
     int64_t output_characters;
-    bool has_usage; /* the provider told it; the last one counts */
-    int64_t input_tokens;
+    bool has_usage;       /* the provider told it; the last one counts */
+    int64_t input_tokens; /* or COMPLETION_UNTOLD; likewise below, never both */
     int64_t output_tokens;
     int64_t told_characters; /* output_characters when it told */
     bool was_filtered;       /* a choice ended with content_filter */

@@ -678,18 +678,15 @@ struct token_usage model_call_usage(const struct model_call *call)
     if (!call->has_answered && !(call->was_sent && call->was_abandoned)) {
         return (struct token_usage){0};
     }
-    if (!progress->has_usage) {
-        return (struct token_usage){
-            .input_tokens = usage_estimate_tokens(call->input_characters),
-            .output_tokens = usage_estimate_tokens(progress->output_characters),
-            .is_estimated = true,
-        };
-    }
+    int64_t input = progress->has_usage ? progress->input_tokens : COMPLETION_UNTOLD;
+    int64_t output = progress->has_usage ? progress->output_tokens : COMPLETION_UNTOLD;
     /* What came after the provider told for the last time. */
-    int64_t more = usage_estimate_tokens(progress->output_characters - progress->told_characters);
+    int64_t told = output != COMPLETION_UNTOLD ? progress->told_characters : 0;
+    int64_t more = usage_estimate_tokens(progress->output_characters - told);
     return (struct token_usage){
-        .input_tokens = progress->input_tokens,
-        .output_tokens = progress->output_tokens + more,
-        .is_estimated = more > 0,
+        .input_tokens =
+            input != COMPLETION_UNTOLD ? input : usage_estimate_tokens(call->input_characters),
+        .output_tokens = (output != COMPLETION_UNTOLD ? output : 0) + more,
+        .is_estimated = input == COMPLETION_UNTOLD || output == COMPLETION_UNTOLD || more > 0,
     };
 }

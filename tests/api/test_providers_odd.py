@@ -349,6 +349,27 @@ def test_zeros_told_early_are_not_believed(chat, stub):
     assert row["is_estimated"] == 1 and row["output_tokens"] == 100 and row["input_tokens"] == 2
 
 
+@STREAMED
+@pytest.mark.parametrize("usage, input_tokens, output_tokens, is_estimated", [
+    ({"prompt_tokens": None, "completion_tokens": 3}, 10, 3, 1),
+    ({"prompt_tokens": -5, "completion_tokens": 3}, 10, 3, 1),
+    ({"completion_tokens": 3, "total_tokens": 10}, 7, 3, 0),
+    ({"prompt_tokens": 7}, 7, 100, 1),
+    ({"prompt_tokens": 7.0, "completion_tokens": "3"}, 7, 3, 0),
+    ({"prompt_tokens": 0, "completion_tokens": 3}, 0, 3, 0)], ids=str)
+def test_half_a_usage_is_no_gift(chat, stub, stream, usage, input_tokens, output_tokens, is_estimated):
+    name = "delta" if stream else "message"
+    text = json.dumps({"choices": [{"index": 0, "finish_reason": "stop", name: {
+        "role": "assistant", "content": "x" * 400}}], "usage": usage})
+    answer_in_turn(stub, "half", http(f"data: {text}\n\ndata: [DONE]\n\n".encode(),
+                                      kind=b"text/event-stream") if stream else http(text.encode()))
+    answer = complete(chat, "stub/half", stream=stream,
+                      messages=[{"role": "user", "content": "y" * 40}])
+    row, = ledger(chat, answer.headers["x-request-id"])
+    assert (row["input_tokens"], row["output_tokens"]) == (input_tokens, output_tokens)
+    assert row["is_estimated"] == is_estimated
+
+
 def test_invented_models_add_nothing_to_the_metrics(suite, stub):
     private = suite.start(environment_for(stub))
     for number in range(5):

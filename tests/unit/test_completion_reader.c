@@ -250,9 +250,17 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
     } cases[] = {
         {"{\"prompt_tokens\":3,\"completion_tokens\":4}", true, 3, 4},
         {"{\"prompt_tokens\":1000000000000,\"completion_tokens\":0}", true, 1000000000000, 0},
-        {"{\"prompt_tokens\":1000000000001,\"completion_tokens\":4}", true, 0, 4},
+        {"{\"prompt_tokens\":1000000000001,\"completion_tokens\":4}", true, -1, 4},
         {"{\"prompt_tokens\":-1,\"completion_tokens\":1.5}", false, 0, 0},
-        {"{\"prompt_tokens\":9223372036854775807,\"completion_tokens\":\"4\"}", false, 0, 0},
+        {"{\"prompt_tokens\":9223372036854775807,\"completion_tokens\":\"4x\"}", false, 0, 0},
+        {"{\"prompt_tokens\":3.0,\"completion_tokens\":\"4\"}", true, 3, 4},
+        {"{\"prompt_tokens\":null,\"completion_tokens\":4}", true, -1, 4},
+        {"{\"prompt_tokens\":1e300,\"completion_tokens\":4,\"total_tokens\":7}", true, 3, 4},
+        {"{\"prompt_tokens\":3,\"total_tokens\":7}", true, 3, 4},
+        {"{\"prompt_tokens\":3}", true, 3, -1},
+        {"{\"completion_tokens\":4,\"total_tokens\":3}", true, -1, 4},
+        {"{\"prompt_tokens\":0,\"completion_tokens\":4,\"total_tokens\":9}", true, 0, 4},
+        {"{\"total_tokens\":9}", false, 0, 0},
         {"{}", false, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -267,6 +275,22 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
         assert_int_equal(progress.input_tokens, cases[i].input);
         assert_int_equal(progress.output_tokens, cases[i].output);
     }
+}
+
+static void an_input_told_once_is_kept(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"{\"choices\":[],\"usage\":{\"prompt_tokens\":25}}",
+                                        "{\"choices\":[],\"usage\":{\"completion_tokens\":15}}"};
+    struct completion_progress progress = {0};
+    struct completion_chunk chunk;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        assert_int_equal(
+            completion_read_chunk(slice_of(texts[i]), false, &scratch, &progress, &chunk, NULL),
+            STATUS_OK);
+    }
+    assert_int_equal(progress.input_tokens, 25);
+    assert_int_equal(progress.output_tokens, 15);
 }
 
 static void nonsense_is_no_chunk(void **state)
@@ -536,20 +560,15 @@ static void a_pair_that_was_split_over_two_chunks_is_one_character(void **state)
     assert_string_equal(said, "\\ud83d\\ude00a\\ud83d\\uDE00b\\ud83d\\ude00");
 }
 
-static void tool_calls_without_an_index_are_told_apart_by_their_ids(void **state)
+struct indexed_call {
+    const char *given;
+    const char *index;
+};
+
+static void check_indices(const struct indexed_call *calls, size_t count)
 {
-    (void)state;
-    static const struct {
-        const char *given;
-        const char *index;
-    } calls[] = {{"{\"id\":\"a\",\"function\":{}}", "0"},
-                 {"{\"function\":{\"arguments\":\"x\"}}", "0"},
-                 {"{\"index\":null,\"id\":\"b\"}", "1"},
-                 {"{\"id\":null,\"function\":{\"arguments\":\"y\"}}", "1"},
-                 {"{\"id\":\"\",\"function\":{\"arguments\":\"z\"}}", "1"},
-                 {"{\"id\":\"c\"}", "2"}};
     struct completion_progress progress = {0};
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         char text[256];
         char expected[32];
         struct completion_chunk chunk;
@@ -557,13 +576,58 @@ static void tool_calls_without_an_index_are_told_apart_by_their_ids(void **state
         buffer_init(&mended, 1 << 20);
         snprintf(text, sizeof text, "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[%s]}}]}",
                  calls[i].given);
-        snprintf(expected, sizeof expected, "\"index\":%s,\"", calls[i].index);
+        snprintf(expected, sizeof expected, "\"index\":%s", calls[i].index);
         assert_int_equal(
             completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, &mended),
             STATUS_OK);
         assert_non_null(strstr(strstr(buffer_text(&mended), "tool_calls"), expected));
         buffer_release(&mended);
     }
+}
+
+static void tool_calls_without_an_index_are_told_apart_by_their_ids(void **state)
+{
+    (void)state;
+    static const struct indexed_call calls[] = {
+        {"{\"id\":\"a\",\"function\":{}}", "0"},
+        {"{\"function\":{\"arguments\":\"x\"}}", "0"},
+        {"{\"index\":null,\"id\":\"b\"}", "1"},
+        {"{\"id\":null,\"function\":{\"arguments\":\"y\"}}", "1"},
+        {"{\"id\":\"\",\"function\":{\"arguments\":\"z\"}}", "1"},
+        {"{\"id\":\"c\"}", "2"}};
+    check_indices(calls, sizeof calls / sizeof calls[0]);
+}
+
+static void tool_calls_under_one_index_are_told_apart_by_their_ids(void **state)
+{
+    (void)state;
+#define LONG "call_0123456789012345678901234567890123456789012345678901234567890123456789"
+    static const struct indexed_call always_zero[] = {
+        {"{\"index\":0,\"id\":\"a\"}", "0"},
+        {"{\"index\":0,\"x\":1}", "0"},
+        {"{\"index\":0,\"id\":\"b\"}", "1"},
+        {"{\"index\":0,\"id\":\"\"}", "1"},
+        {"{\"index\":0,\"id\":\"b\"}", "1"},
+        {"{\"index\":0,\"id\":null}", "1"},
+        {"{\"index\":0,\"id\":\"ab\"}", "2"},
+        {"{\"index\":1,\"id\":\"c\"}", "3"},
+        {"{\"index\":1,\"x\":1}", "3"},
+        {"{\"index\":0,\"id\":\"" LONG "\"}", "4"},
+        {"{\"index\":0,\"id\":\"" LONG "\"}", "4"},
+    };
+    static const struct indexed_call in_turns[] = {
+        {"{\"index\":0,\"id\":\"a\"}", "0"}, {"{\"index\":1,\"id\":\"b\"}", "1"},
+        {"{\"index\":0,\"x\":1}", "0"},      {"{\"index\":1,\"x\":1}", "1"},
+        {"{\"index\":0,\"id\":\"a\"}", "0"}, {"{\"index\":1,\"id\":\"b\"}", "1"},
+    };
+    static const struct indexed_call id_behind[] = {
+        {"{\"index\":0,\"x\":1}", "0"}, {"{\"index\":0,\"id\":\"a\"}", "0"},
+        {"{\"index\":1,\"x\":1}", "1"}, {"{\"index\":1,\"id\":\"b\"}", "1"},
+        {"{\"index\":\"7\"}", "1"},
+    };
+    check_indices(always_zero, sizeof always_zero / sizeof always_zero[0]);
+    check_indices(in_turns, sizeof in_turns / sizeof in_turns[0]);
+    check_indices(id_behind, sizeof id_behind / sizeof id_behind[0]);
 }
 
 static void arguments_that_are_an_object_become_text(void **state)
@@ -852,6 +916,8 @@ int main(void)
         cmocka_unit_test(a_usage_without_choices_gets_an_empty_list),
         cmocka_unit_test(a_pair_that_was_split_over_two_chunks_is_one_character),
         cmocka_unit_test(tool_calls_without_an_index_are_told_apart_by_their_ids),
+        cmocka_unit_test(tool_calls_under_one_index_are_told_apart_by_their_ids),
+        cmocka_unit_test(an_input_told_once_is_kept),
         cmocka_unit_test(arguments_that_are_an_object_become_text),
         cmocka_unit_test(a_whole_answer_has_an_end_though_it_does_not_say_so),
         cmocka_unit_test(what_came_after_the_last_usage_is_known),
