@@ -1,9 +1,9 @@
 /*
  * auth: the program that logs people in and gives programs their keys.
  *
- * routes in routes.h; login.c (register, login), attempts.c (wrong passwords), sessions.c (refresh,
- * logout, list, revoke), account.c (me, validate, change-password), api_keys.c; tokens.c makes
- * tokens and the body that carries them.
+ * routes in routes.h; auth.c (what the program holds and clears away), login.c (register, login),
+ * attempts.c (wrong passwords), sessions.c (refresh, logout, list, revoke), account.c (me, validate,
+ * change-password), api_keys.c; tokens.c makes tokens and the body that carries them.
  */
 #ifndef AUTH_PROGRAM_H
 #define AUTH_PROGRAM_H
@@ -21,6 +21,11 @@ struct auth {
     unsigned places; /* hashes at a time on this host */
 };
 
+/* auth.c: for app_options */
+enum status auth_start(struct app *app, struct buffer *problem);
+void auth_stop(struct app *app);
+void auth_sweep(struct app *app);
+
 /* login.c */
 void auth_register(struct request *request);
 void auth_login(struct request *request);
@@ -28,17 +33,17 @@ void auth_login(struct request *request);
 const char *auth_password_field(struct request *request, const char *name);
 const char *auth_username_field(struct request *request);
 
-/* --- attempts.c ---------------------------------------------------------------------------------- */
+/* --- attempts.c ----------------------------------------------------------------------------- */
 
-/* Begins a try to prove a password for this name (its normal form). False when it has been answered:
- * the name is locked for the client's network. */
+/* Begins a try to prove a password for this name (its normal form). False when it has been
+ * answered: the name is locked for the client's network. */
 bool attempt_begin(struct request *request, const char *name, struct lockout_attempt *out);
 /* A wrong password: counts it and answers. The answer is the same whether the name is an account's
  * or nobody's; `account` NULL: nobody's. */
 void attempt_refuse(struct request *request, const struct lockout_attempt *attempt,
                     const struct account *account);
-/* STATUS_BUSY has come although the password was right: the name was locked, the account locked or its
- * password changed meanwhile. Answers without telling that it was right. */
+/* STATUS_BUSY has come although the password was right: meanwhile the name or the account was
+ * locked, or the password changed. Answers without telling that it was right. */
 void attempt_answer_overtaken(struct request *request, const struct lockout_attempt *attempt);
 /* 401 account_locked with Retry-After. */
 void attempt_answer_locked(struct request *request, int64_t locked_until);
@@ -48,10 +53,6 @@ void auth_refresh(struct request *request);
 void auth_logout(struct request *request);
 void auth_list_sessions(struct request *request);
 void auth_revoke_session(struct request *request);
-/* app_options: what the program holds, and what it clears away now and then. */
-enum status auth_start(struct app *app, struct buffer *problem);
-void auth_stop(struct app *app);
-void auth_sweep(struct app *app);
 
 /* account.c */
 void auth_show_me(struct request *request);
@@ -64,7 +65,7 @@ void auth_list_api_keys(struct request *request);
 void auth_create_api_key(struct request *request);
 void auth_revoke_api_key(struct request *request);
 
-/* --- tokens.c ------------------------------------------------------------------------------------ */
+/* --- tokens.c ------------------------------------------------------------------------------- */
 
 /* A refresh token: 256 random bits as base64url. */
 #define REFRESH_TEXT_SIZE 44
@@ -92,8 +93,8 @@ enum status tokens_unseal_child(const char *parent_text, const struct session_to
 /* The user object as docs/openapi.yaml describes it, as the value of the next member. */
 void tokens_write_user(struct json_writer *json, const struct account *account);
 
-/* Asked before anything else of a request that will need a hash: under a storm of them the refusal has
- * to cost next to nothing. False when 503 has been answered; true promises no place. */
+/* Asked before anything else of a request that will need a hash, because in a storm of them a
+ * refusal must cost next to nothing. False when 503 has been answered; true promises no place. */
 bool tokens_have_room(struct request *request);
 
 /* The hasher with this program's settings. */
