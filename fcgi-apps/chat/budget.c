@@ -4,7 +4,6 @@
 #include "budget.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "chat.h"
@@ -58,16 +57,12 @@ static bool fits(int64_t limit, int64_t spent, int64_t more)
 }
 
 /* Seconds until the period that has no room any more is over. */
-static int64_t seconds_left(int64_t now, bool of_month, const struct tm *date)
+static int64_t seconds_left(int64_t now, bool is_month)
 {
-    int64_t today = now / SECONDS_A_DAY * SECONDS_A_DAY;
-    if (!of_month) {
-        return today + SECONDS_A_DAY - now;
-    }
-    bool is_december = date->tm_mon == 11;
-    return clock_seconds_of_date(date->tm_year + 1900 + (is_december ? 1 : 0),
-                                 is_december ? 1 : date->tm_mon + 2, 1) -
-           now;
+    int64_t today = now / SECONDS_A_DAY;
+    /* 31 days after the first of a month are in the next one, however long it is. */
+    int64_t next = is_month ? clock_first_of_month(clock_first_of_month(today) + 31) : today + 1;
+    return next * SECONDS_A_DAY - now;
 }
 
 /* The database is read last: what is told to it while this adds up counts twice rather than never. */
@@ -75,12 +70,9 @@ static enum status check(struct budget *budget, struct storage *storage, struct 
                          const char *owner, int64_t more, int64_t *retry_after)
 {
     int64_t now = clock_wall_seconds();
-    time_t seconds = (time_t)now;
-    struct tm date;
     struct ledger_report spent;
-    gmtime_r(&seconds, &date);
     int64_t today = now / SECONDS_A_DAY;
-    int64_t month = today - date.tm_mday + 1;
+    int64_t month = clock_first_of_month(today);
     enum status status = ledger_read_month(storage, arena, owner, today, month, &spent);
     if (status != STATUS_OK) {
         return status;
@@ -90,7 +82,7 @@ static enum status check(struct budget *budget, struct storage *storage, struct 
     if (fits_month && fits(limits->day, spent.today.cost_nanodollars, more)) {
         return STATUS_OK;
     }
-    *retry_after = seconds_left(now, !fits_month, &date);
+    *retry_after = seconds_left(now, !fits_month);
     return STATUS_DENIED;
 }
 

@@ -1,7 +1,6 @@
 /*
  * health/history: answers from what was stored: latencies, errors, costs.
  */
-#include <time.h>
 
 #include "base/clock.h"
 #include "health.h"
@@ -92,15 +91,6 @@ void history_errors(struct request *request)
 #define NANODOLLARS   1e9
 #define SECONDS_A_DAY INT64_C(86400)
 
-/* The first day of this month, as days since 1970 in UTC. */
-static int64_t month_of(int64_t today)
-{
-    time_t now = (time_t)(today * SECONDS_A_DAY);
-    struct tm date;
-    gmtime_r(&now, &date);
-    return today - date.tm_mday + 1;
-}
-
 static void write_cost(struct json_writer *json, const char *name, int64_t nanodollars)
 {
     json_write_member_double(json, name, (double)nanodollars / NANODOLLARS);
@@ -114,7 +104,7 @@ void history_cost(struct request *request)
     struct ledger_report report;
     enum status status = ledger_read(request->app->storage, request->arena,
                                      principal->is_superuser ? NULL : principal->owner, today,
-                                     month_of(today), &report);
+                                     clock_first_of_month(today), &report);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;

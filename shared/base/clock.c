@@ -147,6 +147,14 @@ int64_t clock_seconds_of_date(int year, int month, int day)
     return (era * DAYS_PER_ERA + day_of_era - DAYS_TO_1970) * SECONDS_PER_DAY;
 }
 
+int64_t clock_first_of_month(int64_t day)
+{
+    time_t seconds = (time_t)(day * SECONDS_PER_DAY);
+    struct tm date = {.tm_mday = 1}; /* stays where gmtime_r finds no year for it */
+    gmtime_r(&seconds, &date);
+    return day - date.tm_mday + 1;
+}
+
 /* `count` digits at the front of *at as a number, taken off; -1 when there are not so many. */
 static int take_digits(const char **at, int count)
 {

@@ -36,4 +36,7 @@ bool clock_parse_timestamp(const char *text, int64_t *wall_milliseconds);
  * INT64_MIN when there is no such day. */
 int64_t clock_seconds_of_date(int year, int month, int day);
 
+/* The first day of the month that `day` is in; both are days since 1970 in UTC. */
+int64_t clock_first_of_month(int64_t day);
+
 #endif

@@ -110,6 +110,22 @@ static void leap_days_follow_the_gregorian_rule(void **state)
     assert_true(clock_seconds_of_date(-400, 2, 29) != INT64_MIN);
 }
 
+static void months_begin_on_their_first_day(void **state)
+{
+    (void)state;
+    static const struct {
+        int year, month, days;
+    } months[] = {{1969, 12, 31}, {1970, 1, 31}, {2023, 2, 28}, {2024, 2, 29}, {2024, 12, 31}};
+    for (size_t i = 0; i < sizeof months / sizeof months[0]; i++) {
+        int64_t first = clock_seconds_of_date(months[i].year, months[i].month, 1) / 86400;
+        for (int day = 0; day < months[i].days; day++) {
+            assert_true(clock_first_of_month(first + day) == first);
+        }
+        assert_true(clock_first_of_month(first + months[i].days) == first + months[i].days);
+        assert_true(clock_first_of_month(first + 31) == first + months[i].days);
+    }
+}
+
 static void clocks_run_forward_and_agree(void **state)
 {
     (void)state;
@@ -138,6 +154,7 @@ int main(void)
         cmocka_unit_test(the_calendar_agrees_with_libc),
         cmocka_unit_test(days_that_do_not_exist_are_refused),
         cmocka_unit_test(leap_days_follow_the_gregorian_rule),
+        cmocka_unit_test(months_begin_on_their_first_day),
         cmocka_unit_test(clocks_run_forward_and_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
