@@ -1,16 +1,16 @@
 /*
  * config/internal: what the files of this folder share. Nobody else includes it.
  *
- * The way of a value: env_file.c splits a file into names and texts; load.c decides which text
- * counts; values.c makes a typed value of it, with the rules of kinds.c; derive.c fills in what
- * depends on others; rules.c looks at all values together; settle.c makes what a start needs;
- * describe.c shows them; remarks.c
- * finds what is set and does nothing. Names of providers go through patterns.c instead of the
- * table.
+ * The way of a value: sources.c finds the files; env_file.c splits a file into names and texts;
+ * load.c decides which text counts; values.c makes a typed value of it, with the rules of kinds.c;
+ * derive.c fills in what depends on others; rules.c looks at all values together; settle.c makes what
+ * a start needs; describe.c shows them; remarks.c finds what is set and does nothing. Names of
+ * providers go through patterns.c instead of the table.
  */
 #ifndef CONFIG_INTERNAL_H
 #define CONFIG_INTERNAL_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -151,9 +151,6 @@ enum status config_load_layers(struct config **out, const char *const *environme
                                const char *const *file_paths, size_t file_count,
                                struct buffer *problem) MUST_CHECK;
 
-/* The entry that counts for that name or an equivalent one, with a value, or NULL. */
-const struct config_entry *config_find_entry(const struct config_values *values, const char *name);
-
 #define CONFIG_UNEXPANDED                                                                          \
     "holds ${...} or $(...), which only a shell replaces: write the value itself"
 
@@ -164,6 +161,28 @@ enum status config_refuse_pair(const struct config_entry *first, const struct co
 /* Appends "NAME phrase (origin)"; STATUS_INVALID. */
 enum status config_refuse_entry(const struct config_entry *entry, const char *phrase,
                                 struct buffer *out);
+
+/* --- sources.c ------------------------------------------------------------------------------ */
+
+/* The value that getenv would find in `environment`, or "". */
+const char *config_find_variable(const char *const *environment, const char *name);
+
+#define CONFIG_FILES_MAXIMUM 2
+
+/* Paths of the files that count, the one that counts first in front. */
+struct config_files {
+    char texts[CONFIG_FILES_MAXIMUM][PATH_MAX];
+    const char *names[CONFIG_FILES_MAXIMUM + 1]; /* into `texts` */
+    size_t count;
+};
+
+/* The file `named` (QUINTET_CONFIG; "": none), else quintet.conf over .env of `directory`, from which
+ * the suite was started ("": the working directory), else the file of the installation. A path that
+ * is too long names no file. */
+void config_find_files(struct config_files *files, const char *directory, const char *named);
+
+/* The entry that counts for that name or an equivalent one, with a value, or NULL. */
+const struct config_entry *config_find_entry(const struct config_values *values, const char *name);
 
 enum config_source config_source_of(const struct config_entry *entry);
 

@@ -8,7 +8,6 @@
  */
 #include "config/internal.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,8 +18,6 @@
 #define ARENA_MAXIMUM ((size_t)16 * 1024 * 1024)
 #define FILE_MAXIMUM  ((size_t)1024 * 1024)
 #define PER_MINUTE    "_PER_MINUTE"
-
-#define CONFIG_INSTALLED_FILE QUINTET_CONFIG_DIRECTORY "/quintet.conf"
 
 /* What is known of a setting while entries are walked. */
 struct candidates {
@@ -621,71 +618,13 @@ enum status config_load_from(struct config **out, const char *const *environment
     return config_load_layers(out, environment, &file_path, file_path != NULL ? 1 : 0, problem);
 }
 
-/* The value that getenv would find in `environment`, or "". */
-static const char *find_variable(const char *const *environment, const char *name)
-{
-    size_t length = strlen(name);
-
-    for (; *environment != NULL; environment++) {
-        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') {
-            return *environment + length + 1;
-        }
-    }
-    return "";
-}
-
-#define USUAL_COUNT 2
-
-/* The files that count, by name; NULL behind the last. */
-struct file_names {
-    char texts[USUAL_COUNT][PATH_MAX];
-    const char *names[USUAL_COUNT + 1];
-    size_t count;
-};
-
-static bool add_name(struct file_names *files, const char *directory, const char *name)
-{
-    char *text = files->texts[files->count];
-    const char *separator = directory[0] != '\0' && name[0] != '/' ? "/" : "";
-    int length =
-        snprintf(text, PATH_MAX, "%s%s%s", name[0] != '/' ? directory : "", separator, name);
-
-    if (length >= PATH_MAX) {
-        return false;
-    }
-    files->names[files->count++] = text;
-    return true;
-}
-
-/* QUINTET_CONFIG, else quintet.conf over .env of the directory that the suite was started from, else
- * the file of the installation. */
-static void find_files(struct file_names *files, const char *directory, const char *named)
-{
-    static const char *const usual[USUAL_COUNT] = {"quintet.conf", ".env"};
-
-    files->count = 0;
-    if (named[0] != '\0') {
-        (void)add_name(files, directory, named);
-        return;
-    }
-    for (size_t i = 0; i < USUAL_COUNT; i++) {
-        if (add_name(files, directory, usual[i]) &&
-            access(files->names[files->count - 1], F_OK) != 0) {
-            files->count--;
-        }
-    }
-    if (files->count == 0 && access(CONFIG_INSTALLED_FILE, F_OK) == 0) {
-        (void)add_name(files, "", CONFIG_INSTALLED_FILE);
-    }
-}
-
 enum status config_examine(struct config **out, struct buffer *problem)
 {
     const char *const *environment = (const char *const *)environ;
-    const char *directory = find_variable(environment, "QUINTET_DIRECTORY");
-    struct file_names files;
+    const char *directory = config_find_variable(environment, "QUINTET_DIRECTORY");
+    struct config_files files;
 
-    find_files(&files, directory, find_variable(environment, "QUINTET_CONFIG"));
+    config_find_files(&files, directory, config_find_variable(environment, "QUINTET_CONFIG"));
     return examine(out, environment, directory, files.names, files.count, problem);
 }
 
@@ -695,45 +634,4 @@ void config_release(struct config *config)
         arena_destroy(&config->arena);
         memory_release(config);
     }
-}
-
-const struct config_entry *config_find_entry(const struct config_values *values, const char *name)
-{
-    const struct config_entry *found = NULL;
-    const char *plain = config_plain_name(name);
-
-    for (size_t i = 0; i < values->count; i++) {
-        const struct config_entry *entry = &values->entries[i];
-
-        if (entry->value[0] == '\0' || !config_is_same_name(entry->known_as, plain)) {
-            continue;
-        }
-        if (entry->origin->path == NULL) {
-            return entry;
-        }
-        if (found == NULL || entry->origin == found->origin) {
-            found = entry; /* in a file the last one counts */
-        }
-    }
-    return found;
-}
-
-enum config_source config_source_of(const struct config_entry *entry)
-{
-    return entry == NULL                 ? CONFIG_FROM_DEFAULT
-           : entry->origin->path == NULL ? CONFIG_FROM_ENVIRONMENT
-                                         : CONFIG_FROM_FILE;
-}
-
-const char *config_lookup(const struct config *config, const char *name)
-{
-    const struct config_entry *entry = config_find_entry(config->values, name);
-
-    return entry != NULL ? entry->value : NULL;
-}
-
-const char *config_file(const struct config *config, size_t index)
-{
-    return index + 1 < config->values->origin_count ? config->values->origins[index + 1].path
-                                                    : NULL;
 }
