@@ -2,8 +2,8 @@
  * quintet user: make and change accounts, and invite people.
  *
  * Passwords come from standard input or are made here and shown once; never from arguments, which
- * every user of the host can read. One that `password` makes is a one-time password. Locking an account
- * ends its sessions and rests its API keys; setting its password ends both for good.
+ * every user of the host can read. One that `password` makes is a one-time password. Locking an
+ * account ends its sessions and rests its API keys; setting its password ends both for good.
  */
 #include "account.h"
 #include "command.h"

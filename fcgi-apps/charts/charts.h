@@ -65,8 +65,8 @@ void charts_note_use(struct request *request, int64_t number);
 
 /* app_options.background */
 void charts_expire(struct app *app);
-/* What that does, at this time (milliseconds by the wall clock, and since the machine's start): writes down which charts were read, and removes
- * those whose time is up. */
+/* Its two halves, at a given time (milliseconds of the wall clock, and since the machine's start):
+ * writing down which charts were read, and removing those whose time is up. */
 enum status charts_write_uses(struct app *app, int64_t now) MUST_CHECK;
 enum status charts_sweep(struct app *app, int64_t now, int64_t boot) MUST_CHECK;
 /* Removes what was deleted or replaced, all of it. */

@@ -1,8 +1,8 @@
 /*
  * chat/budget: what an owner may still spend.
  *
- * Users who registered themselves have BUDGET_NEW_USER, each with all the user's keys; keys of the
- * configuration, companies and administrators have none. What a call may cost is reserved before it
+ * Each user, together with all the user's keys, may spend BUDGET_NEW_USER; keys of the configuration,
+ * companies and administrators have no budget. What a call may cost is reserved before it
  * is sent and given back when the ledger has its row, or keeps it, so calls at the same time cannot each spend
  * the same rest: a budget is exceeded at most by what a call costs beyond its estimate. A model
  * without a price costs nothing.
@@ -35,7 +35,7 @@ struct budget {
 
 #define BUDGET_OUTPUT_TOKENS 1024 /* estimated when a request sets no maximum */
 
-/* STATUS_INVALID: BUDGET_NEW_USER is none. */
+/* `new_user` is BUDGET_NEW_USER; STATUS_INVALID: it is no budget. */
 enum status budget_init(struct budget *budget, const char *new_user) MUST_CHECK;
 void budget_destroy(struct budget *budget);
 

@@ -2,9 +2,9 @@
  * health: the program that says how the suite and what it leans on are doing.
  *
  * routes.h routes; main.c starts; health.c keeps what requests share; services.c finds services in
- * the list of upstream/services.h; probe.c how one is probed; prober.c runs probes in parallel, each at most once at a
- * time, caches results over all processes (segment/board) and keeps history; report.c, history.c
- * the answers.
+ * the list of upstream/services.h; probe.c probes one; prober.c runs probes in parallel, each at
+ * most once at a time, shares their results with all processes (segment/board) and keeps history;
+ * report.c and history.c answer.
  *
  * How each kind of service is probed, and what makes it healthy:
  *

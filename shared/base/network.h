@@ -11,8 +11,8 @@
 /* The prefixes of an IPv4 and of an IPv6 address that stand for one person. */
 #define NETWORK_OF_PERSON 32, 64
 
-/* The address without the bits behind its prefix (multiples of 8); a text that is no address names
- * itself, cut to the size. */
+/* The address without the bits behind its prefix, whose length is a multiple of 8. A text that is no
+ * address names itself, cut to the size. */
 void network_name(const char *address, unsigned v4_prefix, unsigned v6_prefix,
                   char out[NETWORK_NAME_SIZE]);
 

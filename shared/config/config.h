@@ -6,7 +6,7 @@
  * it. Order of precedence: environment, then files, then defaults. The files are the one that
  * QUINTET_CONFIG names; else ./quintet.conf over ./.env; else the installation's
  * (SYSCONFDIR/quintet/quintet.conf). "." is the directory that the suite was started from:
- * QUINTET_DIRECTORY, which who starts programs in other directories must set, else the working
+ * QUINTET_DIRECTORY (for whatever starts programs in other directories), else the working
  * directory. A relative path in a file counts from that file, any other from that directory.
  *
  * An empty value counts as unset, and so do None, null and NULL, as other languages print it. A
@@ -19,7 +19,8 @@
  * A name and its alias (or two aliases) in one source with different values refuse to load.
  * CONSOUL_<X> is an alias of every X. What depends on other settings is resolved while loading:
  * RUNTIME_DIR, DATABASE_URL ("sqlite:FILE"), LOG_LEVEL under DEBUG, HTTPS_REDIRECT ("true" or
- * "false", never "auto"), REGISTRATION (never "auto"), CHART_TTL_HOURS, and "*" in CORS_ALLOW_HEADERS (the default list).
+ * "false", never "auto"), REGISTRATION (never "auto"), CHART_TTL_HOURS, and "*" in
+ * CORS_ALLOW_HEADERS (the default list).
  *
  * The table also knows the settings of parts that this version does not have. They have no field
  * here; their values are checked like any other, and one that asks for something is a remark

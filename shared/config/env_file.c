@@ -11,9 +11,10 @@
  *
  * A name is a letter or underscore, then letters, digits, underscores. Nothing is expanded: a value
  * with "${NAME" or "$(" in it that a shell would expand (not in single quotes, no backslash before
- * it) is marked, so that a setting can refuse it. No value goes beyond its line. Lines end in LF or CRLF; a byte-order mark at the start is passed
- * over. Refused: NUL, text that is not UTF-8, lines longer than CONFIG_LINE_MAXIMUM, a line that
- * is no assignment, a quote that is not closed, anything but a comment behind a closing quote.
+ * it) is marked, so that a setting can refuse it. No value goes beyond its line. Lines end in LF or
+ * CRLF; a byte-order mark at the start is passed over. Refused: NUL, text that is not UTF-8, lines
+ * longer than CONFIG_LINE_MAXIMUM, a line that is no assignment, a quote that is not closed, and
+ * anything but a comment behind a closing quote.
  *
  * Own code because no library at hand reads this format.
  */

@@ -1,8 +1,8 @@
 /*
  * config/settle: what a first start makes.
  *
- * Made: STATE_DIR and RUNTIME_DIR (0750), in each a .htaccess that keeps Apache from showing what
- * is in there should it ever lie below a document root, and in development STATE_DIR/secrets (0700) with
+ * Made: STATE_DIR and RUNTIME_DIR (0750); in each a .htaccess, so that Apache shows nothing of it
+ * should it ever lie below a document root; and in development STATE_DIR/secrets (0700) with
  * secret_key and jwt_secret_key (0600), each 64 hex digits and a newline. A file is created whole
  * or not at all, so of several programs that start at once one makes it and the others read it.
  */

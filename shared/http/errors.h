@@ -129,10 +129,10 @@ struct field_error {
     struct field_error *next;
 };
 
-/* Collects a field error for a 422: texts are fixed or live in the arena; `location` is a member name ("session_id"), a path
- * ("messages.0.content") or NULL for the whole body; `type` a stable word ("missing",
- * "string_too_long"). Then problem_answer_fields answers E002 if all are "missing", else E003
- * (or the given problem when it is not PROBLEM_COUNT). */
+/* Collects a field error for a 422: texts are fixed or live in the arena; `location` is a member
+ * name ("session_id"), a path ("messages.0.content") or NULL for the whole body; `type` a stable
+ * word ("missing", "string_too_long"). Then problem_answer_fields answers E002 if all are "missing",
+ * else E003 (or the given problem when it is not PROBLEM_COUNT). */
 void problem_add_field(struct request *request, const char *source, const char *location,
                        const char *message, const char *type);
 bool problem_has_fields(const struct request *request);

@@ -3,8 +3,8 @@
  *
  * A conversation belongs to an owner, whichever of the owner's credentials made it; the same id
  * under another owner is another conversation. Whatever is read of one is asked for by owner and
- * id in the same statement; numbers are given once. Positions of messages grow for ever, also over conversation_clear, so a
- * position is a stable cursor. Times are wall milliseconds.
+ * id in the same statement; numbers are given once. Positions of messages grow for ever, also over
+ * conversation_clear, so a position is a stable cursor. Times are wall milliseconds.
  *
  * The lock: a turn is acquire (which makes the conversation if there is none), read the history,
  * ask the model, save. Acquiring writes a token, the end of the lease, and counts the fence up;

@@ -9,9 +9,9 @@
  *
  * Promises: what is accepted is valid JSON without duplicate members at any depth and without
  * numbers that overflow a double; times ascend strictly and lie within POINT_TIME_MINIMUM and
- * POINT_TIME_MAXIMUM; a
- * point has all fields of its kind as numbers, or no member but `time` (whitespace, a gap in the
- * line). The text of a stored point would be accepted again and stay as it is.
+ * POINT_TIME_MAXIMUM; a point has all fields of its kind as numbers, or no member but `time`
+ * (whitespace, a gap in the line). The text of a stored point would be accepted again and stay as it
+ * is.
  */
 #ifndef STORES_POINTS_H
 #define STORES_POINTS_H
