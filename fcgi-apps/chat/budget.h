@@ -2,10 +2,10 @@
  * chat/budget: what an owner may still spend.
  *
  * Each user, together with all the user's keys, may spend BUDGET_NEW_USER; keys of the configuration,
- * companies and administrators have no budget. What a call may cost is reserved before it
- * is sent and given back when the ledger has its row, or keeps it, so calls at the same time cannot each spend
- * the same rest: a budget is exceeded at most by what a call costs beyond its estimate. A model
- * without a price costs nothing.
+ * companies and administrators have no budget. What a call may cost is reserved before it is sent and
+ * given back when the ledger has its row or keeps it, before the client hears the end. So calls at the
+ * same time cannot each spend the same rest, and no call counts twice for the next: a budget is
+ * exceeded at most by what a call costs beyond its estimate. A model without a price costs nothing.
  *
  * Reservations are of one process; any thread may use them.
  */

@@ -32,6 +32,7 @@ static void end(struct completion *completion)
 {
     struct buffer *frame = &completion->chat->frame;
     bool has_failed = completion->outcome.failure != MODEL_OK;
+    budget_release(&completion->reservation);
     if (stream_client_has_gone(completion->stream)) {
         stream_end(completion->stream);
         return;

@@ -51,6 +51,7 @@ void completion_release(struct completion *completion)
 static void answer(struct completion *completion)
 {
     struct request *request = completion->request;
+    budget_release(&completion->reservation);
     if (stream_client_has_gone(completion->stream)) {
         stream_end(completion->stream);
         return;

@@ -138,6 +138,7 @@ static void answer_problem(struct turn *turn)
 void turn_answer(struct turn *turn)
 {
     session_gate_leave(&turn->gate);
+    budget_release(&turn->reservation);
     turn->is_over = true;
     if (stream_client_has_gone(turn->stream)) {
         stream_end(turn->stream);
