@@ -461,7 +461,7 @@ static enum status read_saying(struct reading *reading, struct slice text, int64
 
 /* --- Choices --------------------------------------------------------------------------------- */
 
-static enum status read_index(struct reading *reading, struct slice object, bool is_empty,
+static enum status read_index(struct reading *reading, struct slice object,
                               const struct field *field, size_t place, int64_t *index)
 {
     if (is_kind(field, JSON_NUMBER)) {
@@ -470,14 +470,14 @@ static enum status read_index(struct reading *reading, struct slice object, bool
                    : STATUS_INVALID;
     }
     *index = (int64_t)place;
-    return place < COMPLETION_CHOICES_MAXIMUM ? set_index(reading, object, is_empty, field, *index)
+    return place < COMPLETION_CHOICES_MAXIMUM ? set_index(reading, object, false, field, *index)
                                               : STATUS_INVALID;
 }
 
 /* Some write "" for null, some write in capitals. A whole answer has come to its end, whether it
  * says so or not. */
-static void read_finish(struct reading *reading, struct slice object, const struct field *field,
-                        int64_t index)
+static void read_finish(struct reading *reading, struct slice object, bool is_empty,
+                        const struct field *field, int64_t index)
 {
     static const char *const words[] = {"\"stop\"", "\"length\"", "\"tool_calls\"",
                                         "\"content_filter\"", "\"function_call\""};
@@ -488,7 +488,7 @@ static void read_finish(struct reading *reading, struct slice object, const stru
         if (reading->is_whole) {
             bool has_tools = progress->tool_calls[index] > 0;
             set_bit(progress->finished, index);
-            set_member(reading, object, false, field,
+            set_member(reading, object, is_empty, field,
                        has_tools ? "\"finish_reason\":\"tool_calls\","
                                  : "\"finish_reason\":\"stop\",",
                        has_tools ? "\"tool_calls\"" : "\"stop\"");
@@ -507,6 +507,8 @@ static void read_finish(struct reading *reading, struct slice object, const stru
         progress->was_filtered || slice_equals_ignoring_case(text, "\"content_filter\"");
 }
 
+#define NOTHING_SAID "{\"role\":\"assistant\",\"content\":null}"
+
 static enum status read_choice(struct reading *reading, struct slice text, size_t place)
 {
     enum { INDEX, SAYING, OTHER, FINISH, FIELDS };
@@ -519,7 +521,8 @@ static enum status read_choice(struct reading *reading, struct slice text, size_
     int64_t index;
     enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
     if (status == STATUS_OK) {
-        status = read_index(reading, text, is_empty, &fields[INDEX], place, &index);
+        /* Of the members that an empty one gets the last has no comma. */
+        status = read_index(reading, text, &fields[INDEX], place, &index);
     }
     if (status != STATUS_OK) {
         return status;
@@ -535,10 +538,14 @@ static enum status read_choice(struct reading *reading, struct slice text, size_
         bool is_first = !get_bit(reading->progress->has_role, index);
         set_bit(reading->progress->has_role, index);
         status = read_saying(reading, saying->value.text, index, is_first);
-    } else if (is_kind(saying, JSON_NULL)) {
-        change(reading, saying->value.text, "{}");
+    } else if (!saying->is_there || is_kind(saying, JSON_NULL)) {
+        /* Clients look into it unasked. Azure, for one, sends verdicts of its filter without. */
+        bool is_whole = reading->is_whole;
+        set_member(reading, text, is_empty && !is_whole, &fields[SAYING],
+                   is_whole ? "\"message\":" NOTHING_SAID "," : "\"delta\":{},",
+                   is_whole ? NOTHING_SAID : "{}");
     }
-    read_finish(reading, text, &fields[FINISH], index);
+    read_finish(reading, text, is_empty, &fields[FINISH], index);
     return status;
 }
 

@@ -277,6 +277,48 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
     }
 }
 
+/* Azure's filter sends its verdicts in choices that say nothing. */
+static void a_choice_that_says_nothing_says_so(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_whole;
+        const char *given, *mended;
+    } cases[] = {
+        {false, "{\"index\":0,\"finish_reason\":null,\"content_filter_offsets\":{}}",
+         "{\"delta\":{},\"index\":0,\"finish_reason\":null,\"content_filter_offsets\":{}}"},
+        {false, "{\"index\":0,\"delta\":null,\"finish_reason\":\"stop\"}",
+         "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}"},
+        {false, "{}", "{\"index\":0,\"delta\":{}}"},
+        {true, "{}",
+         "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null},"
+         "\"finish_reason\":\"stop\"}"},
+        {true, "{\"index\":0,\"finish_reason\":\"stop\"}",
+         "{\"message\":{\"role\":\"assistant\",\"content\":null},\"index\":0,"
+         "\"finish_reason\":\"stop\"}"},
+        {true, "{\"index\":0,\"message\":null,\"finish_reason\":\"stop\"}",
+         "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null},"
+         "\"finish_reason\":\"stop\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        char expected[256];
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        struct buffer mended;
+        buffer_init(&mended, 1 << 20);
+        snprintf(text, sizeof text, "{\"choices\":[%s]}", cases[i].given);
+        snprintf(expected, sizeof expected, "{\"choices\":[%s]}", cases[i].mended);
+        assert_int_equal(cases[i].is_whole ? completion_read_whole(slice_of(text), &scratch,
+                                                                   &progress, &chunk, &mended)
+                                           : completion_read_chunk(slice_of(text), false, &scratch,
+                                                                   &progress, &chunk, &mended),
+                         STATUS_OK);
+        assert_string_equal(buffer_text(&mended), expected);
+        buffer_release(&mended);
+    }
+}
+
 static void an_input_told_once_is_kept(void **state)
 {
     (void)state;
@@ -917,6 +959,7 @@ int main(void)
         cmocka_unit_test(a_pair_that_was_split_over_two_chunks_is_one_character),
         cmocka_unit_test(tool_calls_without_an_index_are_told_apart_by_their_ids),
         cmocka_unit_test(tool_calls_under_one_index_are_told_apart_by_their_ids),
+        cmocka_unit_test(a_choice_that_says_nothing_says_so),
         cmocka_unit_test(an_input_told_once_is_kept),
         cmocka_unit_test(arguments_that_are_an_object_become_text),
         cmocka_unit_test(a_whole_answer_has_an_end_though_it_does_not_say_so),
