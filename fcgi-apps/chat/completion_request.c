@@ -14,6 +14,8 @@
 #define SCRATCH_MAXIMUM ((size_t)64 << 20)
 #define MESSAGES_NAME   "messages"
 #define OUTPUT_MAXIMUM  INT64_C(10000000)
+/* What is no text, a picture for one, costs about a thousand tokens. */
+#define CHARACTERS_OF_A_PART 4000
 
 /* One reading of a body. */
 struct reader {
@@ -48,6 +50,7 @@ static bool is_named(struct reader *reader, struct slice name, const char *wante
 
 static void count_part(struct reader *reader, struct slice part)
 {
+    bool is_text = false;
     struct json_scanner scanner;
     json_scan_start(&scanner, part);
     if (json_scan_enter_object(&scanner) != STATUS_OK) {
@@ -59,8 +62,10 @@ static void count_part(struct reader *reader, struct slice part)
     while (json_scan_next_member(&scanner, &first, &name, &value) == STATUS_OK) {
         if (value.kind == JSON_STRING && is_named(reader, name, "text")) {
             reader->out->input_characters += usage_count_characters(value.text);
+            is_text = true;
         }
     }
+    reader->out->input_characters += is_text ? 0 : CHARACTERS_OF_A_PART;
 }
 
 static void count_content(struct reader *reader, const struct json_value *content)
@@ -80,6 +85,15 @@ static void count_content(struct reader *reader, const struct json_value *conten
             count_part(reader, part.text);
         }
     }
+}
+
+/* Calls and descriptions of tools go to the model nearly as they are spelled. */
+static enum status count_spelled(struct reader *reader, const struct json_value *value)
+{
+    if (value->kind == JSON_ARRAY) {
+        reader->out->input_characters += (int64_t)value->text.length;
+    }
+    return STATUS_OK;
 }
 
 static enum status refuse_message(struct reader *reader, size_t index, const char *member,
@@ -108,6 +122,8 @@ static enum status read_message(struct reader *reader, const struct json_value *
             has_role = value.kind == JSON_STRING;
         } else if (is_named(reader, name, "content")) {
             count_content(reader, &value);
+        } else if (is_named(reader, name, "tool_calls")) {
+            status = count_spelled(reader, &value);
         }
     }
     if (!has_role) {
@@ -243,6 +259,8 @@ static enum status read_member(struct reader *reader, struct slice name,
                    {"max_tokens", read_maximum},
                    {"max_completion_tokens", read_maximum},
                    {"n", read_choices},
+                   {"tools", count_spelled},
+                   {"functions", count_spelled},
                    {MESSAGES_NAME, read_messages}};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         if (is_named(reader, name, members[i].name)) {

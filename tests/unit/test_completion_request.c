@@ -200,7 +200,7 @@ static void what_the_client_asked_for_is_known(void **state)
     }
 }
 
-static void the_texts_of_messages_are_counted_in_characters(void **state)
+static void what_a_model_reads_is_counted_in_characters(void **state)
 {
     (void)state;
     static const struct {
@@ -214,7 +214,10 @@ static void the_texts_of_messages_are_counted_in_characters(void **state)
         {"\"\xc3\xa9\xf0\x9f\x98\x80\"", 2},
         {"[{\"type\":\"text\",\"text\":\"four\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
          "\"data:image/png;base64,AAAAAAAAAAAA\"}},{\"type\":\"text\",\"text\":\"five5\"},7]",
-         9},
+         4009},
+        {"null,\"tool_calls\":[{\"id\":\"a\"}]", 12},
+        {"null,\"tool_calls\":null", 0},
+        {"\"abc\"}],\"tools\":[{\"a\":1}],\"functions\":[{}],\"x\":[{\"y\":\"long\"", 16},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[512];
@@ -296,7 +299,7 @@ int main(void)
         cmocka_unit_test(only_the_model_changes),
         cmocka_unit_test(the_usage_of_a_stream_is_asked_for),
         cmocka_unit_test(what_the_client_asked_for_is_known),
-        cmocka_unit_test(the_texts_of_messages_are_counted_in_characters),
+        cmocka_unit_test(what_a_model_reads_is_counted_in_characters),
         cmocka_unit_test(the_output_that_a_request_asks_for_is_known),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
