@@ -59,7 +59,7 @@ static int migrate_up_command(int argc, char **argv)
 
 /* --- down ------------------------------------------------------------------------------------ */
 
-/* What it takes away, running programs need. */
+/* Running programs need what it takes away. */
 static int refuse_while_running(struct app *app)
 {
     struct segment_process_info processes[PROCESS_MAXIMUM];

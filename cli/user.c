@@ -3,7 +3,7 @@
  *
  * Passwords come from standard input or are made here and shown once; never from arguments, which
  * every user of the host can read. One that `password` makes is a one-time password. Locking an
- * account ends its sessions and rests its API keys; setting its password ends both for good.
+ * account ends its sessions and suspends its API keys; setting its password ends both for good.
  */
 #include "account.h"
 #include "command.h"

@@ -1,5 +1,5 @@
 /*
- * auth/attempts: tries to prove a password, at the login and at change-password. All answers are the
+ * auth/attempts: attempts to prove a password, at login and at change-password. All answers are the
  * same for names that exist and names that do not.
  */
 #include <string.h>

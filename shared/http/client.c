@@ -1,5 +1,5 @@
 /*
- * Who connects: address and scheme, as far as a proxy may be believed.
+ * http/client: who connects: address and scheme, as far as a proxy may be believed.
  *
  * X-Forwarded-For has no standard; what is read here is the node grammar of RFC 7239 section 6 as
  * proxies write it: an address, with or without a port, IPv6 in brackets or bare, perhaps quoted.

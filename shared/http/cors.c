@@ -1,7 +1,7 @@
 /*
- * Cross-origin requests, by the algorithms of the Fetch standard ("CORS check", "CORS-preflight
- * fetch"): one exact origin is echoed, and headers are answered by name, because `*` never covers
- * Authorization.
+ * http/cors: cross-origin requests, by the algorithms of the Fetch standard ("CORS check",
+ * "CORS-preflight fetch"): one exact origin is echoed, and headers are answered by name, because `*`
+ * never covers Authorization.
  */
 #include <ctype.h>
 #include <string.h>

@@ -1,4 +1,6 @@
-/* Who is asking and whether they may: 401 and 403, and 503 when we cannot know. */
+/*
+ * http/credentials: who is asking and whether they may: 401 and 403, and 503 when we cannot know.
+ */
 #include <string.h>
 
 #include "http/pipeline.h"

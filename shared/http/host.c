@@ -1,4 +1,7 @@
-/* Under which host, and whether over HTTPS: ALLOWED_HOSTS and HTTPS_REDIRECT. */
+/*
+ * http/host: under which host a request comes, and whether over HTTPS: ALLOWED_HOSTS and
+ * HTTPS_REDIRECT.
+ */
 #include <string.h>
 
 #include "http/pipeline.h"

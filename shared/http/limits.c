@@ -1,7 +1,8 @@
 /*
- * Rate limits in the pipeline. Valid credentials spend their owner's budget and nothing of the
- * address, so that guessers and honest people behind one address do not starve each other; no or
- * wrong credentials spend the address's, and an exhausted one is told that instead of 401.
+ * http/limits: rate limits in the pipeline. Valid credentials spend their owner's budget and
+ * nothing of the address, so that guessers and honest people behind one address do not starve each
+ * other; no or wrong credentials spend the address's, and an exhausted one is told that instead of
+ * 401.
  *
  * All keys of an owner share its budget. A tier replaces the limit of the family: one that is wider
  * is a budget that the owner's keys of that tier share; one that is tighter is the key's own, and

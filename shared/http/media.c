@@ -1,6 +1,6 @@
 /*
- * Of what kind a body says it is: Content-Type (RFC 9110 section 8.3) and Content-Encoding (section
- * 8.4). Own code because the suite has no HTTP library above the web server.
+ * http/media: what kind of body a request says it has: Content-Type (RFC 9110 section 8.3) and
+ * Content-Encoding (section 8.4). Own code because the suite has no HTTP library above the web server.
  */
 #include <string.h>
 

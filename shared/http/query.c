@@ -1,6 +1,6 @@
 /*
- * Queries (application/x-www-form-urlencoded, as the URL standard has it): decoded once, before any
- * handler sees them. Own code because the suite has no HTTP library above the web server.
+ * http/query: queries (application/x-www-form-urlencoded, as the URL standard has it), decoded once
+ * before any handler sees them. Own code because the suite has no HTTP library above the web server.
  */
 #include <string.h>
 

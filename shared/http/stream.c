@@ -1,6 +1,7 @@
 /*
- * Requests that outlive their worker: the pump calls these, they call the handler's functions with
- * the right correlation id for log lines, and the last of them counts and logs the request.
+ * http/stream: requests that outlive their worker. The pump calls these, they call the handler's
+ * functions with the right correlation id for log lines, and the last of them counts and logs the
+ * request.
  */
 #include "http/pipeline.h"
 #include "http/request.h"

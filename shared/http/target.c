@@ -1,6 +1,6 @@
 /*
- * Which resource the client asked for, from the request line as it was sent, not from what a web
- * server has made of it.
+ * http/target: which resource the client asked for, from the request line as it was sent, not from
+ * what a web server has made of it.
  *
  * RFC 3986 section 6.2.2 lets servers decode and then take dot segments out, and they differ in
  * when they do which: of "/charts/a/data/0/..%2F.." one makes "/charts/a", another hands on what
@@ -206,9 +206,9 @@ static void take_original_method(struct request *request)
     }
 }
 
-/* lighttpd says 411 to a POST that names no length, though it has no body then (RFC 9112 section 6.3);
- * lighttpd/refused.lua begins such a request anew at its own path, and it counts as if nothing had been
- * refused. At an error page's path a 411 is a refusal like any other. */
+/* lighttpd says 411 to a POST that names no length, though it has no body then (RFC 9112 section
+ * 6.3). lighttpd/refused.lua begins such a request anew at its own path, where it counts as if nothing
+ * had been refused. At an error page's path a 411 is a refusal like any other. */
 static bool is_begun_anew(const struct request *request, int64_t status, struct slice decoded)
 {
     return status == 411 && request->method == HTTP_POST &&

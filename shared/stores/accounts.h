@@ -26,7 +26,7 @@
 enum account_password {
     ACCOUNT_PASSWORD_OWN,
     ACCOUNT_PASSWORD_ONE_TIME, /* works for one login, which may only change it */
-    ACCOUNT_PASSWORD_USED      /* that login has been */
+    ACCOUNT_PASSWORD_USED      /* that login has taken place */
 };
 
 struct account {

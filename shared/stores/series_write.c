@@ -271,7 +271,7 @@ static bool exceeds(int64_t quota, int64_t before, int64_t after)
     return quota > 0 && after > quota && after > before;
 }
 
-/* Who has too much already, for the quota was lowered, may still change and remove. */
+/* An owner who is already above a quota that was lowered may still change and remove. */
 static enum status check_quota(struct writer *writer, const struct series_change *change,
                                const struct chart_quota *before)
 {
@@ -487,7 +487,7 @@ static enum status find_tail(struct storage *storage, const struct series_change
         *head = *head < points->count ? *head : points->count;
     }
     storage_finish(statement);
-    /* No series says the write itself. */
+    /* That there is no such series is for the write itself to say. */
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 

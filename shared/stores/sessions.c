@@ -67,7 +67,7 @@ struct creation {
     const struct session_token *first;
 };
 
-/* What stands before a session: an account that may have one. */
+/* A session needs an account that may have one; a new account is made first. */
 static enum status prepare_owner(struct storage_connection *connection,
                                  const struct session_opening *opening)
 {

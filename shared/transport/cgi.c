@@ -179,8 +179,8 @@ static int read_body(struct cgi *cgi, int input, struct body *body, bool *is_too
     return 0;
 }
 
-/* The answer is written; what the server still has to say is let in, so that it does not take a
- * broken pipe for the end of us. */
+/* The answer is written. What the server still sends is read, so that it does not meet a broken pipe
+ * and think that we have died. */
 static void drain(int input)
 {
     char bytes[16384];

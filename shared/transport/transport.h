@@ -23,7 +23,7 @@ struct transport;
 
 enum transport_loop { TRANSPORT_EVENT_LOOP, TRANSPORT_PUMP_LOOP };
 
-/* On the loop's own thread: for `nanoseconds` it had no ear for anything else (loop_lag.h). */
+/* On the loop's own thread: for `nanoseconds` it attended to nothing else (loop_lag.h). */
 typedef void transport_turned(enum transport_loop loop, uint64_t nanoseconds, void *context);
 
 struct transport_options {

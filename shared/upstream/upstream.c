@@ -19,10 +19,10 @@
 #define MILLISECOND UINT64_C(1000000)
 
 /* A turn of the loop that has taken so long is not made longer by more data: the rest has to wait
- * for the next one, so that one flood of tiny events stops nobody else's. */
+ * for the next one, so that a flood of tiny events on one call holds no other up. */
 #define TURN_MILLISECONDS 20
 
-/* Whoever has heard nothing for so long when he gives up has a reason to doubt the connection. */
+/* A call that gives up after such a silence has reason to doubt its connection. */
 #define SILENCE_MILLISECONDS 5000
 
 /* Milliseconds that what was sent may stay without the peer's acknowledgement. */
@@ -79,8 +79,8 @@ static void stop_waiting(struct upstream_call *call)
     }
 }
 
-/* A call that was sent ends without the rest of its answer. Has the connection died, and nobody
- * notices because the others on it are as patient? */
+/* A call that was sent ends without the rest of its answer: the connection may have died without
+ * anybody noticing, because the other calls on it are just as patient. */
 static bool has_doubts(const struct upstream_call *call, bool is_late)
 {
     uint64_t silence = clock_monotonic_nanoseconds() - call->last_activity;
@@ -94,7 +94,7 @@ static bool has_doubts(const struct upstream_call *call, bool is_late)
            call->pool->last_heard <= call->last_activity;
 }
 
-/* The one that is longest ago; all have begun within LOOKUP_SECONDS only if too many go on. */
+/* The lookup that was left longest ago. Too many go on if even that was within LOOKUP_SECONDS. */
 static uint64_t *oldest_lookup(struct upstream *upstream)
 {
     uint64_t *oldest = upstream->lookups_left;
