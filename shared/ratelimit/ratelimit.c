@@ -458,7 +458,7 @@ static void find_charged_shares(struct request *request, uint16_t levels)
     find_shares(request, &shares);
     for (size_t i = 0; i < request->policy->count; i++) {
         struct place *place = &request->places[i];
-        unsigned level = levels >> (2 * i) & 3U;
+        unsigned level = (unsigned)levels >> (2 * i) & 3U;
         if (needs_share(place) && level != LEVEL_OWN) {
             place->group = shares.groups[level];
             place->way = shares.ways[i][level];
