@@ -64,8 +64,18 @@ static void append_as_line(struct buffer *out, const char *from, const char *unt
     }
 }
 
+/* Whether the object ends here, so that what has just been put in is its last member. */
+static bool is_end_of_object(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
+        at++;
+    }
+    return at < end && *at == '}';
+}
+
 void completion_mend_apply(struct completion_mender *mender, struct slice text, struct buffer *out)
 {
+    const char *end = text.data + text.length;
     const char *copied = text.data;
     if (mender->count > 1) {
         qsort(mender->edits, mender->count, sizeof *mender->edits, compare);
@@ -76,10 +86,16 @@ void completion_mend_apply(struct completion_mender *mender, struct slice text, 
             continue; /* in the middle of what went */
         }
         append_as_line(out, copied, edit->at);
-        append_as_line(out, edit->text.data, edit->text.data + edit->text.length);
+        const char *until = edit->text.data + edit->text.length;
+        bool is_followed = i + 1 < mender->count && edit[1].at == edit->at;
         copied = edit->at + edit->length;
+        if (until > edit->text.data && until[-1] == ',' && !is_followed &&
+            is_end_of_object(copied, end)) {
+            until--;
+        }
+        append_as_line(out, edit->text.data, until);
     }
-    append_as_line(out, copied, text.data + text.length);
+    append_as_line(out, copied, end);
 }
 
 /* --- Repairing -------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ struct completion_mender {
 
 /* Puts `text`, which must live as long as the mender, in the place of `length` bytes at `at`.
  * A change within what another one replaces is lost; of several insertions at one place the first
- * stands first. */
+ * stands first. A comma at the end of a text goes when the object ends behind it. */
 void completion_mend(struct completion_mender *mender, const char *at, size_t length,
                      struct slice text);
 

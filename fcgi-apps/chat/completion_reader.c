@@ -81,13 +81,11 @@ static void change(struct reading *reading, struct slice place, const char *text
 
 /* Fills in `fields`; names in other case are mended. */
 static enum status find_fields(struct reading *reading, struct slice text, struct field *fields,
-                               size_t count, bool *is_empty)
+                               size_t count)
 {
     struct walk walk;
-    *is_empty = true;
     enum status status = walk_object(&walk, text);
     while (status == STATUS_OK && walk_member(&walk, &status)) {
-        *is_empty = false;
         for (size_t i = 0; i < count; i++) {
             if (slice_equals_ignoring_case(walk.name, fields[i].name)) {
                 fields[i].is_there = true;
@@ -109,17 +107,16 @@ static bool is_kind(const struct field *field, enum json_kind kind)
     return field->is_there && field->value.kind == kind;
 }
 
-/* Gives the object a member, or another value to one that it has. `member` is its whole text with
- * the comma that another one needs, `value` that of the value alone. */
-static void set_member(struct reading *reading, struct slice object, bool is_empty,
-                       const struct field *field, const char *member, const char *value)
+/* Gives the object a member, or another value to one that it has. `member` is its whole text with a
+ * comma behind it, `value` that of the value alone. */
+static void set_member(struct reading *reading, struct slice object, const struct field *field,
+                       const char *member, const char *value)
 {
     if (field->is_there) {
         change(reading, field->value.text, value);
         return;
     }
-    size_t length = strlen(member) - (is_empty ? 1 : 0);
-    completion_mend(&reading->mender, object.data + 1, 0, (struct slice){member, length});
+    completion_mend(&reading->mender, object.data + 1, 0, slice_of(member));
 }
 
 /* 10.0 and "10" are 10 as well: not every language has integers. */
@@ -279,7 +276,7 @@ static int64_t renumber_tool_call(struct completion_progress *progress, int64_t 
     return number;
 }
 
-static enum status set_index(struct reading *reading, struct slice object, bool is_empty,
+static enum status set_index(struct reading *reading, struct slice object,
                              const struct field *index, int64_t number)
 {
     const char *member = arena_format(reading->mender.arena, "\"index\":%lld,", (long long)number);
@@ -287,7 +284,7 @@ static enum status set_index(struct reading *reading, struct slice object, bool 
     if (member == NULL || value == NULL) {
         return STATUS_NO_MEMORY;
     }
-    set_member(reading, object, is_empty, index, member, value);
+    set_member(reading, object, index, member, value);
     return STATUS_OK;
 }
 
@@ -296,15 +293,14 @@ static enum status read_tool_call(struct reading *reading, struct slice text, in
 {
     struct completion_progress *progress = reading->progress;
     struct field fields[] = {{.name = "index"}, {.name = "id"}, {.name = "function"}};
-    bool is_empty;
-    enum status status = find_fields(reading, text, fields, 3, &is_empty);
+    enum status status = find_fields(reading, text, fields, 3);
     int64_t index = (int64_t)place;
     if (status == STATUS_OK && !reading->is_whole) {
         bool is_told = is_kind(&fields[0], JSON_NUMBER) && get_count(&fields[0].value, &index);
         int64_t number = is_told ? renumber_tool_call(progress, choice, index, &fields[1])
                                  : number_tool_call(progress, choice, place, &fields[1]);
         if (!is_told || number != index) {
-            status = set_index(reading, text, is_empty, &fields[0], number);
+            status = set_index(reading, text, &fields[0], number);
         }
         index = number;
     }
@@ -411,11 +407,10 @@ static int64_t count_field(const struct field *field)
 }
 
 /* The first of a choice says who speaks. */
-static void mend_role(struct reading *reading, struct slice object, bool is_empty,
-                      const struct field *role)
+static void mend_role(struct reading *reading, struct slice object, const struct field *role)
 {
     if (!is_kind(role, JSON_STRING)) {
-        set_member(reading, object, is_empty, role, "\"role\":\"assistant\",", "\"assistant\"");
+        set_member(reading, object, role, "\"role\":\"assistant\",", "\"assistant\"");
     } else if (!slice_equals(role->value.text, "\"assistant\"") &&
                slice_equals_ignoring_case(role->value.text, "\"assistant\"")) {
         change(reading, role->value.text, "\"assistant\"");
@@ -431,8 +426,7 @@ static enum status read_saying(struct reading *reading, struct slice text, int64
     struct field fields[FIELDS] = {
         {.name = "content"},   {.name = "refusal"}, {.name = "reasoning_content"},
         {.name = "reasoning"}, {.name = "role"},    {.name = "tool_calls"}};
-    bool is_empty;
-    enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
+    enum status status = find_fields(reading, text, fields, FIELDS);
     if (status == STATUS_OK &&
         (is_kind(&fields[CONTENT], JSON_ARRAY) || is_kind(&fields[CONTENT], JSON_OBJECT))) {
         status = flatten_content(reading, &fields[CONTENT].value);
@@ -441,7 +435,7 @@ static enum status read_saying(struct reading *reading, struct slice text, int64
         return status;
     }
     if (is_first) {
-        mend_role(reading, text, is_empty, &fields[ROLE]);
+        mend_role(reading, text, &fields[ROLE]);
     }
     int64_t said = count_field(&fields[CONTENT]);
     int64_t refused = count_field(&fields[REFUSAL]);
@@ -470,14 +464,14 @@ static enum status read_index(struct reading *reading, struct slice object,
                    : STATUS_INVALID;
     }
     *index = (int64_t)place;
-    return place < COMPLETION_CHOICES_MAXIMUM ? set_index(reading, object, false, field, *index)
+    return place < COMPLETION_CHOICES_MAXIMUM ? set_index(reading, object, field, *index)
                                               : STATUS_INVALID;
 }
 
 /* Some write "" for null, some write in capitals. A whole answer has come to its end, whether it
  * says so or not. */
-static void read_finish(struct reading *reading, struct slice object, bool is_empty,
-                        const struct field *field, int64_t index)
+static void read_finish(struct reading *reading, struct slice object, const struct field *field,
+                        int64_t index)
 {
     static const char *const words[] = {"\"stop\"", "\"length\"", "\"tool_calls\"",
                                         "\"content_filter\"", "\"function_call\""};
@@ -488,7 +482,7 @@ static void read_finish(struct reading *reading, struct slice object, bool is_em
         if (reading->is_whole) {
             bool has_tools = progress->tool_calls[index] > 0;
             set_bit(progress->finished, index);
-            set_member(reading, object, is_empty, field,
+            set_member(reading, object, field,
                        has_tools ? "\"finish_reason\":\"tool_calls\","
                                  : "\"finish_reason\":\"stop\",",
                        has_tools ? "\"tool_calls\"" : "\"stop\"");
@@ -507,6 +501,7 @@ static void read_finish(struct reading *reading, struct slice object, bool is_em
         progress->was_filtered || slice_equals_ignoring_case(text, "\"content_filter\"");
 }
 
+#define BEGINNING    "{\"role\":\"assistant\"}"
 #define NOTHING_SAID "{\"role\":\"assistant\",\"content\":null}"
 
 static enum status read_choice(struct reading *reading, struct slice text, size_t place)
@@ -517,11 +512,9 @@ static enum status read_choice(struct reading *reading, struct slice text, size_
                                    {.name = own},
                                    {.name = reading->is_whole ? "delta" : "message"},
                                    {.name = "finish_reason"}};
-    bool is_empty;
     int64_t index;
-    enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
+    enum status status = find_fields(reading, text, fields, FIELDS);
     if (status == STATUS_OK) {
-        /* Of the members that an empty one gets the last has no comma. */
         status = read_index(reading, text, &fields[INDEX], place, &index);
     }
     if (status != STATUS_OK) {
@@ -534,18 +527,19 @@ static enum status read_choice(struct reading *reading, struct slice text, size_
         change(reading, fields[OTHER].spelled, own);
         saying = &fields[OTHER];
     }
+    bool is_first = !get_bit(reading->progress->has_role, index);
+    set_bit(reading->progress->has_role, index);
     if (is_kind(saying, JSON_OBJECT)) {
-        bool is_first = !get_bit(reading->progress->has_role, index);
-        set_bit(reading->progress->has_role, index);
         status = read_saying(reading, saying->value.text, index, is_first);
     } else if (!saying->is_there || is_kind(saying, JSON_NULL)) {
         /* Clients look into it unasked. Azure, for one, sends verdicts of its filter without. */
-        bool is_whole = reading->is_whole;
-        set_member(reading, text, is_empty && !is_whole, &fields[SAYING],
-                   is_whole ? "\"message\":" NOTHING_SAID "," : "\"delta\":{},",
-                   is_whole ? NOTHING_SAID : "{}");
+        const char *member = reading->is_whole ? "\"message\":" NOTHING_SAID ","
+                             : is_first        ? "\"delta\":" BEGINNING ","
+                                               : "\"delta\":{},";
+        const char *value = reading->is_whole ? NOTHING_SAID : is_first ? BEGINNING : "{}";
+        set_member(reading, text, saying, member, value);
     }
-    read_finish(reading, text, is_empty, &fields[FINISH], index);
+    read_finish(reading, text, &fields[FINISH], index);
     return status;
 }
 
@@ -607,8 +601,7 @@ static enum status read_object(struct reading *reading, struct slice text)
     struct field fields[FIELDS] = {{.name = "choices"}, {.name = "usage"}, {.name = "error"}};
     struct completion_chunk *chunk = reading->chunk;
     size_t count = 0;
-    bool is_empty;
-    enum status status = find_fields(reading, text, fields, FIELDS, &is_empty);
+    enum status status = find_fields(reading, text, fields, FIELDS);
     bool has_usage = status == STATUS_OK && is_kind(&fields[USAGE], JSON_OBJECT);
     bool has_choices = status == STATUS_OK && is_kind(&fields[CHOICES], JSON_ARRAY);
     if (status == STATUS_OK && fields[CHOICES].is_there && !has_choices &&
@@ -631,7 +624,7 @@ static enum status read_object(struct reading *reading, struct slice text)
     chunk->is_usage_only = has_usage && count == 0;
     chunk->is_nothing = !has_choices && !has_usage && chunk->error.length == 0;
     if (!has_choices) {
-        set_member(reading, text, is_empty, &fields[CHOICES], "\"choices\":[],", "[]");
+        set_member(reading, text, &fields[CHOICES], "\"choices\":[],", "[]");
     }
     return fields[USAGE].is_there && reading->hides_usage ? leave_usage_out(reading, text)
                                                           : STATUS_OK;

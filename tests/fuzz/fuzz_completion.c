@@ -76,7 +76,7 @@ static void try_chunk(struct slice text, bool hides_usage)
         !chunk.is_nothing && !(hides_usage && chunk.is_usage_only)) {
         struct slice line = {buffer_text(&mended), mended.length};
         require_one_line(line);
-        require(progress.output_characters >= 0 && progress.input_tokens >= 0);
+        require(progress.output_characters >= 0 && progress.input_tokens >= COMPLETION_UNTOLD);
         require(completion_read_chunk(line, false, &arena, &second, &once_more, &again) ==
                 STATUS_OK);
         require(again.length == line.length && memcmp(again.data, line.data, line.length) == 0);

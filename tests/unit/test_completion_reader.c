@@ -285,10 +285,11 @@ static void a_choice_that_says_nothing_says_so(void **state)
         const char *given, *mended;
     } cases[] = {
         {false, "{\"index\":0,\"finish_reason\":null,\"content_filter_offsets\":{}}",
-         "{\"delta\":{},\"index\":0,\"finish_reason\":null,\"content_filter_offsets\":{}}"},
+         "{\"delta\":{\"role\":\"assistant\"},\"index\":0,\"finish_reason\":null,\"content_filter_"
+         "offsets\":{}}"},
         {false, "{\"index\":0,\"delta\":null,\"finish_reason\":\"stop\"}",
-         "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}"},
-        {false, "{}", "{\"index\":0,\"delta\":{}}"},
+         "{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":\"stop\"}"},
+        {false, "{}", "{\"index\":0,\"delta\":{\"role\":\"assistant\"}}"},
         {true, "{}",
          "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null},"
          "\"finish_reason\":\"stop\"}"},
