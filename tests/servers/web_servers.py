@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -260,7 +261,10 @@ class Apache(Server):
     """Apache with mod_fcgid and apache/quintet.conf."""
 
     def configure(self):
-        folder = copy_programs(self.state / "programs")
+        # Not below the state directory, where a file of ours keeps Apache out.
+        self.apart = pathlib.Path(tempfile.mkdtemp(prefix="quintet-test-"))
+        self.apart.chmod(0o755)
+        folder = copy_programs(self.apart / "programs")
         write_settings(folder, base_environment(self.state, **self.environment))
         conf = place("apache", self.state, {"/usr/local/libexec/quintet": str(folder)})
         modules = pathlib.Path("/usr/lib/apache2/modules")
@@ -292,3 +296,7 @@ FcgidProcessTableFile {self.state}/run/fcgid_shm
 Include {conf}/quintet.conf
 """)
         return [tool("apache2"), "-D", "FOREGROUND", "-f", str(path)]
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self.apart, ignore_errors=True)
