@@ -99,6 +99,13 @@ static bool is_below(const char *path, const char *root)
            (real_path[length] == '/' || real_path[length] == '\0');
 }
 
+/* The web server of a shared host runs programs as their owner and reads files as somebody else. */
+static bool is_for_others(const char *path)
+{
+    struct stat file;
+    return stat(path, &file) != 0 || (file.st_mode & (S_IRWXG | S_IRWXO)) != 0;
+}
+
 #define BELOW_ROOT " below the document root, where anybody may fetch it"
 
 /* What lies below the document root of the web server that runs us as CGI, anybody may fetch. */
@@ -120,10 +127,10 @@ static enum status check_document_root(struct config *config, struct buffer *pro
         const char *root = getenv(variables[i]);
         const char *file;
         for (size_t j = 0; root != NULL && (file = config_file(config, j)) != NULL; j++) {
-            if (is_below(file, root)) {
+            if (is_below(file, root) && is_for_others(file)) {
                 config_begin_fault(problem);
                 buffer_append_text(problem, file);
-                buffer_append_text(problem, " lies" BELOW_ROOT);
+                buffer_append_text(problem, " lies" BELOW_ROOT " (move it, or chmod 600)");
                 status = STATUS_INVALID;
             }
         }

@@ -424,6 +424,10 @@ def test_cgi_below_the_document_root_is_refused(migrated, tmp_path):
     done = migrated.run_program("health", **request, DOCUMENT_ROOT=str(tmp_path / "docs"), LOG_FILE="",
                                 QUINTET_CONFIG=str(tmp_path / "docs/q.conf"))
     assert done.returncode == CONFIG and "q.conf lies below the document root" in done.stderr
+    (tmp_path / "docs/q.conf").chmod(0o600)
+    done = migrated.run_program("health", **request, DOCUMENT_ROOT=str(tmp_path / "docs"), LOG_FILE="",
+                                QUINTET_CONFIG=str(tmp_path / "docs/q.conf"))
+    assert done.returncode == 0 and '"status":"healthy"' in done.stdout, done
 
 
 def test_check_as_json_says_the_same(place):

@@ -73,7 +73,7 @@ def test_more_kept_connections_than_workers_starve_nobody(private):
     assert time.monotonic() - start < 1
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/api/v1", "/index.php", "/metricsx"])
+@pytest.mark.parametrize("path", ["/nothing", "/api/v1", "/index.php", "/metricsx"])
 def test_a_path_that_belongs_to_nobody_is_answered_like_everything_else(server, path):
     answer = server.get(path)
     assert answer.status == 404 and answer.json["error"] == "not_found"

@@ -21,7 +21,7 @@ def pids_of(server):
         for entry in os.listdir("/proc"):
             try:
                 with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    if file.read().startswith(str(server.state / "programs/chat.fcgi").encode()):
+                    if file.read().startswith(str(server.programs / "chat.fcgi").encode()):
                         found.append(int(entry))
             except OSError:
                 continue

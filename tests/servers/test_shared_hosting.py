@@ -21,7 +21,14 @@ class SharedHost(Server):
         document_root.mkdir()
         folder = copy_programs(document_root / PREFIX.strip("/"))
         shutil.copy(ROOT / "apache/htaccess", folder / ".htaccess")
-        write_settings(folder, base_environment(self.state, **self.environment))
+        # In the home directory beside the document root, as the README says.
+        home = self.state / "quintet"
+        for owned in (home, home / "run", home / "log"):
+            owned.mkdir()
+            shutil.chown(owned, "www-data", "www-data")
+        write_settings(folder, base_environment(home, **self.environment))
+        (folder / "quintet.conf").chmod(0o600)
+        shutil.chown(folder / "quintet.conf", "www-data", "www-data")
         modules = pathlib.Path("/usr/lib/apache2/modules")
         loads = "\n".join(f"LoadModule {name}_module {modules}/mod_{name}.so" for name in
                           ("mpm_event", "authz_core", "cgid", "mime", "rewrite", "dir", "autoindex"))
@@ -77,7 +84,7 @@ def test_the_routes_answer_below_the_folder_without_the_programs_names(server):
 
 
 @pytest.mark.parametrize("path", [
-    "/quintet.conf", "/.htaccess", "/health.fcgi", "/auth.fcgi", "/auth.fcgi/auth/me", "/",
+    "/quintet.conf", "/.htaccess", "/health.fcgi", "/auth.fcgi", "/auth.fcgi/auth/me",
     "/health.fcgi/health", "/nothing", "/var/secrets/jwt_secret_key"])
 def test_no_file_of_the_folder_is_served(server, path):
     (server.state / "public_html" / PREFIX.strip("/") / "var/secrets").mkdir(parents=True, exist_ok=True)

@@ -264,9 +264,9 @@ class Apache(Server):
         # Not below the state directory, where a file of ours keeps Apache out.
         self.apart = pathlib.Path(tempfile.mkdtemp(prefix="quintet-test-"))
         self.apart.chmod(0o755)
-        folder = copy_programs(self.apart / "programs")
-        write_settings(folder, base_environment(self.state, **self.environment))
-        conf = place("apache", self.state, {"/usr/local/libexec/quintet": str(folder)})
+        self.programs = copy_programs(self.apart / "programs")
+        write_settings(self.programs, base_environment(self.state, **self.environment))
+        conf = place("apache", self.state, {"/usr/local/libexec/quintet": str(self.programs)})
         modules = pathlib.Path("/usr/lib/apache2/modules")
         if not (modules / "mod_fcgid.so").exists():
             pytest.skip("mod_fcgid is not installed")
