@@ -26,6 +26,7 @@ let client;
 before(async () => {
   provider = await startProvider();
   suite = await startSuite({
+    UPSTREAM_RETRIES: "0", // what is counted is what the client repeats
     API_KEYS: key,
     DEMO_ENABLED: "true",
     PROVIDER_STUB_BASE_URL: provider.url,
@@ -194,7 +195,7 @@ const failures = [
   ["limited", OpenAI.RateLimitError, 429, "rate_limit_exceeded"],
   ["overloaded", OpenAI.InternalServerError, 503, "llm_unavailable"],
   ["bad-key", OpenAI.InternalServerError, 503, "llm_unavailable"],
-  ["refused", OpenAI.BadRequestError, 400, null],
+  ["refused", OpenAI.BadRequestError, 400, "invalid_request"], // the provider says null
   ["html", OpenAI.InternalServerError, 502, "llm_bad_answer"],
 ];
 
