@@ -9,6 +9,7 @@
 #include "config/internal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -46,9 +47,12 @@ static enum status deny_directory(const struct config *config, const char *path)
                                "</IfModule>\n";
     const char *name =
         arena_format((struct arena *)(uintptr_t)&config->arena, "%s/.htaccess", path);
-    enum status status =
-        name != NULL ? file_create(name, text, sizeof text - 1, 0644) : STATUS_NO_MEMORY;
+    enum status status = name != NULL ? STATUS_OK : STATUS_NO_MEMORY;
 
+    /* Asked first, because a file is made whole, by way of another, and a CGI program starts often. */
+    if (status == STATUS_OK && access(name, F_OK) != 0) {
+        status = file_create(name, text, sizeof text - 1, 0644);
+    }
     /* There already, or a disk that is full or read-only: what needs to write will say so. */
     return status == STATUS_NO_MEMORY ? status : STATUS_OK;
 }
