@@ -6,9 +6,12 @@ SELECT 1 FROM sqlite_schema LIMIT 1;
 -- name: migration_table_exists
 SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations';
 
+-- Asks for our table once more: another process may have made it since.
 -- name: migration_foreign_table
 SELECT 1 FROM sqlite_schema
-WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' LIMIT 1;
+WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'
+    AND NOT EXISTS (
+        SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations') LIMIT 1;
 
 -- name: migration_create_table
 CREATE TABLE IF NOT EXISTS schema_migrations (
