@@ -36,7 +36,7 @@ static void join(const struct points *points, struct buffer *out)
 
 static void check_points(const struct points *points)
 {
-    double previous = -1;
+    double previous = POINT_TIME_MINIMUM - 1;
     for (size_t i = 0; i < points->count; i++) {
         const struct point *point = &points->items[i];
         require(point->time > previous && point->time <= POINT_TIME_MAXIMUM);
