@@ -20,6 +20,7 @@
 #include "transport/pump_private.h"
 
 #define EVENTS_IN_A_TURN 128
+#define TURN_NANOSECONDS UINT64_C(20000000)
 
 _Thread_local struct pump *pump_of_loopback;
 
@@ -254,8 +255,14 @@ enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired
     return STATUS_OK;
 }
 
+static bool has_taken_its_time(const struct pump *pump)
+{
+    return clock_monotonic_nanoseconds() - pump->now > TURN_NANOSECONDS;
+}
+
 /* Those that are set by the owners of timers that run out now wait for the next turn, or two
- * owners could keep the loop from everything else. */
+ * owners could keep the loop from everything else. So do those that find the turn long enough, but
+ * for the first. */
 static void expire_timers(struct pump *pump)
 {
     uint64_t now = pump->now;
@@ -268,7 +275,10 @@ static void expire_timers(struct pump *pump)
         timer = pump->stream_timers.root;
     }
     timer = pump->named_timers.root;
-    while (timer != NULL && timer->deadline <= now) {
+    for (bool is_first = true; timer != NULL && timer->deadline <= now; is_first = false) {
+        if (!is_first && has_taken_its_time(pump)) {
+            return;
+        }
         struct pump_named_timer *named = (struct pump_named_timer *)timer;
         pump_expired *expired = named->expired;
         void *context = named->context;
@@ -318,14 +328,29 @@ static void settle_streams(struct pump *pump)
     }
 }
 
+/* What is ready is looked at until the turn has taken its time; the rest is ready in the next one,
+ * which begins with it. Several large answers that end together would otherwise be one long pause of
+ * every stream. */
+static void dispatch_all(struct pump *pump, const struct epoll_event *events, int count)
+{
+    int first = pump->next_event;
+    pump->next_event = 0;
+    for (int i = 0; i < count; i++) {
+        int at = (first + i) % count;
+        if (i > 0 && has_taken_its_time(pump)) {
+            pump->next_event = at;
+            return;
+        }
+        dispatch(pump, &events[at]);
+    }
+}
+
 static void run_turn(struct pump *pump)
 {
     struct epoll_event events[EVENTS_IN_A_TURN];
     int count = epoll_wait(pump->epoll, events, EVENTS_IN_A_TURN, wait_time(pump));
     pump->now = clock_monotonic_nanoseconds();
-    for (int i = 0; i < count; i++) {
-        dispatch(pump, &events[i]);
-    }
+    dispatch_all(pump, events, count);
     receive_messages(pump);
     expire_timers(pump);
     settle_streams(pump);
