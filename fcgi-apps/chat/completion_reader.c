@@ -647,9 +647,14 @@ static enum status read_text(struct reading *reading, struct slice text)
     return value.kind == JSON_OBJECT ? read_object(reading, value.text) : STATUS_INVALID;
 }
 
-/* `mended` gets what was changed, or everything if `always`. */
-static enum status read_mending(struct reading *reading, struct slice text, bool always,
-                                struct buffer *mended)
+static bool is_one_line(struct slice text)
+{
+    return memchr(text.data, '\n', text.length) == NULL &&
+           memchr(text.data, '\r', text.length) == NULL;
+}
+
+/* `mended` gets the text if something had to be changed, be it the lines of a chunk. */
+static enum status read_mending(struct reading *reading, struct slice text, struct buffer *mended)
 {
     struct completion_progress before = *reading->progress;
     struct slice as_read = text;
@@ -667,8 +672,9 @@ static enum status read_mending(struct reading *reading, struct slice text, bool
     if (reading->mender.is_out_of_memory) {
         return STATUS_NO_MEMORY;
     }
-    reading->chunk->is_changed = is_repaired || reading->mender.count > 0;
-    if (status == STATUS_OK && mended != NULL && (always || reading->chunk->is_changed)) {
+    reading->chunk->is_changed =
+        is_repaired || reading->mender.count > 0 || (!reading->is_whole && !is_one_line(as_read));
+    if (status == STATUS_OK && mended != NULL && reading->chunk->is_changed) {
         completion_mend_apply(&reading->mender, as_read, mended);
         status = buffer_status(mended);
     }
@@ -683,7 +689,7 @@ enum status completion_read_chunk(struct slice text, bool hides_usage, struct ar
                               .progress = progress,
                               .chunk = chunk,
                               .mender = {.arena = scratch}};
-    return read_mending(&reading, text, true, mended);
+    return read_mending(&reading, text, mended);
 }
 
 /* --- Whole answers --------------------------------------------------------------------------- */
@@ -694,7 +700,7 @@ enum status completion_read_whole(struct slice text, struct arena *scratch,
 {
     struct reading reading = {
         .is_whole = true, .progress = progress, .chunk = chunk, .mender = {.arena = scratch}};
-    enum status status = read_mending(&reading, text, false, mended);
+    enum status status = read_mending(&reading, text, mended);
     if (status != STATUS_OK) {
         return status == STATUS_NO_MEMORY ? status : STATUS_INVALID;
     }
@@ -734,13 +740,17 @@ static enum status write_choices_as_chunk(struct slice text, struct buffer *out)
     return walk_end(status);
 }
 
-enum status completion_write_as_chunk(struct slice whole, bool of_usage, struct buffer *out)
+enum status completion_write_as_chunk(struct slice whole, bool of_usage, bool hides_usage,
+                                      struct buffer *out)
 {
     struct walk walk;
     enum status status = walk_object(&walk, whole);
     const char *comma = "";
     buffer_append_char(out, '{');
     while (status == STATUS_OK && walk_member(&walk, &status)) {
+        if (hides_usage && !of_usage && slice_equals(walk.name, "usage")) {
+            continue;
+        }
         buffer_append_text(out, comma);
         buffer_append_char(out, '"');
         buffer_append(out, walk.name.data, walk.name.length);

@@ -59,9 +59,10 @@ struct completion_chunk {
 bool completion_is_complete(const struct completion_progress *progress);
 
 /* Reads one chunk of a stream. `mended` (NULL: not wanted) gets the text for the client appended,
- * as one line; without its `usage` if that is to be hidden (a chunk of nothing else must not be
- * sent at all). What `chunk` points to lives in the text or in `scratch`. STATUS_INVALID: not a
- * chunk; `mended` may hold a part then. */
+ * as one line, only if the text as it stands is not fit for it (chunk->is_changed): without its
+ * `usage` if that is to be hidden (a chunk of nothing else must not be sent at all). What `chunk`
+ * points to lives in the text or in `scratch`. STATUS_INVALID: not a chunk; `mended` may hold a part
+ * then. */
 enum status completion_read_chunk(struct slice text, bool hides_usage, struct arena *scratch,
                                   struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
@@ -74,8 +75,8 @@ enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
 
 /* Writes a whole answer, read and mended before, as a chunk of a stream: the one with everything it
- * says, or the one with its usage that follows. */
-enum status completion_write_as_chunk(struct slice whole, bool of_usage,
+ * says, with `usage` null or without it, or the one with its usage that follows. */
+enum status completion_write_as_chunk(struct slice whole, bool of_usage, bool hides_usage,
                                       struct buffer *out) MUST_CHECK;
 
 #endif

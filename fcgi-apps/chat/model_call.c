@@ -19,6 +19,8 @@
 #define ERROR_BODY_MAXIMUM   ((size_t)64 << 10) /* read of an error */
 #define SCRATCH_MAXIMUM      ((size_t)64 << 20)
 #define HEADER_LINES_MAXIMUM 7
+/* An answer as large is read in one turn of the pump and passed on in another. */
+#define STEP_BYTES ((size_t)1 << 20)
 /* Milliseconds: of the first rest, and the longest a provider may ask for. */
 #define REST_FIRST   250
 #define REST_MAXIMUM 5000
@@ -45,6 +47,7 @@ const char *model_failure_text(enum model_failure failure)
 static void demo_tick(void *context);
 static void look_at_client(void *context);
 static void start_upstream(void *context);
+static void take_whole_as_chunks(void *context);
 
 static void stop_timer(struct model_call *call, pump_expired *expired)
 {
@@ -65,6 +68,9 @@ static void stop_sources(struct model_call *call)
     }
     if (call->demo != NULL && call->pump != NULL) {
         stop_timer(call, demo_tick);
+    }
+    if (call->answer.length >= STEP_BYTES) {
+        stop_timer(call, take_whole_as_chunks);
     }
     if (call->client != NULL) {
         stop_timer(call, look_at_client);
@@ -327,7 +333,8 @@ static void take_chunk(struct model_call *call, struct slice text)
                         METRIC_LABELS(call->choice.provider->name),
                         call->first_chunk_at - call->started);
     }
-    call->handlers->chunk(call, (struct slice){buffer_text(frame), frame->length}, &chunk);
+    struct slice fit = chunk.is_changed ? (struct slice){buffer_text(frame), frame->length} : text;
+    call->handlers->chunk(call, fit, &chunk);
     chat_trim(frame);
 }
 
@@ -355,7 +362,7 @@ static void take_as_chunk(struct model_call *call, struct slice whole, bool of_u
 {
     struct buffer *made = &call->chat->chunk;
     buffer_reset(made);
-    if (completion_write_as_chunk(whole, of_usage, made) != STATUS_OK) {
+    if (completion_write_as_chunk(whole, of_usage, call->hides_usage, made) != STATUS_OK) {
         fail(call, MODEL_UNAVAILABLE);
         return;
     }
@@ -364,8 +371,9 @@ static void take_as_chunk(struct model_call *call, struct slice whole, bool of_u
 }
 
 /* A provider that does not stream: what it said is one chunk, its usage another. */
-static void take_whole_as_chunks(struct model_call *call)
+static void take_whole_as_chunks(void *context)
 {
+    struct model_call *call = context;
     struct slice text = {buffer_text(&call->answer), call->answer.length};
     bool has_usage = call->progress.has_usage;
     call->progress = (struct completion_progress){0};
@@ -403,10 +411,11 @@ static void take_whole(struct model_call *call)
     }
     arena_reset(&call->scratch);
     call->has_answered = true;
-    if (call->is_streamed) {
-        take_whole_as_chunks(call);
-    } else {
+    if (!call->is_streamed) {
         succeed(call);
+    } else if (call->answer.length < STEP_BYTES ||
+               pump_set_timer(call->pump, 0, take_whole_as_chunks, call) != STATUS_OK) {
+        take_whole_as_chunks(call);
     }
 }
 

@@ -80,4 +80,4 @@ def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
     for loop, before in late.items():
         after = lags(chat, loop)
         limit = min(upper for upper in after if upper >= bound)
-        assert after[float("inf")] - after[limit] == before[float("inf")] - before[limit], after
+        assert after[float("inf")] - after[limit] == before[float("inf")] - before[limit], (loop, bound, before, after)

@@ -21,11 +21,25 @@ static struct arena scratch;
 #define DELTA(index, delta, finish)                                                                \
     "{\"index\":" #index ",\"delta\":" delta ",\"finish_reason\":" finish "}"
 
+/* `passed_on` gets the text for the client. */
+static enum status read_for_client(const char *text, bool hides_usage,
+                                   struct completion_progress *progress,
+                                   struct completion_chunk *chunk, struct buffer *passed_on)
+{
+    buffer_init(passed_on, 1 << 20);
+    enum status status =
+        completion_read_chunk(slice_of(text), hides_usage, &scratch, progress, chunk, passed_on);
+    if (status == STATUS_OK && !chunk->is_changed) {
+        assert_int_equal(passed_on->length, 0);
+        buffer_append_text(passed_on, text);
+    }
+    return status;
+}
+
 static enum status read_chunk(struct completion_progress *progress, const char *text,
                               struct completion_chunk *chunk, struct buffer *mended)
 {
-    buffer_init(mended, 1 << 20);
-    return completion_read_chunk(slice_of(text), false, &scratch, progress, chunk, mended);
+    return read_for_client(text, false, progress, chunk, mended);
 }
 
 static void check_mended(struct completion_progress *progress, const char *text,
@@ -125,9 +139,7 @@ static void usage_that_only_we_asked_for_is_taken_out_and_nothing_else_changes(v
         struct completion_progress progress = {0};
         struct completion_chunk chunk;
         struct buffer mended;
-        buffer_init(&mended, 1 << 20);
-        assert_int_equal(completion_read_chunk(slice_of(cases[i].given), true, &scratch, &progress,
-                                               &chunk, &mended),
+        assert_int_equal(read_for_client(cases[i].given, true, &progress, &chunk, &mended),
                          STATUS_OK);
         assert_string_equal(buffer_text(&mended), cases[i].mended);
         assert_false(chunk.is_usage_only);
@@ -422,7 +434,7 @@ static void a_whole_answer_becomes_a_chunk_and_one_of_its_usage(void **state)
     (void)state;
     struct buffer out;
     buffer_init(&out, 1 << 20);
-    assert_int_equal(completion_write_as_chunk(slice_of(whole), false, &out), STATUS_OK);
+    assert_int_equal(completion_write_as_chunk(slice_of(whole), false, false, &out), STATUS_OK);
     struct completion_progress progress = {0};
     check_mended(
         &progress, buffer_text(&out),
@@ -434,13 +446,16 @@ static void a_whole_answer_becomes_a_chunk_and_one_of_its_usage(void **state)
     assert_true(completion_is_complete(&progress));
     assert_false(progress.has_usage);
     buffer_reset(&out);
-    assert_int_equal(completion_write_as_chunk(slice_of(whole), true, &out), STATUS_OK);
+    assert_int_equal(completion_write_as_chunk(slice_of(whole), true, false, &out), STATUS_OK);
     check_mended(&progress, buffer_text(&out),
                  "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
                  "\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_"
                  "tokens\":11},"
                  "\"x\":1.0}");
     assert_true(progress.has_usage);
+    buffer_reset(&out);
+    assert_int_equal(completion_write_as_chunk(slice_of(whole), false, true, &out), STATUS_OK);
+    assert_null(strstr(buffer_text(&out), "usage"));
     buffer_release(&out);
 }
 
@@ -533,8 +548,7 @@ static void what_is_odd_and_harmless_passes_whole_and_in_a_stream(void **state)
         arena_reset(&scratch);
         enum status status =
             is_whole ? completion_read_whole(slice_of(text), &scratch, &progress, &chunk, &mended)
-                     : completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk,
-                                             &mended);
+                     : read_chunk(&progress, text, &chunk, &mended);
         assert_int_equal(status, STATUS_OK);
         assert_true(slice_equals(chunk.content, odd->content));
         assert_true(completion_is_complete(&progress));
@@ -615,13 +629,10 @@ static void check_indices(const struct indexed_call *calls, size_t count)
         char expected[32];
         struct completion_chunk chunk;
         struct buffer mended;
-        buffer_init(&mended, 1 << 20);
         snprintf(text, sizeof text, "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[%s]}}]}",
                  calls[i].given);
         snprintf(expected, sizeof expected, "\"index\":%s", calls[i].index);
-        assert_int_equal(
-            completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, &mended),
-            STATUS_OK);
+        assert_int_equal(read_chunk(&progress, text, &chunk, &mended), STATUS_OK);
         assert_non_null(strstr(strstr(buffer_text(&mended), "tool_calls"), expected));
         buffer_release(&mended);
     }
