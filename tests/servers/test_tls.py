@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from suite import Answer, free_port, wait_until
+from suite import Answer, free_port
 from web_servers import Apache, Lighttpd, Nginx, tool
 
 KEY = "sk-" + secrets.token_hex(32)
@@ -127,15 +127,24 @@ def test_probes_and_metrics_are_answered_without_https(server):
         assert server.get(path).status == 200, path
 
 
-@pytest.mark.parametrize("kind", [LighttpdTls, NginxTls], ids=["lighttpd", "nginx"])
-def test_a_client_that_leaves_a_call_without_a_stream_cancels_it(private, stub, kind):
-    server = private(kind, {"PROVIDER_STUB_BASE_URL": stub.url})
+def leave_a_call(server, stub, before):
+    """Seconds until the provider saw that the client had gone; None if it did not in time."""
     connection = server.connect()
     connection.request("POST", "/v1/chat/completions", json.dumps({
         "model": "stub/stall", "messages": [{"role": "user", "content": "hello"}]}),
         {"Content-Type": "application/json", "X-API-Key": KEY})
-    received = wait_until(lambda: stub.last("stall"), 10)
+    received = stub.last("stall", timeout=10, after=before)
     connection.close()
     left = time.monotonic()
-    assert received.wait_for_client_gone(10) is not None
-    assert received.client_gone_at - left < LEAVE_SECONDS
+    received.wait_for_client_gone(LEAVE_SECONDS)
+    return None if received.client_gone_at is None else received.client_gone_at - left
+
+
+# On a busy machine lighttpd may, now and then, find handshake and request there without a wait, and
+# then does not watch for the end: see "When a client leaves" in docs/deploying.md.
+@pytest.mark.parametrize("kind, tries", [(LighttpdTls, 3), (NginxTls, 1)],
+                         ids=["lighttpd", "nginx"])
+def test_a_client_that_leaves_a_call_without_a_stream_cancels_it(private, stub, kind, tries):
+    server = private(kind, {"PROVIDER_STUB_BASE_URL": stub.url})
+    before = stub.count("stall")
+    assert any(leave_a_call(server, stub, before + number) is not None for number in range(tries))
