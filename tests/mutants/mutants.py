@@ -3,7 +3,8 @@
 Draws N (100) mutations of the named files, or of the whole product, makes each in a copy of the
 project, and runs the tests that run its line. SEED chooses another sample (1). Survivors are
 printed; those that change nothing that anybody could see are listed with their reason in
-equivalent.txt and not drawn again. The last line is `N passed, N failed`: noticed and not.
+equivalent.txt and not drawn again. WORKSHOPS says how many are tested at a time (one for each
+processor). The last line is `N passed, N failed`: noticed and not.
 """
 import collections
 import os
@@ -11,12 +12,13 @@ import pathlib
 import random
 import signal
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from operators import mutations  # noqa: E402
-from workshop import ROOT, SOURCES, Workshop, listed_files  # noqa: E402
+from workshop import JOBS, ROOT, SOURCES, Workshop, listed_files  # noqa: E402
 
 DEFAULT_COUNT = 100
 EQUIVALENT = pathlib.Path(__file__).resolve().parent / "equivalent.txt"
@@ -77,8 +79,56 @@ def judge(workshop, mutation):
         workshop.make_mutant(mutation.path)
 
 
+class Tally:
+    """What has been found of a sample, by as many workshops as there are."""
+
+    def __init__(self, mutations, count):
+        self.mutations = iter(mutations)
+        self.count = count
+        self.begun = 0
+        self.done = 0
+        self.by_folder = collections.defaultdict(collections.Counter)
+        self.lock = threading.Lock()
+
+    def next(self):
+        with self.lock:
+            if self.begun == self.count:
+                return None
+            self.begun += 1
+            return next(self.mutations, None)
+
+    def tell(self, workshop, mutation, word, test, seconds):
+        with self.lock:
+            if word == "invalid":
+                self.begun -= 1
+                return
+            self.done += 1
+            self.by_folder[folder_of(mutation.path)][word == "noticed"] += 1
+            if word == "noticed":
+                print(f"ok {self.done} {mutation.path}:{mutation.line} {mutation.operator}: {test} "
+                      f"({seconds:.0f} s)", flush=True)
+            else:
+                source = (workshop.source / mutation.path).read_text()
+                print(f"not ok {self.done} {word}: {mutation.describe(source)}\n    key: {mutation.key(source)}",
+                      flush=True)
+
+    def write(self):
+        for folder, each in sorted(self.by_folder.items()):
+            print(f"{folder:24} {each[True]:4} of {each.total():4}  {100 * each[True] / each.total():3.0f} %")
+        passed = sum(each[True] for each in self.by_folder.values())
+        print(f"{passed} passed, {self.done - passed} failed")
+        return self.done == passed
+
+
+def work_on(workshop, tally):
+    while (mutation := tally.next()) is not None:
+        started = time.monotonic()
+        word, test = judge(workshop, mutation)
+        tally.tell(workshop, mutation, word, test, time.monotonic() - started)
+
+
 def main(arguments):
-    # Ended from outside, the copy is put right again on the way out.
+    # Ended from outside, it still says what it has found and leaves no test behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else DEFAULT_COUNT
     seed = int(os.environ.get("SEED", "1"))
@@ -86,32 +136,24 @@ def main(arguments):
     if not files:
         print("script/test mutants: no such file of the product", file=sys.stderr)
         return 64
-    workshop = Workshop()
-    workshop.prepare()
-    tally = collections.defaultdict(collections.Counter)
-    done = 0
-    for mutation in sample(files, seed):
-        if done == count:
-            break
-        started = time.monotonic()
-        word, test = judge(workshop, mutation)
-        if word == "invalid":
-            continue
-        done += 1
-        good = word == "noticed"
-        tally[folder_of(mutation.path)][good] += 1
-        if good:
-            print(f"ok {done} {mutation.path}:{mutation.line} {mutation.operator}: {test} "
-                  f"({time.monotonic() - started:.0f} s)", flush=True)
-        else:
-            source = (workshop.source / mutation.path).read_text()
-            print(f"not ok {done} {word}: {mutation.describe(source)}\n    key: {mutation.key(source)}", flush=True)
-    for folder, each in sorted(tally.items()):
-        print(f"{folder:24} {each[True]:4} of {each.total():4}  {100 * each[True] / each.total():3.0f} %")
-    passed = sum(each[True] for each in tally.values())
-    print(f"seed {seed}")
-    print(f"{passed} passed, {done - passed} failed")
-    return 0 if done == passed else 1
+    first = Workshop()
+    first.prepare()
+    workshops = [first] + [Workshop(number) for number in range(1, int(os.environ.get("WORKSHOPS", JOBS)))]
+    for workshop in workshops[1:]:
+        workshop.copy(first)
+    tally = Tally(sample(files, seed), count)
+    threads = [threading.Thread(target=work_on, args=(each, tally), daemon=True) for each in workshops]
+    print(f"seed {seed}", flush=True)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for workshop in workshops:
+            workshop.end_test()
+        is_good = tally.write()
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":

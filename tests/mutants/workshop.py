@@ -1,8 +1,9 @@
-"""A copy of the project in which mutants are built and tested; the checkout is never touched.
+"""Copies of the project in which mutants are built and tested; the checkout is never touched.
 
 The library becomes a shared one here, so that a mutant costs one compilation and one link. Which
 test runs which line is measured once per state of the sources (gcov); a mutant is shown only to the
-tests that run its line, the cheapest first.
+tests that run its line, the cheapest first. Tests mostly wait, so several mutants are tested at a
+time, each in a workshop of its own.
 """
 import collections
 import hashlib
@@ -42,14 +43,17 @@ def fingerprint():
 
 
 class Workshop:
-    def __init__(self, work=WORK):
-        self.work = work
-        self.source = work / "source"
-        self.build = work / "build"
-        self.measured = work / "measured"
+    """The first one measures; the others copy what it has built."""
+
+    def __init__(self, number=0):
+        self.work = WORK / str(number)
+        self.source = self.work / "source"
+        self.build = self.work / "build"
+        self.measured = WORK / "measured"
         self.tests = {}      # name → seconds
         self.covers = {}     # file → {line: [test]}
         self.link = []
+        self.test = None     # the process of the one that runs
 
     # --- building -----------------------------------------------------------------------------
     def _run(self, command, folder, **options):
@@ -61,14 +65,15 @@ class Workshop:
 
     def _configure(self, build, flags):
         build.mkdir()
-        self._run([self.source / "configure", "--quiet", f"CFLAGS={flags}"], build)
+        source = os.path.relpath(self.source, build)
+        self._run([f"{source}/configure", "--quiet", f"CFLAGS={flags}"], build)
 
     def prepare(self):
-        """Copies and builds, unless that is done for these very sources."""
-        state = self.work / "state"
+        """Copies, builds and measures, unless that is done for these very sources."""
+        state = WORK / "state"
         wanted = fingerprint()
         if not state.exists() or state.read_text() != wanted:
-            shutil.rmtree(self.work, ignore_errors=True)
+            shutil.rmtree(WORK, ignore_errors=True)
             for name in listed_files():
                 target = self.source / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +88,30 @@ class Workshop:
             self._run(["make", f"-j{JOBS}", "libquintet.a"], self.build)
             self._measure()
             state.write_text(wanted)
-        measured = json.loads((self.work / "measured.json").read_text())
+        self._restore()
+        self._finish()
+
+    def copy(self, other):
+        """Becomes as `other` is, which has been prepared."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.copytree(other.work, self.work, symlinks=True)
+        for name in other.programs():
+            (self.build / name).unlink(missing_ok=True)
+        self._finish()
+
+    def _restore(self):
+        """A run that was ended may have left a mutant behind."""
+        for name in listed_files():
+            if name.startswith(SOURCES) and (ROOT / name).read_bytes() != (self.source / name).read_bytes():
+                (self.source / name).write_bytes((ROOT / name).read_bytes())
+        self._run(["make", f"-j{JOBS}", "libquintet.a"], self.build)
+
+    def programs(self):
+        return self._run(["make", "-s", "--eval", "print-programs: ; @echo $(PROGRAMS)", "print-programs"],
+                         self.build).split() + self.unit_programs
+
+    def _finish(self):
+        measured = json.loads((WORK / "measured.json").read_text())
         self.tests, self.covers = measured["tests"], measured["covers"]
         variables = self._run(["make", "-s", "--eval", "print-link: ; @echo $(DEPENDENCIES_LIBS) $(CMOCKA_LIBS)",
                                "print-link"], self.build).split()
@@ -140,7 +168,7 @@ class Workshop:
                     known = covers[path][str(line)]
                     if count > 0:
                         known.append(name)
-        (self.work / "measured.json").write_text(json.dumps({"tests": tests, "covers": covers}))
+        (WORK / "measured.json").write_text(json.dumps({"tests": tests, "covers": covers}))
 
     def _lines(self):
         data = [str(path) for path in self.measured.glob("**/*.gcda")]
@@ -163,19 +191,23 @@ class Workshop:
             command, folder = [PYTHON, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", name], self.source
         else:
             command, folder = [f"./{name}"], build
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.test = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
-            return process.wait(seconds) == 0
+            return self.test.wait(seconds) == 0
         except subprocess.TimeoutExpired:
             return False
         finally:
-            # Also what a test of a mutant has left behind: it is all in one session of ours.
+            self.end_test()
+            self.test.wait()
+
+    def end_test(self):
+        """Also what a test of a mutant has left behind: it is all in one session of ours."""
+        if self.test is not None:
             try:
-                os.killpg(process.pid, 9)
+                os.killpg(self.test.pid, 9)
             except ProcessLookupError:
                 pass
-            process.wait()
 
     # --- showing a mutant to the tests --------------------------------------------------------
     def tests_of(self, mutation, source):
