@@ -13,8 +13,9 @@
 #include "json/write.h"
 
 #define LINE_MAXIMUM  ((size_t)64 << 10)
-#define FILE_MAXIMUM  ((off_t)64 << 20)
-#define ARENA_MAXIMUM ((size_t)256 << 20)
+#define FILE_MAXIMUM  ((off_t)64 << 20) /* is read whole */
+#define ARENA_MAXIMUM ((size_t)FILE_MAXIMUM + (1 << 20))
+#define NODES_MAXIMUM (64 * LINE_MAXIMUM) /* of the JSON of a line */
 
 static void write_entry(struct buffer *line, const struct ledger_entry *entry)
 {
@@ -61,10 +62,11 @@ enum status ledger_spill_append(const char *path, const struct ledger_entry *ent
     int descriptor =
         status == STATUS_OK ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (descriptor >= 0) {
-        bool is_written = flock(descriptor, LOCK_EX) == 0 && fstat(descriptor, &before) == 0 &&
-                          write_all(descriptor, line.data, line.length) &&
-                          fdatasync(descriptor) == 0;
-        if (!is_written && fstat(descriptor, &before) == 0) {
+        bool has_room = flock(descriptor, LOCK_EX) == 0 && fstat(descriptor, &before) == 0 &&
+                        before.st_size + (off_t)line.length < FILE_MAXIMUM;
+        bool is_written =
+            has_room && write_all(descriptor, line.data, line.length) && fdatasync(descriptor) == 0;
+        if (has_room && !is_written) {
             /* Half a line would spoil the next one. */
             (void)!write(descriptor, "\n", 1);
         }
@@ -136,7 +138,9 @@ enum status ledger_spill_each(struct ledger_spill *spill, struct storage_connect
 {
     struct slice rest = spill->text;
     struct slice line;
+    struct arena nodes;
     enum status status = STATUS_OK;
+    arena_init(&nodes, NODES_MAXIMUM);
     spill->count = 0;
     while (status == STATUS_OK && rest.length > 0 && slice_split(&rest, '\n', &line)) {
         const struct json_node *root;
@@ -144,9 +148,10 @@ enum status ledger_spill_each(struct ledger_spill *spill, struct storage_connect
         if (slice_trim(line).length == 0) {
             continue;
         }
-        status = json_parse(&spill->arena, line, &root);
+        arena_reset(&nodes);
+        status = json_parse(&nodes, line, &root);
         if (status == STATUS_NO_MEMORY) {
-            return status;
+            break;
         }
         if (status != STATUS_OK || !read_entry(root, &entry)) {
             log_write(LOG_ERROR, "ledger_line_unreadable");
@@ -156,6 +161,7 @@ enum status ledger_spill_each(struct ledger_spill *spill, struct storage_connect
         status = ledger_insert_within(connection, &entry);
         spill->count += status == STATUS_OK;
     }
+    arena_destroy(&nodes);
     return status;
 }
 

@@ -5,10 +5,12 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "stores/ledger_queue.h"
+#include "stores/ledger_spill.h"
 #include "stores/rows.h"
 
 static struct arena scratch;
@@ -265,6 +267,43 @@ static void what_no_database_took_goes_to_a_file_and_from_there_to_the_next_prog
     storage_close(hasty);
 }
 
+static void lines_that_cannot_be_read_hold_up_no_other(void **state)
+{
+    static const char *const broken[] = {"\n", "nonsense\n", "{\"created_at\":1}\n",
+                                         "{\"half\":\n"};
+    struct database *database = *state;
+    char path[256];
+    struct ledger_queue queue;
+    snprintf(path, sizeof path, "%s/broken.jsonl", database->directory);
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        struct ledger_entry entry = entry_of("o", 1000, 7);
+        assert_int_equal(ledger_spill_append(path, &entry), STATUS_OK);
+        FILE *file = fopen(path, "a");
+        assert_non_null(file);
+        fputs(broken[i], file);
+        fclose(file);
+    }
+    ledger_queue_init(&queue, database->storage, NULL);
+    assert_true(ledger_queue_restore(&queue, path));
+    assert_int_equal(read_report(database, "o").total.calls, 4);
+    ledger_queue_close(&queue, NULL);
+}
+
+/* What is read whole must not grow without end; what it does not take is said by its status. */
+static void the_file_is_bounded(void **state)
+{
+    struct database *database = *state;
+    char path[256];
+    struct stat attributes;
+    struct ledger_entry entry = entry_of("o", 1000, 7);
+    snprintf(path, sizeof path, "%s/full.jsonl", database->directory);
+    assert_int_equal(ledger_spill_append(path, &entry), STATUS_OK);
+    assert_int_equal(truncate(path, (64 << 20) - 10), 0);
+    assert_int_equal(ledger_spill_append(path, &entry), STATUS_UNAVAILABLE);
+    assert_int_equal(stat(path, &attributes), 0);
+    assert_int_equal(attributes.st_size, (64 << 20) - 10);
+}
+
 static void a_full_disk_costs_no_entry(void **state)
 {
     struct database *database = *state;
@@ -297,6 +336,8 @@ int main(void)
         TEST(entries_of_many_threads_are_all_there_but_those_refused),
         TEST(a_locked_database_costs_no_entry_and_holds_up_one_writer_once),
         TEST(what_no_database_took_goes_to_a_file_and_from_there_to_the_next_program),
+        TEST(lines_that_cannot_be_read_hold_up_no_other),
+        TEST(the_file_is_bounded),
         TEST(a_full_disk_costs_no_entry),
         TEST(sums_are_exact_and_of_one_owner),
         TEST(days_and_months_begin_at_midnight),
