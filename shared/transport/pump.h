@@ -6,7 +6,8 @@
  * and must not block: blocking work (database) is sent to the workers with stream_offload. Output
  * is bounded: while a client lags behind STREAM_LAG_BYTES the stream is told to pause its source; a
  * client that is STREAM_BACKLOG_MAXIMUM behind (not counting the largest write, for one event may
- * be larger), or makes no progress for 30 s, is dropped. Under CGI and mod_fcgid the same code runs
+ * be larger), or makes no progress for 30 s, is dropped; so is one that has not taken everything 20 s
+ * after the program was told to stop. Under CGI and mod_fcgid the same code runs
  * in the foreground.
  *
  * The pump also offers descriptors and timers to upstream/, which brings libcurl's sockets here;
@@ -22,9 +23,10 @@
 #include "base/text.h"
 #include "transport/exchange.h"
 
-#define STREAM_LAG_BYTES       (64u << 10)
-#define STREAM_BACKLOG_MAXIMUM (256u << 10)
-#define STREAM_STALL_SECONDS   30
+#define STREAM_LAG_BYTES        (64u << 10)
+#define STREAM_BACKLOG_MAXIMUM  (256u << 10)
+#define STREAM_STALL_SECONDS    30
+#define STREAM_SHUTDOWN_SECONDS 20 /* for clients to take the rest when the program stops */
 
 struct pump;
 struct stream;

@@ -68,13 +68,14 @@ struct stream {
     void *context;
     struct pump_source source;
     struct pump_message message; /* start, or the end of an offload */
-    struct pump_timer timer;     /* the earliest of the three below, or earlier */
+    struct pump_timer timer;     /* the earliest of the four below, or earlier */
     uint64_t user_deadline;      /* 0: none; likewise below */
     uint64_t heartbeat_deadline;
-    uint64_t stall_deadline; /* while output waits */
-    size_t largest_write;    /* bytes, since no output waited */
-    uint64_t heartbeat;      /* nanoseconds */
-    struct worker_task task; /* offload */
+    uint64_t stall_deadline;    /* while output waits */
+    uint64_t shutdown_deadline; /* for the rest of its output */
+    size_t largest_write;       /* bytes, since no output waited */
+    uint64_t heartbeat;         /* nanoseconds */
+    struct worker_task task;    /* offload */
     void (*work)(void *context);
     void *work_context;
     bool is_watched;  /* in epoll */

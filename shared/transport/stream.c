@@ -62,6 +62,7 @@ static void lose_client(struct stream *stream)
     if (!stream->has_gone) {
         stream->has_gone = true;
         stream->stall_deadline = 0;
+        stream->shutdown_deadline = 0;
         stream->heartbeat_deadline = 0;
         buffer_release(&stream->exchange->output);
         stream->exchange->output_sent = 0;
@@ -131,7 +132,7 @@ void stream_ready(struct stream *stream, uint32_t events)
 static void schedule(struct stream *stream)
 {
     const uint64_t deadlines[] = {stream->user_deadline, stream->heartbeat_deadline,
-                                  stream->stall_deadline};
+                                  stream->stall_deadline, stream->shutdown_deadline};
     uint64_t earliest = 0;
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++) {
         if (deadlines[i] != 0 && (earliest == 0 || deadlines[i] < earliest)) {
@@ -154,7 +155,7 @@ static bool is_due(const struct stream *stream, uint64_t deadline)
 
 void stream_expired(struct stream *stream)
 {
-    if (is_due(stream, stream->stall_deadline)) {
+    if (is_due(stream, stream->stall_deadline) || is_due(stream, stream->shutdown_deadline)) {
         lose_client(stream);
     }
     if (is_due(stream, stream->heartbeat_deadline)) {
@@ -241,10 +242,19 @@ void stream_settle(struct stream *stream)
 
 void stream_tell_shutdown(struct stream *stream)
 {
-    if (stream->is_shut_down_told || stream->is_ending) {
+    if (stream->is_shut_down_told) {
         return;
     }
     stream->is_shut_down_told = true;
+    if (!stream->has_gone) {
+        /* A client that always takes a little would keep the program from its end. */
+        stream->shutdown_deadline =
+            clock_monotonic_nanoseconds() + STREAM_SHUTDOWN_SECONDS * SECOND;
+        schedule(stream);
+    }
+    if (stream->is_ending) {
+        return;
+    }
     if (stream->handlers->shutdown != NULL) {
         stream->handlers->shutdown(stream, stream->context);
     } else {

@@ -134,6 +134,34 @@ static void client_that_takes_nothing_is_dropped_when_its_time_is_up(void **stat
     close_client(&client);
 }
 
+static void hurry(void *context)
+{
+    struct client *client = context;
+    uint64_t now = clock_monotonic_nanoseconds();
+    client->times[0] = client->stream->shutdown_deadline - now;
+    client->stream->shutdown_deadline = now + SECOND / 4;
+    stream_set_timer(client->stream, 300); /* a look at the clock, after that */
+}
+
+static void client_that_takes_a_little_does_not_keep_a_program_that_stops(void **state)
+{
+    struct scene *scene = *state;
+    struct client client;
+    start_client(scene->pump, &client, NULL);
+    await(&client.starts, 1);
+    on_pump(scene->pump, write_long_text, &client);
+    pump_shut_down(scene->pump);
+    on_pump(scene->pump, hurry, &client);
+    assert_in_range(client.times[0], 15 * SECOND, STREAM_SHUTDOWN_SECONDS * SECOND);
+    char text[4 << 10];
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(recv(client.theirs, text, sizeof(text), MSG_WAITALL), sizeof(text));
+    }
+    wait_for(&client.over);
+    assert_int_equal(client.abandoned, 1);
+    close_client(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +169,7 @@ int main(void)
         TEST(heartbeats_go_on_after_the_first),
         TEST(client_that_makes_little_progress_is_kept),
         TEST(client_that_takes_nothing_is_dropped_when_its_time_is_up),
+        TEST(client_that_takes_a_little_does_not_keep_a_program_that_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
