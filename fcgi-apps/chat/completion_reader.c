@@ -11,7 +11,7 @@
 
 #include "completion_mend.h"
 #include "usage.h"
-#include "json/scan.h"
+#include "json/walk.h"
 #include "json/write.h"
 
 /* No model says or reads as much at once; sums of such numbers stay far from overflowing. */
@@ -25,46 +25,7 @@ struct reading {
     struct completion_mender mender;
 };
 
-/* --- Walking --------------------------------------------------------------------------------- */
-
-struct walk {
-    struct json_scanner scanner;
-    bool first;
-    struct slice name;
-    struct json_value value;
-};
-
-static enum status walk_object(struct walk *walk, struct slice text)
-{
-    json_scan_start(&walk->scanner, text);
-    walk->first = true;
-    return json_scan_enter_object(&walk->scanner);
-}
-
-static bool walk_member(struct walk *walk, enum status *status)
-{
-    *status = json_scan_next_member(&walk->scanner, &walk->first, &walk->name, &walk->value);
-    return *status == STATUS_OK;
-}
-
-static enum status walk_array(struct walk *walk, struct slice text)
-{
-    json_scan_start(&walk->scanner, text);
-    walk->first = true;
-    return json_scan_enter_array(&walk->scanner);
-}
-
-static bool walk_element(struct walk *walk, enum status *status)
-{
-    *status = json_scan_next_element(&walk->scanner, &walk->first, &walk->value);
-    return *status == STATUS_OK;
-}
-
-/* A walk ends well at the end of what it walks over. */
-static enum status walk_end(enum status status)
-{
-    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
-}
+/* --- Members ------------------------------------------------------------------------------------ */
 
 /* A member that matters, wherever it stands in its object. */
 struct field {
@@ -83,9 +44,9 @@ static void change(struct reading *reading, struct slice place, const char *text
 static enum status find_fields(struct reading *reading, struct slice text, struct field *fields,
                                size_t count)
 {
-    struct walk walk;
-    enum status status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
+    struct json_walk walk;
+    enum status status = json_walk_object(&walk, text);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         for (size_t i = 0; i < count; i++) {
             if (slice_equals_ignoring_case(walk.name, fields[i].name)) {
                 fields[i].is_there = true;
@@ -99,7 +60,7 @@ static enum status find_fields(struct reading *reading, struct slice text, struc
             change(reading, fields[i].spelled, fields[i].name);
         }
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 static bool is_kind(const struct field *field, enum json_kind kind)
@@ -171,12 +132,12 @@ bool completion_is_complete(const struct completion_progress *progress)
 static enum status read_usage(struct reading *reading, struct slice text)
 {
     struct completion_progress *progress = reading->progress;
-    struct walk walk;
+    struct json_walk walk;
     int64_t input = COMPLETION_UNTOLD;
     int64_t output = COMPLETION_UNTOLD;
     int64_t total = COMPLETION_UNTOLD;
-    enum status status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
+    enum status status = json_walk_object(&walk, text);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         if (slice_equals_ignoring_case(walk.name, "prompt_tokens")) {
             (void)get_count(&walk.value, &input);
         } else if (slice_equals_ignoring_case(walk.name, "completion_tokens")) {
@@ -196,7 +157,7 @@ static enum status read_usage(struct reading *reading, struct slice text)
         is_derived = output == COMPLETION_UNTOLD && total >= input;
         progress->output_tokens = is_derived ? total - input : output;
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 /* --- Tool calls ------------------------------------------------------------------------------ */
@@ -217,9 +178,9 @@ static const char *quote(struct reading *reading, struct slice text)
 /* The texts in it count for the estimate of tokens; arguments that are an object become text. */
 static enum status read_function(struct reading *reading, struct slice text)
 {
-    struct walk walk;
-    enum status status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
+    struct json_walk walk;
+    enum status status = json_walk_object(&walk, text);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         if (walk.value.kind == JSON_STRING) {
             reading->progress->output_characters += usage_count_characters(walk.value.text);
         } else if (walk.value.kind == JSON_OBJECT && slice_equals(walk.name, "arguments")) {
@@ -231,7 +192,7 @@ static enum status read_function(struct reading *reading, struct slice text)
             change(reading, walk.value.text, quoted);
         }
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 static bool has_id(const struct field *id)
@@ -315,16 +276,16 @@ static enum status read_tool_call(struct reading *reading, struct slice text, in
 
 static enum status read_tool_calls(struct reading *reading, struct slice text, int64_t choice)
 {
-    struct walk walk;
+    struct json_walk walk;
     size_t place = 0;
-    enum status status = walk_array(&walk, text);
-    while (status == STATUS_OK && walk_element(&walk, &status)) {
+    enum status status = json_walk_array(&walk, text);
+    while (status == STATUS_OK && json_walk_element(&walk, &status)) {
         if (walk.value.kind != JSON_OBJECT) {
             return STATUS_INVALID;
         }
         status = read_tool_call(reading, walk.value.text, choice, place++);
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 /* --- What is said ---------------------------------------------------------------------------- */
@@ -337,7 +298,7 @@ static void append_inside(struct buffer *joined, const struct json_value *string
 /* The text of a part of the content; what a model thinks is none. */
 static enum status join_part(struct buffer *joined, const struct json_value *part)
 {
-    struct walk walk;
+    struct json_walk walk;
     struct json_value text = {.kind = JSON_NULL};
     bool is_text = true;
     if (part->kind == JSON_STRING) {
@@ -347,8 +308,8 @@ static enum status join_part(struct buffer *joined, const struct json_value *par
     if (part->kind != JSON_OBJECT) {
         return STATUS_OK;
     }
-    enum status status = walk_object(&walk, part->text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
+    enum status status = json_walk_object(&walk, part->text);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         if (slice_equals_ignoring_case(walk.name, "text")) {
             text = walk.value;
         } else if (slice_equals_ignoring_case(walk.name, "type") &&
@@ -360,20 +321,20 @@ static enum status join_part(struct buffer *joined, const struct json_value *par
     if (is_text && text.kind == JSON_STRING) {
         append_inside(joined, &text);
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 static enum status join_parts(const struct json_value *content, struct buffer *joined)
 {
-    struct walk walk;
+    struct json_walk walk;
     if (content->kind == JSON_OBJECT) {
         return join_part(joined, content);
     }
-    enum status status = walk_array(&walk, content->text);
-    while (status == STATUS_OK && walk_element(&walk, &status)) {
+    enum status status = json_walk_array(&walk, content->text);
+    while (status == STATUS_OK && json_walk_element(&walk, &status)) {
         status = join_part(joined, &walk.value);
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 /* Content as a list of parts, or as one part, becomes a string. */
@@ -545,15 +506,15 @@ static enum status read_choice(struct reading *reading, struct slice text, size_
 
 static enum status read_choices(struct reading *reading, struct slice text, size_t *count)
 {
-    struct walk walk;
-    enum status status = walk_array(&walk, text);
-    while (status == STATUS_OK && walk_element(&walk, &status)) {
+    struct json_walk walk;
+    enum status status = json_walk_array(&walk, text);
+    while (status == STATUS_OK && json_walk_element(&walk, &status)) {
         if (walk.value.kind != JSON_OBJECT) {
             return STATUS_INVALID;
         }
         status = read_choice(reading, walk.value.text, (*count)++);
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 /* --- The object ------------------------------------------------------------------------------ */
@@ -561,11 +522,11 @@ static enum status read_choices(struct reading *reading, struct slice text, size
 /* Takes each `usage` out together with its comma. */
 static enum status leave_usage_out(struct reading *reading, struct slice text)
 {
-    struct walk walk;
+    struct json_walk walk;
     const char *kept_until = NULL; /* the end of the last member that stays */
     const char *left_out = NULL;   /* the first member, which goes */
-    enum status status = walk_object(&walk, text);
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
+    enum status status = json_walk_object(&walk, text);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         const char *start = walk.name.data - 1;
         const char *end = walk.value.text.data + walk.value.text.length;
         if (!slice_equals_ignoring_case(walk.name, "usage")) {
@@ -581,7 +542,7 @@ static enum status leave_usage_out(struct reading *reading, struct slice text)
             left_out = start;
         }
     }
-    return walk_end(status);
+    return json_walk_end(status);
 }
 
 /* `"error":""` and the like say that there is none. */
@@ -708,67 +669,4 @@ enum status completion_read_whole(struct slice text, struct arena *scratch,
         return chunk->error.length > 0 ? STATUS_UNAVAILABLE : STATUS_INVALID;
     }
     return STATUS_OK;
-}
-
-static enum status write_choices_as_chunk(struct slice text, struct buffer *out)
-{
-    struct walk choices;
-    enum status status = walk_array(&choices, text);
-    const char *separator = "";
-    buffer_append_char(out, '[');
-    while (status == STATUS_OK && walk_element(&choices, &status)) {
-        struct walk walk;
-        const char *comma = "";
-        buffer_append_text(out, separator);
-        buffer_append_char(out, '{');
-        status = walk_object(&walk, choices.value.text);
-        while (status == STATUS_OK && walk_member(&walk, &status)) {
-            bool is_message = slice_equals(walk.name, "message");
-            buffer_append_text(out, comma);
-            buffer_append_char(out, '"');
-            buffer_append(out, is_message ? "delta" : walk.name.data,
-                          is_message ? strlen("delta") : walk.name.length);
-            buffer_append(out, "\":", 2);
-            buffer_append(out, walk.value.text.data, walk.value.text.length);
-            comma = ",";
-        }
-        buffer_append_char(out, '}');
-        status = walk_end(status);
-        separator = ",";
-    }
-    buffer_append_char(out, ']');
-    return walk_end(status);
-}
-
-enum status completion_write_as_chunk(struct slice whole, bool of_usage, bool hides_usage,
-                                      struct buffer *out)
-{
-    struct walk walk;
-    enum status status = walk_object(&walk, whole);
-    const char *comma = "";
-    buffer_append_char(out, '{');
-    while (status == STATUS_OK && walk_member(&walk, &status)) {
-        if (hides_usage && !of_usage && slice_equals(walk.name, "usage")) {
-            continue;
-        }
-        buffer_append_text(out, comma);
-        buffer_append_char(out, '"');
-        buffer_append(out, walk.name.data, walk.name.length);
-        buffer_append(out, "\":", 2);
-        if (slice_equals(walk.name, "object")) {
-            buffer_append_text(out, "\"chat.completion.chunk\"");
-        } else if (slice_equals(walk.name, "choices") && of_usage) {
-            buffer_append_text(out, "[]");
-        } else if (slice_equals(walk.name, "choices")) {
-            status = write_choices_as_chunk(walk.value.text, out);
-        } else if (slice_equals(walk.name, "usage") && !of_usage) {
-            buffer_append_text(out, "null");
-        } else {
-            buffer_append(out, walk.value.text.data, walk.value.text.length);
-        }
-        comma = ",";
-    }
-    buffer_append_char(out, '}');
-    status = walk_end(status);
-    return status == STATUS_OK ? buffer_status(out) : status;
 }
