@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "upstream/service_probe.h"
 #include "json/write.h"
 
 #define PROBLEM_MAXIMUM ((size_t)64 * 1024)
@@ -109,6 +110,39 @@ static void check_database(struct report *report, struct storage *storage)
     buffer_release(&problem);
 }
 
+/* --- Services ------------------------------------------------------------------------------- */
+
+/* Providers and HEALTH_SERVICES are asked as health asks them. The suite runs without: a warning. */
+static void check_services(struct report *report, const struct config *config)
+{
+    struct catalogue *catalogue = NULL;
+    struct service_list services = {0};
+    struct buffer problem;
+    enum status status;
+
+    buffer_init(&problem, PROBLEM_MAXIMUM);
+    status = catalogue_create(&catalogue, config, &problem);
+    if (status == STATUS_OK) {
+        status = services_load(config, catalogue, &catalogue->arena, &services, &problem);
+    }
+    if (status != STATUS_OK) {
+        note(report, "services", problem_text(status, &problem));
+    }
+    for (size_t i = 0; i < services.count; i++) {
+        const struct service *service = &services.items[i];
+        const char *fault = service_probe(service, config->upstream_ca_path);
+
+        if (fault != NULL) {
+            buffer_reset(&problem);
+            buffer_append_format(&problem, "service %s", service->name);
+            add_line(report, fault[0] == '\0' ? "ok" : "warn", buffer_text(&problem),
+                     fault[0] == '\0' ? NULL : fault);
+        }
+    }
+    catalogue_release(catalogue);
+    buffer_release(&problem);
+}
+
 /* --- Web server ----------------------------------------------------------------------------- */
 
 #define SNIPPET "/lighttpd/quintet.conf"
@@ -187,6 +221,7 @@ static void check_suite(struct report *report)
     note(report, "log, limits, shared memory, keys", problem_text(status, &problem));
     if (status == STATUS_OK) {
         check_database(report, app->storage);
+        check_services(report, app->config);
         if (!app->config->enable_persistence) {
             note(report, "charts in memory",
                  storage_ping(app->chart_storage) == STATUS_OK ? NULL : "cannot be read");

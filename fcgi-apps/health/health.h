@@ -2,9 +2,9 @@
  * health: the program that says how the suite and what it leans on are doing.
  *
  * routes.h routes; main.c starts; health.c keeps what requests share; services.c finds services in
- * the list of upstream/services.h; probe.c probes one; prober.c runs probes in parallel, each at
- * most once at a time, shares their results with all processes (segment/board) and keeps history;
- * report.c and history.c answer.
+ * the list of upstream/services.h; probe.c probes one, by upstream/service_probe.h if it is reached
+ * over a network; prober.c runs probes in parallel, each at most once at a time, shares their results
+ * with all processes (segment/board) and keeps history; report.c and history.c answer.
  *
  * How each kind of service is probed, and what makes it healthy:
  *
@@ -36,12 +36,11 @@
 #include "http/request.h"
 #include "segment/board.h"
 #include "upstream/providers.h"
-#include "upstream/services.h"
+#include "upstream/service_probe.h"
 
-/* How long anybody waits for a probe; what it asks over a network gets a little less, so that its
- * own words reach the answer. */
-#define PROBE_TIMEOUT_MILLISECONDS 1000
-#define PROBE_NETWORK_MILLISECONDS 950
+/* How long anybody waits for a probe: a little longer than it waits for the network, so that its own
+ * words reach the answer. */
+#define PROBE_TIMEOUT_MILLISECONDS (SERVICE_PROBE_MILLISECONDS + 50)
 
 /* --- health.c --- */
 
@@ -75,8 +74,6 @@ struct probe_result {
     char message[BOARD_TEXT_SIZE]; /* a fixed text; "" when healthy */
 };
 
-#define PROBE_LATE "no answer in time"
-
 /* Blocks; may take longer than PROBE_TIMEOUT_MILLISECONDS only in name resolution or in the
  * database, which is why prober.c waits no longer than that for it. */
 void probe_run(struct app *app, const struct service *service, struct probe_result *result);
@@ -90,9 +87,9 @@ enum status prober_create(struct prober **out, struct app *app) MUST_CHECK;
 void prober_release(struct prober *prober);
 
 /* Results in the order of `services`, from the cache if younger than one second unless `fresh`; a
- * probe that is under way is joined. Takes at most PROBE_TIMEOUT_MILLISECONDS. What
- * is not configured has no result. STATUS_NO_MEMORY: some could not be made, which tells nothing of
- * the services. */
+ * probe that is under way is joined. Takes at most PROBE_TIMEOUT_MILLISECONDS. What is not
+ * configured has no result. STATUS_NO_MEMORY: some could not be made, which tells nothing of the
+ * services. */
 enum status prober_check(struct app *app, const struct service *const *services, size_t count,
                          bool fresh, struct probe_result *results) MUST_CHECK;
 

@@ -135,7 +135,7 @@ static void *run_slot(void *context)
     if (clock_monotonic_nanoseconds() - slot->began > WAIT_NANOSECONDS) {
         /* Others have been told so already. */
         result = (struct probe_result){.latency_milliseconds = result.latency_milliseconds,
-                                       .message = PROBE_LATE};
+                                       .message = SERVICE_LATE};
     }
     slot->result = result;
     slot->is_running = false;
@@ -289,7 +289,7 @@ enum status prober_check(struct app *app, const struct service *const *services,
     for (size_t i = 0; i < count; i++) {
         if (!has_ended(&waits[i])) {
             results[i] = (struct probe_result){.latency_milliseconds = PROBE_TIMEOUT_MILLISECONDS,
-                                               .message = PROBE_LATE};
+                                               .message = SERVICE_LATE};
             publish(app, services[i], &results[i]);
         } else if (waits[i].slot != NULL) {
             results[i] = waits[i].slot->result;

@@ -2,13 +2,15 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 
 import pytest
 
 from place import CONFIG, GOOD_SECRET, QUINTET, UNAVAILABLE, USAGE, fields
-from suite import BUILD, ROOT
+from suite import BUILD, ROOT, free_port
+from upstream_stub import UpstreamStub
 
 
 # --- Words and usage ------------------------------------------------------------------------------
@@ -380,6 +382,22 @@ def test_check_fails_with_what_is_wrong_and_goes_on(migrated, environment, subje
     assert done.returncode == 1, done
     assert results(done)[subject] == "fail" and problem in done.stdout
     assert "web server configuration" in results(done)
+
+
+def test_check_asks_each_provider_and_service_and_goes_on(migrated):
+    stub = UpstreamStub().start()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = migrated.run("check", **{
+            "PROVIDER_STUB_BASE_URL": stub.url, "PROVIDER_STUB_API_KEY": "sk-hunter2",
+            "PROVIDER_GONE_BASE_URL": f"http://127.0.0.1:{free_port()}/v1",
+            "PROVIDER_SILENT_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/v1",
+            "HEALTH_SERVICES": f"wiki=tcp://127.0.0.1:{silent.getsockname()[1]},cache=redis://127.0.0.1:{free_port()}"})
+    stub.stop()
+    for line in ("ok    service stub", "warn  service gone: cannot connect",
+                 "warn  service silent: no answer in time", "ok    service wiki",
+                 "warn  service cache: cannot connect"):
+        assert line + "\n" in done.stdout, done.stdout
+    assert "hunter2" not in done.stdout and "fail  service" not in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["user", "list"], ["key", "list"], ["migrate", "status"], ["config"]])

@@ -60,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        self.received = Received(self.path, self.headers, b"")
+        self.is_chunked = False
         self.send_json(200, {"object": "list", "data": []})
 
     def do_POST(self):
