@@ -49,25 +49,60 @@ enum status config_refuse_unknown(const struct config_entry *entry, struct buffe
     return config_refuse_entry(entry, text, out);
 }
 
+/* --- Risks ---------------------------------------------------------------------------------- */
+
+static bool is_redirected_for_ever(const struct config *config)
+{
+    return strcmp(config->https_redirect, "true") == 0 && config->trusted_proxies.count == 0;
+}
+
+static bool is_redirected_nowhere(const struct config *config)
+{
+    return strcmp(config->https_redirect, "true") == 0 && config->allowed_hosts.count == 1 &&
+           strcmp(config->allowed_hosts.items[0], "*") == 0;
+}
+
+static bool takes_keys_from_urls(const struct config *config)
+{
+    return config->api_key_query[0] != '\0';
+}
+
+/* Outside production strangers are not expected. */
+static bool is_free_for_strangers(const struct config *config)
+{
+    return config->is_production && strcmp(config->registration, "closed") != 0 &&
+           strcmp(config->model_prices, "{}") == 0;
+}
+
 /* What is allowed and seldom meant. */
+static const struct {
+    bool (*is_taken)(const struct config *config);
+    const char *name;
+    const char *text;
+} risks[] = {
+    {is_redirected_for_ever, "TRUSTED_PROXIES",
+     "names nobody, and plain HTTP is redirected to HTTPS: a proxy that ends TLS must be named, or "
+     "it is redirected for ever"},
+    {is_redirected_nowhere, "ALLOWED_HOSTS",
+     "names no host, so plain HTTP is answered 400 where it would be redirected to HTTPS"},
+    {takes_keys_from_urls, "API_KEY_QUERY",
+     "takes keys from URLs, which end up in logs of web servers, proxies and browsers"},
+    {is_free_for_strangers, "MODEL_PRICES",
+     "names no model, so BUDGET_NEW_USER does not bound what registered users spend"},
+};
+
 static void each_risk(const struct config *config,
                       void (*visit)(const struct config_remark *remark, void *context),
                       void *context)
 {
-    if (strcmp(config->https_redirect, "true") == 0 && config->trusted_proxies.count == 0) {
-        visit(
-            &(struct config_remark){"setting_risky", "TRUSTED_PROXIES",
-                                    "names nobody, and plain HTTP is redirected to HTTPS: a proxy "
-                                    "that ends TLS must be named, or it is redirected for ever"},
-            context);
-    }
-    if (config->api_key_query[0] != '\0') {
-        visit(&(struct config_remark){"setting_risky", "API_KEY_QUERY",
-                                      "takes keys from URLs, which end up in logs of web servers, "
-                                      "proxies and browsers"},
-              context);
+    for (size_t i = 0; i < sizeof risks / sizeof risks[0]; i++) {
+        if (risks[i].is_taken(config)) {
+            visit(&(struct config_remark){"setting_risky", risks[i].name, risks[i].text}, context);
+        }
     }
 }
+
+/* --- Remarks -------------------------------------------------------------------------------- */
 
 void config_each_remark(const struct config *config,
                         void (*visit)(const struct config_remark *remark, void *context),

@@ -123,6 +123,50 @@ static void unknown_names_in_our_name_spaces_are_remarked(void **state)
                    "setting_unknown PROVIDER_ is no setting\n");
 }
 
+#define PRODUCTION                                                                                 \
+    "ENVIRONMENT=production", "TRUSTED_PROXIES=10.0.0.1",                                          \
+        "SECRET_KEY=6b1f0c2d9e8a47f35c6d7e8f9a0b1c2d3e4f5a6b7c8d9e0f"
+
+/* Each holds what is not a risk as well. */
+static void what_is_allowed_and_seldom_meant_is_remarked(void **state)
+{
+    const struct {
+        const char *const *environment;
+        const char *names; /* of the remarks, each followed by a space */
+    } cases[] = {
+        {ENVIRONMENT("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=a.example"), "TRUSTED_PROXIES "},
+        {ENVIRONMENT("HTTPS_REDIRECT=true", "ALLOWED_HOSTS=a.example", "TRUSTED_PROXIES=10.0.0.1"),
+         ""},
+        {ENVIRONMENT("HTTPS_REDIRECT=true", "TRUSTED_PROXIES=10.0.0.1"), "ALLOWED_HOSTS "},
+        {ENVIRONMENT(PRODUCTION), "ALLOWED_HOSTS "},
+        {ENVIRONMENT(PRODUCTION, "HTTPS_REDIRECT=false"), ""},
+        {ENVIRONMENT(PRODUCTION, "ALLOWED_HOSTS=a.example,*.b.example"), ""},
+        {ENVIRONMENT("API_KEY_QUERY=key"), "API_KEY_QUERY "},
+        {ENVIRONMENT(PRODUCTION, "ALLOWED_HOSTS=a.example", "REGISTRATION=open"), "MODEL_PRICES "},
+        {ENVIRONMENT(PRODUCTION, "ALLOWED_HOSTS=a.example", "REGISTRATION=invite"),
+         "MODEL_PRICES "},
+        {ENVIRONMENT("REGISTRATION=open"), ""},
+        {ENVIRONMENT(PRODUCTION, "ALLOWED_HOSTS=a.example", "REGISTRATION=open",
+                     "MODEL_PRICES={\"gpt-4o\":\"2.5/10\"}"),
+         ""},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct remarks remarks = {""};
+        char names[200] = "";
+        assert_loads(fixture, cases[i].environment, NULL);
+        config_each_remark(fixture->config, note_remark, &remarks);
+        for (char *line = strtok(remarks.text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+            char event[40];
+            char name[40];
+            assert_int_equal(sscanf(line, "%39s %39s", event, name), 2);
+            assert_string_equal(event, "setting_risky");
+            strcat(strcat(names, name), " ");
+        }
+        assert_string_equal(names, cases[i].names);
+    }
+}
+
 static void quintet_conf_refuses_unknown_names_in_our_name_spaces(void **state)
 {
     static const char *const cases[][2] = {
@@ -615,6 +659,7 @@ int main(void)
         CONFIG_TEST(a_setting_that_another_source_puts_back_is_not_remarked),
         CONFIG_TEST(providers_that_cannot_be_spoken_with_are_remarked),
         CONFIG_TEST(unknown_names_in_our_name_spaces_are_remarked),
+        CONFIG_TEST(what_is_allowed_and_seldom_meant_is_remarked),
         CONFIG_TEST(quintet_conf_refuses_unknown_names_in_our_name_spaces),
         CONFIG_TEST(every_documented_name_and_those_of_the_replaced_systems_are_known),
         CONFIG_TEST(settings_without_effect_are_checked_like_any_other),
