@@ -281,8 +281,11 @@ static int open_lock_unlock_for_ever(void *context)
                 return 2;
             }
             region->first++;
-            /* Long enough that kills hit the section. */
+            /* Long enough that kills hit the section: the others, who wait for it, go first. */
             for (volatile int work = 0; work < 2000; work++) {
+            }
+            if (i % 8 == 0) {
+                sched_yield();
             }
             region->second++;
             segment_lock_release(segment, &region->lock);
@@ -320,7 +323,7 @@ static void kill_storm_leaves_the_segment_usable(void **state)
         region->second = region->first;
     }
     assert_int_equal(region->first, region->second);
-    assert_true(region->first > 1000);
+    assert_true(region->first > 100);
     assert_true(atomic_load(&region->repairs) > 0);
     segment_lock_release(segment, &region->lock);
     struct segment_process_info info[SEGMENT_PROCESS_MAXIMUM];
