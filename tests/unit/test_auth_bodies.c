@@ -369,14 +369,21 @@ static void what_is_over_is_swept(void **state)
     int64_t now = clock_wall_seconds();
     auth_register_as(pipeline, ADDRESS);
     assert_answers(pipeline, POST("/auth/login", login_body(ADDRESS, "wrong"), NULL), 401);
-    assert_int_equal(digest_sha256(slice_of("code"), hash), STATUS_OK);
-    assert_int_equal(invitation_create(app->storage, hash, now, now + HOUR), STATUS_OK);
+    static const char *const codes[] = {"one", "two", "three"};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        assert_int_equal(digest_sha256(slice_of(codes[i]), hash), STATUS_OK);
+        assert_int_equal(invitation_create(app->storage, hash, now, now + HOUR), STATUS_OK);
+    }
     move_clock(10 * DAY);
     auth_sweep(app);
     const char *log = pipeline_log(pipeline);
     assert_int_equal(count_in(log, "\"message\":\"sessions_swept\""), 1);
     assert_int_equal(count_in(log, "\"message\":\"login_failures_swept\""), 1);
     assert_int_equal(count_in(log, "\"message\":\"invitations_swept\""), 1);
+    /* Each tells its own: one session, the guess for address and account, three invitations. */
+    assert_int_equal(count_in(log, "\"count\":1"), 1);
+    assert_int_equal(count_in(log, "\"count\":2"), 1);
+    assert_int_equal(count_in(log, "\"count\":3"), 1);
     auth_sweep(app); /* not due again */
     assert_int_equal(count_in(pipeline_log(pipeline), "_swept"), 3);
 }
