@@ -41,16 +41,17 @@ static void on_resume(void *context);
 static void put_handle(struct upstream *upstream, CURL *easy, bool has_completed)
 {
     if (has_completed && upstream->spare_count < HANDLES_KEPT) {
-        curl_easy_reset(easy);
+        libcurl()->easy_reset(easy);
         upstream->spare[upstream->spare_count++] = easy;
     } else {
-        curl_easy_cleanup(easy);
+        libcurl()->easy_cleanup(easy);
     }
 }
 
 static CURL *take_handle(struct upstream *upstream)
 {
-    return upstream->spare_count > 0 ? upstream->spare[--upstream->spare_count] : curl_easy_init();
+    return upstream->spare_count > 0 ? upstream->spare[--upstream->spare_count]
+                                     : libcurl()->easy_init();
 }
 
 static void stop_connecting(struct upstream_call *call)
@@ -119,7 +120,7 @@ static void detach(struct upstream_call *call, bool has_completed, bool is_late)
         if (call->is_waiting) {
             stop_waiting(call);
         } else if (call->pool != NULL) {
-            curl_multi_remove_handle(call->pool->multi, call->easy);
+            libcurl()->multi_remove_handle(call->pool->multi, call->easy);
         }
         put_handle(upstream, call->easy, has_completed);
         call->easy = NULL;
@@ -156,7 +157,7 @@ static void finish(struct upstream_call *call, enum upstream_result result)
 struct upstream_call *upstream_call_of(CURL *easy)
 {
     char *call = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
+    libcurl()->easy_getinfo(easy, CURLINFO_PRIVATE, &call);
     return (struct upstream_call *)(void *)call;
 }
 
@@ -184,8 +185,8 @@ static enum status attach(struct upstream_call *call)
     struct upstream_pool *pool = call->pool;
     /* Better to wait for a connection that turns out to be HTTP/2 than to open another. */
     bool may_share = pool->is_shared || pool->connecting_maximum == CONNECTING_SHARED;
-    if (curl_easy_setopt(call->easy, CURLOPT_PIPEWAIT, may_share ? 1L : 0L) != CURLE_OK ||
-        curl_multi_add_handle(pool->multi, call->easy) != CURLM_OK) {
+    if (libcurl()->easy_setopt(call->easy, CURLOPT_PIPEWAIT, may_share ? 1L : 0L) != CURLE_OK ||
+        libcurl()->multi_add_handle(pool->multi, call->easy) != CURLM_OK) {
         return STATUS_NO_MEMORY;
     }
     call->is_connecting = true;
@@ -216,7 +217,7 @@ static bool has_room(const struct upstream_pool *pool)
 static enum status move_on(struct upstream_call *call)
 {
     char *url = NULL;
-    curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
+    libcurl()->easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
     const struct upstream_request request = {.url = url, .unix_socket = call->unix_socket};
     struct upstream_pool *pool = url == NULL ? NULL : upstream_pool_find(call->upstream, &request);
     if (pool == NULL) {
@@ -261,7 +262,7 @@ static void settle(struct upstream *upstream, struct upstream_pool *pool)
     CURLMsg *message;
     int left;
     end_marked_calls(upstream);
-    while (pool != NULL && (message = curl_multi_info_read(pool->multi, &left)) != NULL) {
+    while (pool != NULL && (message = libcurl()->multi_info_read(pool->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) {
             continue;
         }
@@ -458,18 +459,18 @@ static int on_new_socket(void *context, curl_socket_t descriptor, curlsocktype p
 static enum status set_callbacks(struct upstream_call *call)
 {
     CURL *easy = call->easy;
-    bool failed = curl_easy_setopt(easy, CURLOPT_PRIVATE, call) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, call) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, call) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, call) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_SHARE, call->upstream->share) != CURLE_OK;
+    bool failed = libcurl()->easy_setopt(easy, CURLOPT_PRIVATE, call) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_HEADERDATA, call) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_WRITEDATA, call) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_PREREQDATA, call) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, call) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_SOCKOPTDATA, call) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_SHARE, call->upstream->share) != CURLE_OK;
     return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
@@ -580,7 +581,7 @@ static void on_resume(void *context)
     call->is_stopped = false;
     call->is_resumed = true;
     upstream_enter(upstream);
-    curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    libcurl()->easy_pause(call->easy, CURLPAUSE_CONT);
     upstream_leave(pool);
 }
 
@@ -629,8 +630,9 @@ enum status upstream_create(struct upstream **out, const struct upstream_loop *l
                             const char *ca_path)
 {
     *out = NULL;
-    if (upstream_easy_initialise() != STATUS_OK) {
-        return STATUS_NO_MEMORY;
+    enum status status = libcurl_load();
+    if (status != STATUS_OK) {
+        return status;
     }
     struct upstream *upstream = memory_allocate(sizeof(*upstream));
     if (upstream == NULL) {
@@ -639,12 +641,12 @@ enum status upstream_create(struct upstream **out, const struct upstream_loop *l
     upstream->loop = *loop;
     upstream->pool_idle_milliseconds = POOL_IDLE_MILLISECONDS;
     upstream->pool_lifetime_milliseconds = POOL_LIFETIME_MILLISECONDS;
-    upstream->share = curl_share_init();
+    upstream->share = libcurl()->share_init();
     struct slice path = slice_of(ca_path);
     upstream->ca_path = memory_copy_text(path.length > 0 ? path.data : "", path.length);
     bool failed = upstream->share == NULL || upstream->ca_path == NULL ||
-                  curl_share_setopt(upstream->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
-                      CURLSHE_OK;
+                  libcurl()->share_setopt(upstream->share, CURLSHOPT_SHARE,
+                                          CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK;
     if (failed) {
         upstream_release(upstream);
         return STATUS_NO_MEMORY;
@@ -663,13 +665,13 @@ void upstream_release(struct upstream *upstream)
         release_call(upstream->calls);
     }
     while (upstream->spare_count > 0) {
-        curl_easy_cleanup(upstream->spare[--upstream->spare_count]);
+        libcurl()->easy_cleanup(upstream->spare[--upstream->spare_count]);
     }
     while (upstream->pools != NULL) {
         upstream_pool_release(upstream->pools);
     }
     if (upstream->share != NULL) {
-        curl_share_cleanup(upstream->share);
+        libcurl()->share_cleanup(upstream->share);
     }
     memory_release(upstream->ca_path);
     memory_release(upstream);

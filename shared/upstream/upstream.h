@@ -70,6 +70,7 @@ struct upstream_loop {
 struct upstream;
 struct upstream_call;
 
+/* STATUS_UNAVAILABLE: libcurl is missing. */
 enum status upstream_create(struct upstream **out, const struct upstream_loop *loop,
                             const char *ca_path) MUST_CHECK;
 /* Cancels all calls. */
@@ -121,7 +122,8 @@ struct upstream_answer {
 
 /* Blocks at most total_timeout_milliseconds; body and texts in the arena; response_maximum 0 =
  * 1 MiB. STATUS_OK when there is an answer to look at (also result != UPSTREAM_COMPLETE): the body
- * is then what had come, of one that is too large its first response_maximum bytes. */
+ * is then what had come, of one that is too large its first response_maximum bytes.
+ * STATUS_UNAVAILABLE: libcurl is missing. */
 enum status upstream_fetch(const struct upstream_request *request, const char *ca_path,
                            struct arena *arena, struct upstream_answer *answer) MUST_CHECK;
 

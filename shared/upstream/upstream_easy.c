@@ -3,8 +3,6 @@
  */
 #include "upstream/upstream_easy.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -14,24 +12,6 @@
 #include "base/memory.h"
 
 #define DEFAULT_CA_PATH "/etc/ssl/certs"
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool is_initialised;
-
-static void initialise(void)
-{
-    struct sigaction current;
-    if (sigaction(SIGPIPE, NULL, &current) == 0 && current.sa_handler == SIG_DFL) {
-        signal(SIGPIPE, SIG_IGN);
-    }
-    is_initialised = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-}
-
-enum status upstream_easy_initialise(void)
-{
-    pthread_once(&once, initialise);
-    return is_initialised ? STATUS_OK : STATUS_NO_MEMORY;
-}
 
 unsigned upstream_or(unsigned milliseconds, unsigned otherwise)
 {
@@ -105,19 +85,19 @@ static bool set_method(CURL *easy, const struct upstream_request *request)
     bool failed = false;
     bool has_body = request->body.length > 0;
     if (strcmp(request->method, "HEAD") == 0) {
-        return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+        return libcurl()->easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     }
     if (strcmp(request->method, "GET") == 0 && !has_body) {
-        return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
+        return libcurl()->easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
     }
     if (has_body || strcmp(request->method, "POST") == 0) {
-        failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L) != CURLE_OK;
-        failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, has_body ? request->body.data : "") !=
-                  CURLE_OK;
-        failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                                   (curl_off_t)request->body.length) != CURLE_OK;
+        failed |= libcurl()->easy_setopt(easy, CURLOPT_POST, 1L) != CURLE_OK;
+        failed |= libcurl()->easy_setopt(easy, CURLOPT_POSTFIELDS,
+                                         has_body ? request->body.data : "") != CURLE_OK;
+        failed |= libcurl()->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                         (curl_off_t)request->body.length) != CURLE_OK;
     }
-    failed |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) != CURLE_OK;
     return !failed;
 }
 
@@ -168,12 +148,12 @@ enum status upstream_easy_prepare(CURL *easy, const struct upstream_request *req
     };
     bool failed = !set_method(easy, request);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        failed |= curl_easy_setopt(easy, numbers[i].option, numbers[i].value) != CURLE_OK;
+        failed |= libcurl()->easy_setopt(easy, numbers[i].option, numbers[i].value) != CURLE_OK;
     }
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        failed |= curl_easy_setopt(easy, texts[i].option, texts[i].value) != CURLE_OK;
+        failed |= libcurl()->easy_setopt(easy, texts[i].option, texts[i].value) != CURLE_OK;
     }
-    failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK;
     return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
@@ -254,8 +234,8 @@ static double read_wait(const struct upstream_head *head, const char *name, doub
 /* Against the clock of who wrote the date, if it tells: ours may be another. */
 static double read_wait_until(const struct upstream_head *head)
 {
-    time_t until = curl_getdate(upstream_head_find(head, "retry-after"), NULL);
-    time_t now = curl_getdate(upstream_head_find(head, "date"), NULL);
+    time_t until = libcurl()->getdate(upstream_head_find(head, "retry-after"), NULL);
+    time_t now = libcurl()->getdate(upstream_head_find(head, "date"), NULL);
     if (now == -1) {
         now = (time_t)clock_wall_seconds();
     }
@@ -299,7 +279,7 @@ enum upstream_result upstream_easy_result(CURL *easy, CURLcode code)
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_FAILED_INIT:
         /* Also what libcurl says of an answer that is not HTTP. */
-        curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+        libcurl()->easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
         return sent > 0 ? UPSTREAM_BROKEN : UPSTREAM_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT:
         return UPSTREAM_TIMEOUT;

@@ -4,17 +4,13 @@
 #ifndef UPSTREAM_UPSTREAM_EASY_H
 #define UPSTREAM_UPSTREAM_EASY_H
 
-#include <curl/curl.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "upstream/libcurl.h"
 #include "upstream/upstream.h"
 
 #define UPSTREAM_HEADERS_MAXIMUM (16u << 10) /* of an answer; later lines are not kept */
-
-/* libcurl's own start, once for the process; also ignores SIGPIPE where nobody has said what to do
- * with it, because OpenSSL writes to sockets without MSG_NOSIGNAL. */
-enum status upstream_easy_initialise(void) MUST_CHECK;
 
 /* The request's header lines as libcurl's list, in one piece of memory (memory_release). NULL with
  * *status STATUS_NO_MEMORY, or STATUS_INVALID for a line with a line break in it. */

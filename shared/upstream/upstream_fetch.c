@@ -59,14 +59,14 @@ static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, 
 
 static enum status set_callbacks(CURL *easy, struct fetch *fetch, unsigned total)
 {
-    bool failed = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, fetch) != CURLE_OK;
-    failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)total) != CURLE_OK;
+    bool failed = libcurl()->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_HEADERDATA, fetch) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_WRITEDATA, fetch) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_NOPROGRESS, 0L) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_XFERINFODATA, fetch) != CURLE_OK;
+    failed |= libcurl()->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)total) != CURLE_OK;
     return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
@@ -74,7 +74,7 @@ static void perform(CURL *easy, struct fetch *fetch, struct upstream_answer *ans
 {
     fetch->started = clock_monotonic_nanoseconds();
     fetch->last_activity = fetch->started;
-    CURLcode code = curl_easy_perform(easy);
+    CURLcode code = libcurl()->easy_perform(easy);
     answer->nanoseconds = clock_monotonic_nanoseconds() - fetch->started;
     answer->status_code = fetch->head.status_code;
     answer->result = upstream_easy_result(easy, code);
@@ -103,7 +103,7 @@ enum status upstream_fetch(const struct upstream_request *request, const char *c
     upstream_head_init(&fetch.head);
     buffer_init(&fetch.body,
                 request->response_maximum > 0 ? request->response_maximum : DEFAULT_MAXIMUM);
-    enum status status = upstream_easy_initialise();
+    enum status status = libcurl_load();
     struct curl_slist *headers = NULL;
     CURL *easy = NULL;
     if (status != STATUS_OK) {
@@ -113,7 +113,7 @@ enum status upstream_fetch(const struct upstream_request *request, const char *c
     if (headers == NULL) {
         goto out;
     }
-    easy = curl_easy_init();
+    easy = libcurl()->easy_init();
     status =
         easy == NULL ? STATUS_NO_MEMORY : upstream_easy_prepare(easy, request, ca_path, headers);
     if (status == STATUS_OK) {
@@ -136,7 +136,7 @@ enum status upstream_fetch(const struct upstream_request *request, const char *c
 
 out:
     if (easy != NULL) {
-        curl_easy_cleanup(easy);
+        libcurl()->easy_cleanup(easy);
     }
     memory_release(headers);
     buffer_release(&fetch.body);

@@ -22,7 +22,7 @@ static void run_libcurl(struct upstream_pool *pool, curl_socket_t descriptor, in
 {
     int running;
     upstream_enter(pool->upstream);
-    if (curl_multi_socket_action(pool->multi, descriptor, events, &running) != CURLM_OK) {
+    if (libcurl()->multi_socket_action(pool->multi, descriptor, events, &running) != CURLM_OK) {
         upstream_mark_calls_without_socket(pool);
     }
     upstream_leave(pool);
@@ -128,13 +128,13 @@ static bool is_for(const struct upstream_pool *pool, struct slice origin, const 
 static bool configure(struct upstream_pool *pool)
 {
     CURLM *multi = pool->multi;
-    bool failed = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK;
-    failed |= curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, pool) != CURLM_OK;
-    failed |= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK;
-    failed |= curl_multi_setopt(multi, CURLMOPT_TIMERDATA, pool) != CURLM_OK;
-    failed |=
-        curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAXIMUM) != CURLM_OK;
-    failed |= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT) != CURLM_OK;
+    bool failed = libcurl()->multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK;
+    failed |= libcurl()->multi_setopt(multi, CURLMOPT_SOCKETDATA, pool) != CURLM_OK;
+    failed |= libcurl()->multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK;
+    failed |= libcurl()->multi_setopt(multi, CURLMOPT_TIMERDATA, pool) != CURLM_OK;
+    failed |= libcurl()->multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_MAXIMUM) !=
+              CURLM_OK;
+    failed |= libcurl()->multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT) != CURLM_OK;
     return !failed;
 }
 
@@ -150,7 +150,7 @@ static struct upstream_pool *make(struct upstream *upstream, struct slice origin
     upstream->pools = pool;
     pool->made = clock_monotonic_nanoseconds();
     pool->origin = memory_allocate(origin.length + 1 + length);
-    pool->multi = curl_multi_init();
+    pool->multi = libcurl()->multi_init();
     if (pool->origin == NULL || pool->multi == NULL || !configure(pool)) {
         upstream_pool_release(pool);
         return NULL;
@@ -174,7 +174,7 @@ void upstream_pool_release(struct upstream_pool *pool)
     }
     *at = pool->next;
     if (pool->multi != NULL) {
-        curl_multi_cleanup(pool->multi);
+        libcurl()->multi_cleanup(pool->multi);
     }
     (void)loop->set_timer(loop->loop, -1, on_timer, pool);
     (void)loop->set_timer(loop->loop, -1, on_unused, pool);

@@ -89,6 +89,12 @@ static void without_their_clock_dates_are_read_against_ours(void **state)
     assert_true(wait > 90000 && wait <= 100000);
 }
 
+static int load(void **state)
+{
+    (void)state;
+    return libcurl_load() == STATUS_OK ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,5 +102,5 @@ int main(void)
         cmocka_unit_test(dates_to_wait_for_are_read_against_the_clock_of_their_writer),
         cmocka_unit_test(without_their_clock_dates_are_read_against_ours),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, load, NULL);
 }
