@@ -13,7 +13,6 @@
 #include "base/random.h"
 #include "chat.h"
 #include "log/log.h"
-#include "provider_error.h"
 #include "transport/pump_upstream.h"
 
 #define ERROR_BODY_MAXIMUM   ((size_t)64 << 10) /* read of an error */
@@ -25,22 +24,6 @@
 #define REST_FIRST   250
 #define REST_MAXIMUM 5000
 #define USER_AGENT   "User-Agent: quintet/" PACKAGE_VERSION
-
-const char *model_failure_text(enum model_failure failure)
-{
-    static const char *const words[] = {
-        [MODEL_OK] = "ok",
-        [MODEL_RATE_LIMITED] = "rate_limited",
-        [MODEL_UNKNOWN] = "model_not_found",
-        [MODEL_REFUSED] = "refused",
-        [MODEL_TOO_LARGE] = "too_large",
-        [MODEL_UNAVAILABLE] = "unavailable",
-        [MODEL_TIMEOUT] = "timeout",
-        [MODEL_BAD_ANSWER] = "bad_answer",
-        [MODEL_STOPPED] = "stopped",
-    };
-    return words[failure];
-}
 
 /* --- The end --------------------------------------------------------------------------------- */
 
@@ -207,55 +190,7 @@ static bool try_without_usage(struct model_call *call)
     return true;
 }
 
-/* --- What a refusal means -------------------------------------------------------------------- */
-
-static enum model_failure failure_of(int status_code)
-{
-    switch (status_code) {
-    case 400:
-    case 409:
-    case 422:
-        return MODEL_REFUSED;
-    case 401:
-    case 402:
-    case 403:
-        return MODEL_UNAVAILABLE;
-    case 404:
-        return MODEL_UNKNOWN;
-    case 408:
-    case 504:
-        return MODEL_TIMEOUT;
-    case 413:
-        return MODEL_TOO_LARGE;
-    case 429:
-        return MODEL_RATE_LIMITED;
-    default:
-        return status_code >= 500 ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER;
-    }
-}
-
-/* What is said about our key or our account is not for clients, and what is said about a limit or
- * an outage is theirs to hear from us. */
-static void understand(const struct provider_error *error, int status_code,
-                       struct model_outcome *outcome)
-{
-    bool is_of_key = status_code == 401 || status_code == 402 || status_code == 403;
-    outcome->failure = failure_of(status_code);
-    if (!is_of_key && status_code != 429 && (error->is_too_long || error->is_filtered)) {
-        outcome->failure = MODEL_REFUSED;
-        outcome->is_too_long = error->is_too_long;
-        outcome->is_filtered = error->is_filtered && !error->is_too_long;
-    }
-    if (outcome->failure == MODEL_REFUSED || outcome->failure == MODEL_TOO_LARGE ||
-        outcome->failure == MODEL_UNKNOWN) {
-        outcome->message = error->message;
-    }
-    if (outcome->failure == MODEL_REFUSED || outcome->failure == MODEL_TOO_LARGE) {
-        outcome->type = error->type;
-        outcome->param = error->param;
-        outcome->code = error->code;
-    }
-}
+/* --- Refusals -------------------------------------------------------------------------------- */
 
 /* An error where an answer, or its next chunk, should have been. */
 static void fail_with(struct model_call *call, struct slice text)
@@ -264,7 +199,8 @@ static void fail_with(struct model_call *call, struct slice text)
     struct model_outcome outcome = {.failure = MODEL_UNAVAILABLE};
     /* The text may stand in the arena, so it is not emptied here. */
     if (provider_error_read(text, &call->scratch, &error) == STATUS_OK) {
-        understand(&error, error.status_code != 0 ? error.status_code : 503, &outcome);
+        model_outcome_understand(&error, error.status_code != 0 ? error.status_code : 503,
+                                 &outcome);
     }
     stop_sources(call);
     finish(call, &outcome);
@@ -280,7 +216,7 @@ static void refuse(struct model_call *call)
     if (provider_error_read(body, &call->scratch, &error) != STATUS_OK) {
         error = (struct provider_error){0};
     }
-    understand(&error, code, &outcome);
+    model_outcome_understand(&error, code, &outcome);
     if ((code == 400 || code == 422) && error.refuses_stream_options && try_without_usage(call)) {
         return;
     }

@@ -3,13 +3,14 @@
  *
  * The owner embeds a model_call, sets what is asked, prepares it on a worker and starts it on the
  * pump thread; everything after that happens there. A stream arrives as chunks of OpenAI's format,
- * one at a time and checked; any other answer as one text. In the end `done` tells how it went, in
- * terms of what the client has to be told. This is where failures of providers get their meaning,
- * and where a call is tried again: while nothing of an answer has come, when the provider could not
- * be reached, or has refused with 429, 500, 502, 503 or 529. It waits as long as the provider asks,
- * else a quarter of a second, then twice as long each time, a quarter more or less by chance; never
- * beyond UPSTREAM_FIRST_BYTE_TIMEOUT from the start. What else went wrong may have cost money and
- * is not repeated. A provider that refuses `stream_options` is asked without, from then on.
+ * one at a time and checked; any other answer as one text. In the end `done` tells how it went
+ * (model_outcome.h).
+ *
+ * A call is tried again while nothing of an answer has come, when the provider could not be reached,
+ * or has refused with 429, 500, 502, 503 or 529. It waits as long as the provider asks, else a
+ * quarter of a second, then twice as long each time, a quarter more or less by chance; never beyond
+ * UPSTREAM_FIRST_BYTE_TIMEOUT from the start. What else went wrong may have cost money and is not
+ * repeated. A provider that refuses `stream_options` is asked without, from then on.
  */
 #ifndef CHAT_MODEL_CALL_H
 #define CHAT_MODEL_CALL_H
@@ -21,6 +22,7 @@
 #include "base/buffer.h"
 #include "completion_reader.h"
 #include "demo.h"
+#include "model_outcome.h"
 #include "transport/pump.h"
 #include "upstream/providers.h"
 #include "upstream/sse.h"
@@ -31,35 +33,6 @@ struct chat;
 struct model_call;
 
 #define MODEL_ANSWER_MAXIMUM ((size_t)8 << 20) /* bytes of an answer that is not streamed */
-
-enum model_failure {
-    MODEL_OK,
-    MODEL_RATE_LIMITED,
-    MODEL_UNKNOWN,     /* the provider has no such model */
-    MODEL_REFUSED,     /* the request is not what the provider takes: the client's affair */
-    MODEL_TOO_LARGE,   /* likewise, by its size */
-    MODEL_UNAVAILABLE, /* it cannot be reached, is out of order, or does not take our key */
-    MODEL_TIMEOUT,
-    MODEL_BAD_ANSWER, /* unreadable, cut off, too large */
-    MODEL_STOPPED     /* this program is stopping */
-};
-
-/* A word for metrics and logs. */
-const char *model_failure_text(enum model_failure failure);
-
-struct model_outcome {
-    enum model_failure failure;
-    int status_code;     /* of the provider; 0 when none */
-    int64_t retry_after; /* seconds; 0 = it did not say */
-    bool is_too_long;    /* MODEL_REFUSED: longer than the model's context */
-    bool is_filtered;    /* MODEL_REFUSED: for its content */
-    /* MODEL_REFUSED, _TOO_LARGE, _UNKNOWN: the provider's words, fit to be shown; NULL when it
-     * has none. They live as long as the call. */
-    const char *message;
-    const char *type;
-    const char *param;
-    const char *code;
-};
 
 struct model_call_handlers {
     /* A chunk of a stream; `mended` is the text for OpenAI's clients, one line. Both live until

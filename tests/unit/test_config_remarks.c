@@ -153,17 +153,21 @@ static void what_is_allowed_and_seldom_meant_is_remarked(void **state)
     struct fixture *fixture = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct remarks remarks = {""};
-        char names[200] = "";
+        struct buffer names;
+        struct slice line;
+        buffer_init(&names, 200);
         assert_loads(fixture, cases[i].environment, NULL);
         config_each_remark(fixture->config, note_remark, &remarks);
-        for (char *line = strtok(remarks.text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        struct slice rest = slice_of(remarks.text);
+        while (rest.length > 0 && slice_split(&rest, '\n', &line)) {
             char event[40];
             char name[40];
-            assert_int_equal(sscanf(line, "%39s %39s", event, name), 2);
+            assert_int_equal(sscanf(line.data, "%39s %39s", event, name), 2);
             assert_string_equal(event, "setting_risky");
-            strcat(strcat(names, name), " ");
+            buffer_append_format(&names, "%s ", name);
         }
-        assert_string_equal(names, cases[i].names);
+        assert_string_equal(buffer_text(&names), cases[i].names);
+        buffer_release(&names);
     }
 }
 

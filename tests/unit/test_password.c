@@ -318,7 +318,7 @@ static int count_nice_threads(void)
         for (int field = 2; at != NULL && field < 19; field++) {
             at = strchr(at + 1, ' ');
         }
-        count += at != NULL && atoi(at) > 0 ? 1 : 0;
+        count += at != NULL && strtol(at, NULL, 10) > 0 ? 1 : 0;
     }
     closedir(tasks);
     return count;
