@@ -44,6 +44,30 @@ def test_wrong_usage_exits_64_and_touches_nothing(place, arguments):
     assert list(place.path.iterdir()) == []
 
 
+# Of each command: how many operands it takes, and what one may look like.
+OPERANDS = {
+    ("bootstrap-admin",): (0, 0, "x"), ("check",): (0, 0, "x"), ("config",): (0, 0, "x"), ("version",): (0, 0, "x"),
+    ("migrate", "up"): (0, 0, "1"), ("migrate", "down"): (0, 1, "1"), ("migrate", "status"): (0, 0, "1"),
+    ("user", "create"): (1, 1, "a@b.example"), ("user", "list"): (0, 0, "a@b.example"),
+    ("user", "promote"): (1, 1, "a@b.example"), ("user", "lock"): (1, 1, "a@b.example"),
+    ("user", "unlock"): (1, 1, "a@b.example"), ("user", "password"): (1, 1, "a@b.example"),
+    ("user", "delete"): (1, 1, "a@b.example"), ("user", "invite"): (0, 0, "x"),
+    ("key", "create"): (1, 1, "a@b.example"), ("key", "list"): (0, 1, "a@b.example"), ("key", "revoke"): (1, 1, "k"),
+}
+
+
+@pytest.mark.parametrize("command", OPERANDS, ids=" ".join)
+def test_every_command_refuses_options_and_operands_that_it_does_not_know(place, command):
+    least, most, operand = OPERANDS[command]
+    wrong = [[*command, *[operand] * (most + 1)], [*command, *[operand] * least, "--no-such-option"]]
+    if least > 0:
+        wrong.append([*command, *[operand] * (least - 1)])
+    for arguments in wrong:
+        done = place.run(*arguments)
+        assert done.returncode == USAGE and done.stdout == "" and done.stderr != "", done
+    assert list(place.path.iterdir()) == []
+
+
 def test_output_that_cannot_be_written_is_an_error(place):
     with open("/dev/full", "w") as full:
         done = subprocess.run([str(QUINTET), "config", "--sample"], cwd=place.path, env=place.environment,
