@@ -80,4 +80,5 @@ def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
     for loop, before in late.items():
         after = lags(chat, loop)
         limit = min(upper for upper in after if upper >= bound)
-        assert after[float("inf")] - after[limit] == before[float("inf")] - before[limit], (loop, bound, before, after)
+        longer = [lag[float("inf")] - lag[limit] for lag in (before, after)]
+        assert longer[0] == longer[1], (loop, bound, before, after)

@@ -156,16 +156,18 @@ class Connection:
     def read_answer(self, request_id=1):
         """Until END_REQUEST of this id; records of others are an error."""
         answer = Answer()
+        out = bytearray()
         start = time.monotonic()
         while answer.protocol_status is None:
             kind, got_id, content = self.read_record()
             assert got_id == request_id, f"record {kind} of request {got_id}"
             if kind == STDOUT:
-                answer.out += content
+                out += content
                 if content:
                     answer.arrived.append((time.monotonic() - start, content))
             elif kind == END_REQUEST:
                 answer.protocol_status = content[4]
+        answer.out = bytes(out)
         return answer
 
     def is_closed_within(self, seconds):
