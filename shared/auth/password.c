@@ -13,11 +13,8 @@
 #include "auth/password.h"
 
 #include <argon2.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -31,10 +28,6 @@
 #define HASH_SIZE   32
 #define LEASE_NAME  "password_hash"
 #define PHC_MAXIMUM 256
-
-/* Of a thread that hashes. */
-#define NICENESS   10
-#define STACK_SIZE ((size_t)256 * 1024)
 
 _Static_assert(PASSWORD_LENGTH_MAXIMUM == UNICODE_TEXT_MAXIMUM,
                "what can be composed can be a password");
@@ -222,44 +215,6 @@ static enum status compute(const struct phc *phc, struct slice password, unsigne
     }
 }
 
-struct computation {
-    const struct phc *phc;
-    struct slice password;
-    unsigned char *out;
-    enum status status;
-};
-
-static void *compute_giving_way(void *context)
-{
-    struct computation *computation = context;
-    /* On Linux of this thread alone. Without the right to it the hash takes its share like others. */
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
-    computation->status = compute(computation->phc, computation->password, computation->out);
-    return NULL;
-}
-
-/* Nothing else in a server takes a processor for so long, so it is done on a thread to which all
- * others are preferred. A thread cannot become less nice again without privileges, so each hash has
- * one of its own. */
-static enum status compute_on_thread(const struct phc *phc, struct slice password,
-                                     unsigned char *out)
-{
-    struct computation computation = {.phc = phc, .password = password, .out = out};
-    pthread_attr_t attributes;
-    pthread_t thread;
-    if (pthread_attr_init(&attributes) != 0) {
-        return STATUS_NO_MEMORY;
-    }
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    int error = pthread_create(&thread, &attributes, compute_giving_way, &computation);
-    pthread_attr_destroy(&attributes);
-    if (error != 0) {
-        return STATUS_NO_MEMORY;
-    }
-    pthread_join(thread, NULL);
-    return computation.status;
-}
-
 static enum status compute_in_place(const struct password_hasher *hasher, const struct phc *phc,
                                     struct slice password, unsigned char *out)
 {
@@ -272,7 +227,7 @@ static enum status compute_in_place(const struct password_hasher *hasher, const 
     if (status != STATUS_OK) {
         return status == STATUS_TIMEOUT ? STATUS_BUSY : status;
     }
-    status = compute_on_thread(phc, password, out);
+    status = compute(phc, password, out);
     lease_return_place(hasher->segment, LEASE_NAME, place);
     return status;
 }

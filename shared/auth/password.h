@@ -1,10 +1,10 @@
 /*
  * auth/password: argon2id (RFC 9106) with m=19456 KiB, t=2, p=1, PHC strings.
  *
- * The only place that includes argon2.h. A hash takes about 22 ms and 19 MiB. Hashes of servers give
- * way to all other threads; how many run at once is bounded over all processes of the host by a
- * counted lease, and how many threads wait for a place by the password_room of each process, since
- * threads that wait are missing elsewhere. Never call inside a storage transaction.
+ * The only place that includes argon2.h. A hash takes about 22 ms and 19 MiB, so hashes running
+ * at once are bounded over all processes of the host by a counted lease, and those who wait for a
+ * place are bounded in each process by its password_room: threads that wait are missing elsewhere.
+ * Never call inside a storage transaction.
  *
  * Passwords are hashed in NFC (NIST SP 800-63B section 5.1.1.2), so that one that was typed on
  * another keyboard is the same.

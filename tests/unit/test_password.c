@@ -4,10 +4,6 @@
  */
 #include "segment_help.h"
 
-#include <dirent.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "auth/password.h"
@@ -16,7 +12,6 @@
 
 static const struct password_hasher unbounded = {.segment = NULL};
 static struct arena arena;
-static atomic_bool hashes_enough;
 
 static int set_up(void **state)
 {
@@ -295,72 +290,6 @@ static void a_spent_arena_is_no_memory(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-/* --- Niceness --------------------------------------------------------------------------------- */
-
-/* How many threads of this process others are preferred to: field 19 of proc(5)'s stat. */
-static int count_nice_threads(void)
-{
-    int count = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    assert_non_null(tasks);
-    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
-        char path[300];
-        char text[1024] = "";
-        snprintf(path, sizeof path, "/proc/self/task/%s/stat", entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (file == NULL) {
-            continue; /* "." and "..", or it has ended */
-        }
-        size_t length = fread(text, 1, sizeof text - 1, file);
-        text[length] = '\0';
-        fclose(file);
-        const char *at = strrchr(text, ')');
-        for (int field = 2; at != NULL && field < 19; field++) {
-            at = strchr(at + 1, ' ');
-        }
-        count += at != NULL && strtol(at, NULL, 10) > 0 ? 1 : 0;
-    }
-    closedir(tasks);
-    return count;
-}
-
-static void *hash_until_told(void *context)
-{
-    struct arena own;
-    arena_init(&own, 1 << 16);
-    while (!atomic_load(&hashes_enough)) {
-        const char *hash;
-        if (password_hash(context, &own, slice_of("12345678"), &hash) != STATUS_OK) {
-            break;
-        }
-        arena_reset(&own);
-    }
-    arena_destroy(&own);
-    return NULL;
-}
-
-static void a_hash_of_a_server_gives_way_to_every_other_thread(void **state)
-{
-    help_make_directory(state);
-    struct segment *segment = help_open("auth", &lease_segment_region, 1);
-    assert_non_null(segment);
-    struct password_hasher hasher = {
-        .segment = segment, .concurrency = 1, .timeout_milliseconds = 10000};
-    pthread_t thread;
-    int nice_threads = 0;
-    assert_int_equal(count_nice_threads(), 0);
-    assert_int_equal(pthread_create(&thread, NULL, hash_until_told, &hasher), 0);
-    for (int i = 0; i < 10000 && nice_threads == 0; i++) {
-        nice_threads = count_nice_threads();
-    }
-    atomic_store(&hashes_enough, true);
-    pthread_join(thread, NULL);
-    assert_int_equal(nice_threads, 1);
-    assert_int_equal(count_nice_threads(), 0);
-    segment_close(segment);
-    help_remove_directory(state);
-}
-
 int main(void)
 {
     alarm(120);
@@ -373,7 +302,6 @@ int main(void)
         TEST(what_is_no_phc_string_of_argon2_is_invalid),
         TEST(an_unknown_user_costs_the_same_work),
         TEST(hashing_waits_for_a_place_and_gives_up_in_time),
-        TEST(a_hash_of_a_server_gives_way_to_every_other_thread),
         TEST(a_spent_arena_is_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
