@@ -20,7 +20,9 @@
 #include "transport/pump_private.h"
 
 #define EVENTS_IN_A_TURN 128
-#define TURN_NANOSECONDS UINT64_C(20000000)
+#define EVENTS_AT_A_TIME 8
+/* Of a turn: that of the descriptors, and that of the timers. */
+#define PART_NANOSECONDS UINT64_C(20000000)
 
 _Thread_local struct pump *pump_of_loopback;
 
@@ -255,14 +257,14 @@ enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired
     return STATUS_OK;
 }
 
-static bool has_taken_its_time(const struct pump *pump)
+static bool has_lasted(uint64_t since)
 {
-    return clock_monotonic_nanoseconds() - pump->now > TURN_NANOSECONDS;
+    return clock_monotonic_nanoseconds() - since > PART_NANOSECONDS;
 }
 
 /* Those that are set by the owners of timers that run out now wait for the next turn, or two
- * owners could keep the loop from everything else. So do those that find the turn long enough, but
- * for the first. */
+ * owners could keep the loop from everything else. So do those that find this part of the turn long
+ * enough, whatever time the descriptors have taken. */
 static void expire_timers(struct pump *pump)
 {
     uint64_t now = pump->now;
@@ -275,10 +277,8 @@ static void expire_timers(struct pump *pump)
         timer = pump->stream_timers.root;
     }
     timer = pump->named_timers.root;
-    for (bool is_first = true; timer != NULL && timer->deadline <= now; is_first = false) {
-        if (!is_first && has_taken_its_time(pump)) {
-            return;
-        }
+    uint64_t began = clock_monotonic_nanoseconds();
+    while (timer != NULL && timer->deadline <= now && !has_lasted(began)) {
         struct pump_named_timer *named = (struct pump_named_timer *)timer;
         pump_expired *expired = named->expired;
         void *context = named->context;
@@ -328,29 +328,34 @@ static void settle_streams(struct pump *pump)
     }
 }
 
-/* What is ready is looked at until the turn has taken its time; the rest is ready in the next one,
- * which begins with it. Several large answers that end together would otherwise be one long pause of
- * every stream. */
-static void dispatch_all(struct pump *pump, const struct epoll_event *events, int count)
+/* What is ready is looked at until this part of the turn has lasted long enough; the rest is ready in
+ * the next one. Several large answers that end together would otherwise be one long pause of every
+ * stream. The kernel moves what it returns to the end of its list, so one event at a time is asked
+ * for while time is short: else those that are returned and not looked at could be the same for
+ * ever. */
+static void dispatch_all(struct pump *pump)
 {
-    int first = pump->next_event;
-    pump->next_event = 0;
-    for (int i = 0; i < count; i++) {
-        int at = (first + i) % count;
-        if (i > 0 && has_taken_its_time(pump)) {
-            pump->next_event = at;
-            return;
+    struct epoll_event events[EVENTS_AT_A_TIME];
+    int at_a_time = pump->is_short_of_time ? 1 : EVENTS_AT_A_TIME;
+    int timeout = wait_time(pump);
+    int all = 0;
+    int count;
+    pump->is_short_of_time = false;
+    do {
+        count = epoll_wait(pump->epoll, events, at_a_time, timeout);
+        pump->now = all == 0 ? clock_monotonic_nanoseconds() : pump->now;
+        for (int i = 0; i < count && !pump->is_short_of_time; i++) {
+            dispatch(pump, &events[i]);
+            pump->is_short_of_time = has_lasted(pump->now);
         }
-        dispatch(pump, &events[at]);
-    }
+        timeout = 0;
+        all += count;
+    } while (count == at_a_time && all < EVENTS_IN_A_TURN && !pump->is_short_of_time);
 }
 
 static void run_turn(struct pump *pump)
 {
-    struct epoll_event events[EVENTS_IN_A_TURN];
-    int count = epoll_wait(pump->epoll, events, EVENTS_IN_A_TURN, wait_time(pump));
-    pump->now = clock_monotonic_nanoseconds();
-    dispatch_all(pump, events, count);
+    dispatch_all(pump);
     receive_messages(pump);
     expire_timers(pump);
     settle_streams(pump);

@@ -111,8 +111,8 @@ struct pump {
     pthread_t thread;
     const char *program;
     struct workers *workers;
-    uint64_t now;   /* of this turn */
-    int next_event; /* where the last turn stopped, see dispatch_all */
+    uint64_t now;          /* of this turn */
+    bool is_short_of_time; /* the descriptors have taken all of theirs */
     struct loop_lag lag;
 
     pthread_mutex_t lock; /* of the inbox, stream_count and is_refusing */

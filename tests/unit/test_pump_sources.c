@@ -3,6 +3,8 @@
  */
 #include "pump_help.h"
 
+#include <sys/eventfd.h>
+
 struct pipe_watch {
     struct pump *pump;
     int read_end;
@@ -296,12 +298,100 @@ static void attachment_is_released_with_the_pump(void **state)
     assert_int_equal(released, 7);
 }
 
+/* --- Fairness ----------------------------------------------------------------------------------- */
+
+enum { BUSY_SOURCES = 140, BUSY_TIMERS = 40 };
+
+/* Sources that are always ready and take two milliseconds each time, and timers that are always due. */
+struct crowd {
+    struct pump *pump;
+    int descriptor;
+    int source_calls[BUSY_SOURCES];
+    int timer_calls[BUSY_TIMERS];
+    int copies[BUSY_SOURCES];
+    atomic_int all_calls;
+};
+
+static void on_busy(int descriptor, bool readable, bool writable, void *context)
+{
+    struct crowd *crowd = context;
+    uint64_t began = clock_monotonic_nanoseconds();
+    (void)readable;
+    (void)writable;
+    while (clock_monotonic_nanoseconds() - began < 2000000) {
+    }
+    for (int i = 0; i < BUSY_SOURCES; i++) {
+        crowd->source_calls[i] += crowd->copies[i] == descriptor;
+    }
+    atomic_fetch_add(&crowd->all_calls, 1);
+}
+
+struct crowd_timer {
+    struct crowd *crowd;
+    int number;
+};
+
+static void on_crowd_timer(void *context)
+{
+    struct crowd_timer *timer = context;
+    timer->crowd->timer_calls[timer->number]++;
+    CHECK(pump_set_timer(timer->crowd->pump, 1, on_crowd_timer, timer) == STATUS_OK);
+}
+
+static struct crowd_timer crowd_timers[BUSY_TIMERS];
+
+static void start_crowd(void *context)
+{
+    struct crowd *crowd = context;
+    for (int i = 0; i < BUSY_SOURCES; i++) {
+        CHECK(pump_watch(crowd->pump, crowd->copies[i], true, false, on_busy, crowd) == STATUS_OK);
+    }
+    for (int i = 0; i < BUSY_TIMERS; i++) {
+        crowd_timers[i] = (struct crowd_timer){crowd, i};
+        on_crowd_timer(&crowd_timers[i]);
+    }
+}
+
+static void stop_crowd(void *context)
+{
+    struct crowd *crowd = context;
+    for (int i = 0; i < BUSY_SOURCES; i++) {
+        pump_unwatch(crowd->pump, crowd->copies[i]);
+    }
+    for (int i = 0; i < BUSY_TIMERS; i++) {
+        CHECK(pump_set_timer(crowd->pump, -1, on_crowd_timer, &crowd_timers[i]) == STATUS_OK);
+    }
+}
+
+static void busy_descriptors_take_turns_and_timers_are_not_forgotten(void **state)
+{
+    struct scene *scene = *state;
+    struct crowd crowd = {.pump = scene->pump, .descriptor = eventfd(1, EFD_CLOEXEC)};
+    for (int i = 0; i < BUSY_SOURCES; i++) {
+        crowd.copies[i] = fcntl(crowd.descriptor, F_DUPFD_CLOEXEC, 3);
+        assert_true(crowd.copies[i] >= 0);
+    }
+    on_pump(scene->pump, start_crowd, &crowd);
+    await(&crowd.all_calls, 4 * BUSY_SOURCES);
+    on_pump(scene->pump, stop_crowd, &crowd);
+    for (int i = 0; i < BUSY_SOURCES; i++) {
+        assert_in_range(crowd.source_calls[i], 2, 8);
+        close(crowd.copies[i]);
+    }
+    /* Some hundred turns of 20 ms were spent on descriptors: each timer ran in nearly all of them. */
+    for (int i = 0; i < BUSY_TIMERS; i++) {
+        assert_true(crowd.timer_calls[i] > 20);
+    }
+    close(crowd.descriptor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(watched_descriptor_is_reported_until_it_is_unwatched),
         TEST(descriptor_unwatched_by_a_callback_is_not_reported_in_the_same_turn),
         TEST(descriptor_that_is_not_open_is_refused),
+        TEST(busy_descriptors_take_turns_and_timers_are_not_forgotten),
         cmocka_unit_test(timers_come_out_in_order_whatever_was_set_moved_or_cancelled),
         TEST(named_timer_is_one_for_each_function_and_context),
         TEST(posts_of_many_threads_all_arrive_in_order),
