@@ -20,6 +20,9 @@ static enum status write_choices_as_chunk(struct slice text, struct buffer *out)
         status = json_walk_object(&walk, choices.value.text);
         while (status == STATUS_OK && json_walk_member(&walk, &status)) {
             bool is_message = slice_equals(walk.name, "message");
+            if (slice_equals(walk.name, "delta")) {
+                continue; /* of two the last one would count; one that stood alone has been renamed */
+            }
             buffer_append_text(out, comma);
             buffer_append_char(out, '"');
             buffer_append(out, is_message ? "delta" : walk.name.data,

@@ -459,6 +459,28 @@ static void a_whole_answer_becomes_a_chunk_and_one_of_its_usage(void **state)
     buffer_release(&out);
 }
 
+static void what_is_beside_the_message_does_not_take_its_place(void **state)
+{
+    (void)state;
+    static const char *const beside[] = {"null", "{}", "{\"content\":\"\"}"};
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
+        char text[256];
+        struct buffer out;
+        buffer_init(&out, 1 << 20);
+        snprintf(
+            text, sizeof text,
+            "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hello\"},"
+            "\"delta\":%s,\"finish_reason\":\"stop\"}]}",
+            beside[i]);
+        assert_int_equal(completion_write_as_chunk(slice_of(text), false, false, &out), STATUS_OK);
+        assert_string_equal(
+            buffer_text(&out),
+            "{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":"
+            "\"hello\"},\"finish_reason\":\"stop\"}]}");
+        buffer_release(&out);
+    }
+}
+
 /* --- What is odd ------------------------------------------------------------------------------ */
 
 /* '@' stands for "delta" in a stream, for "message" in a whole answer. */
@@ -775,6 +797,7 @@ int main(void)
         cmocka_unit_test(a_whole_answer_is_read),
         cmocka_unit_test(what_is_no_whole_answer_is_refused),
         cmocka_unit_test(a_whole_answer_becomes_a_chunk_and_one_of_its_usage),
+        cmocka_unit_test(what_is_beside_the_message_does_not_take_its_place),
         cmocka_unit_test(what_is_odd_and_harmless_passes_whole_and_in_a_stream),
         cmocka_unit_test(chunks_of_nothing_are_passed_over),
         cmocka_unit_test(a_usage_without_choices_gets_an_empty_list),
