@@ -311,14 +311,16 @@ static void take_whole_as_chunks(void *context)
 {
     struct model_call *call = context;
     struct slice text = {buffer_text(&call->answer), call->answer.length};
-    bool has_usage = call->progress.has_usage;
+    struct completion_progress told = call->progress;
     call->progress = (struct completion_progress){0};
     take_as_chunk(call, text, false);
-    if (!call->is_over && has_usage) {
+    if (!call->is_over && told.has_usage) {
         take_as_chunk(call, text, true);
     }
     if (!call->is_over) {
         end_stream(call);
+    } else {
+        call->progress = told;
     }
 }
 
