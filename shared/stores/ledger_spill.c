@@ -66,9 +66,9 @@ enum status ledger_spill_append(const char *path, const struct ledger_entry *ent
                         before.st_size + (off_t)line.length < FILE_MAXIMUM;
         bool is_written =
             has_room && write_all(descriptor, line.data, line.length) && fdatasync(descriptor) == 0;
-        if (has_room && !is_written) {
-            /* Half a line would spoil the next one. */
-            (void)!write(descriptor, "\n", 1);
+        if (has_room && !is_written && ftruncate(descriptor, before.st_size) != 0) {
+            /* Half a line would spoil the next one, and a whole one that is called lost would count. */
+            log_write(LOG_ERROR, "ledger_file_spoilt");
         }
         status = is_written ? STATUS_OK : STATUS_UNAVAILABLE;
         close(descriptor);

@@ -4,7 +4,9 @@
 #include "database_help.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -289,6 +291,34 @@ static void lines_that_cannot_be_read_hold_up_no_other(void **state)
     ledger_queue_close(&queue, NULL);
 }
 
+/* A disk that takes half a line: it is taken back, so that the next line can be read. */
+static void half_a_line_is_taken_back(void **state)
+{
+    struct database *database = *state;
+    char path[256];
+    struct stat before;
+    struct stat after;
+    struct rlimit all;
+    struct ledger_queue queue;
+    struct ledger_entry entry = entry_of("o", 1000, 7);
+    snprintf(path, sizeof path, "%s/half.jsonl", database->directory);
+    assert_int_equal(ledger_spill_append(path, &entry), STATUS_OK);
+    assert_int_equal(stat(path, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+    struct rlimit little = {(rlim_t)before.st_size + 20, all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    assert_int_equal(ledger_spill_append(path, &entry), STATUS_UNAVAILABLE);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    assert_int_equal(ledger_spill_append(path, &entry), STATUS_OK);
+    ledger_queue_init(&queue, database->storage, NULL);
+    assert_true(ledger_queue_restore(&queue, path));
+    assert_int_equal(read_report(database, "o").total.calls, 2);
+    ledger_queue_close(&queue, NULL);
+}
+
 /* What is read whole must not grow without end; what it does not take is said by its status. */
 static void the_file_is_bounded(void **state)
 {
@@ -337,6 +367,7 @@ int main(void)
         TEST(a_locked_database_costs_no_entry_and_holds_up_one_writer_once),
         TEST(what_no_database_took_goes_to_a_file_and_from_there_to_the_next_program),
         TEST(lines_that_cannot_be_read_hold_up_no_other),
+        TEST(half_a_line_is_taken_back),
         TEST(the_file_is_bounded),
         TEST(a_full_disk_costs_no_entry),
         TEST(sums_are_exact_and_of_one_owner),
