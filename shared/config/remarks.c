@@ -58,8 +58,11 @@ static bool is_redirected_for_ever(const struct config *config)
 
 static bool is_redirected_nowhere(const struct config *config)
 {
-    return strcmp(config->https_redirect, "true") == 0 && config->allowed_hosts.count == 1 &&
-           strcmp(config->allowed_hosts.items[0], "*") == 0;
+    bool names_one = false;
+    for (size_t i = 0; i < config->allowed_hosts.count; i++) {
+        names_one = names_one || strcmp(config->allowed_hosts.items[i], "*") != 0;
+    }
+    return strcmp(config->https_redirect, "true") == 0 && !names_one;
 }
 
 static bool takes_keys_from_urls(const struct config *config)
@@ -71,7 +74,7 @@ static bool takes_keys_from_urls(const struct config *config)
 static bool is_free_for_strangers(const struct config *config)
 {
     return config->is_production && strcmp(config->registration, "closed") != 0 &&
-           strcmp(config->model_prices, "{}") == 0;
+           strchr(config->model_prices, '"') == NULL;
 }
 
 /* What is allowed and seldom meant. */

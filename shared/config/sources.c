@@ -24,9 +24,8 @@ const char *config_find_variable(const char *const *environment, const char *nam
 static bool add_name(struct config_files *files, const char *directory, const char *name)
 {
     char *text = files->texts[files->count];
-    const char *separator = directory[0] != '\0' && name[0] != '/' ? "/" : "";
-    int length =
-        snprintf(text, PATH_MAX, "%s%s%s", name[0] != '/' ? directory : "", separator, name);
+    const char *place = name[0] != '/' ? directory : "";
+    int length = snprintf(text, PATH_MAX, "%s%s%s", place, place[0] != '\0' ? "/" : "", name);
 
     if (length >= PATH_MAX) {
         return false;
