@@ -43,7 +43,6 @@ void exposition_answer(struct request *request)
     struct slice accept = request_header(request, "Accept");
     enum metrics_format format = metrics_choose_format(accept.length ? accept.data : NULL);
     struct buffer *body = &request->response.body;
-    buffer_reset(body);
     enum status status =
         metrics_render(request->app->metrics, format, wants_consoul_names(config), body);
     if (status != STATUS_OK) {

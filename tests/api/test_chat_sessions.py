@@ -1,8 +1,10 @@
 """POST /chat, POST /chat/stream and the routes of sessions."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 import uuid
@@ -368,6 +370,30 @@ def test_a_long_turn_keeps_its_lock(suite, stub):
     assert wait_until(lambda: lease_end() > first, 15)
     holder.leave()
     assert wait_until(lambda: lease_end() == 0)
+
+
+@STREAMED
+def test_a_turn_that_cannot_be_saved_is_told_logged_charged_and_forgotten(suite, stub, stream):
+    private = suite.start(environment_for(stub))
+    session = new_id()
+    assert say(private, session, "kept", model="stub/ok").status == 200
+    before = stub.count("late:1")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, \
+            contextlib.closing(sqlite3.connect(f"{private.state}/quintet.db", isolation_level=None)) as writer:
+        answer = pool.submit(say, private, session, "lost", model="stub/late:1", stream=stream)
+        stub.last("late:1", after=before)
+        writer.execute("BEGIN IMMEDIATE")
+        answer = answer.result()
+        writer.execute("ROLLBACK")
+    if stream:
+        name, said = last_event(answer)
+        assert name == "error" and said["code"] == "E111", said
+    else:
+        assert answer.status == 503 and answer.json["code"] == "E111", answer
+        assert int(answer.headers["retry-after"]) >= 1
+    assert wait_until(lambda: len(rows(private, "SELECT * FROM ledger")) == 2, 10)
+    assert [line["error_type"] for line in private.log_lines() if line["message"] == "session_not_saved"]
+    assert [message["content"] for message in messages_of(private, session)] == ["kept", TEXT]
 
 
 # --- death

@@ -158,7 +158,8 @@ def test_metrics_stand_alone_on_their_own_port(suite):
 def test_a_token_guards_metrics_when_set(suite):
     private = suite.start({"METRICS_TOKEN": "scrape-token-0000"})
     assert private.get("/metrics").status == 401
-    assert private.get("/metrics", token="wrong").status == 401
+    for wrong in ("wrong", "scrape-token-0001", "scrape-token-000", "scrape-token-00000", "SCRAPE-TOKEN-0000"):
+        assert private.get("/metrics", token=wrong).status == 401, wrong
     assert private.get("/metrics", token="scrape-token-0000").status == 200
 
 

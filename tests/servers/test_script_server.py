@@ -1,6 +1,7 @@
 """script/server as somebody meets it in the first hour: which files count, what is refused with which
 words, when it is ready, and how it ends."""
 import contextlib
+import json
 import os
 import pty
 import re
@@ -17,6 +18,7 @@ from suite import BUILD, ROOT, free_port, sanitizer_environment
 from web_servers import program, tool
 
 SECONDS = 90
+KEY = "sk-" + "5d41402abc4b2a76b9719d911017c592"
 SAFE = {"ENVIRONMENT": "production", "SECRET_KEY": GOOD_SECRET}
 
 
@@ -278,6 +280,32 @@ def test_what_a_killed_server_leaves_running_is_noticed(start):
 def test_a_signal_ends_it_all_with_status_0(start, tmp_path, number):
     server = start().ready()
     assert server.ended(number) == 0
+    assert children(tmp_path) == []
+
+
+def begin_stream(server):
+    """A client that has got the first words of a long answer."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
+    body = json.dumps({"model": "demo/slow", "stream": True,
+                       "messages": [{"role": "user", "content": "word " * 5000}]}).encode()
+    client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                   b"X-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s" % (KEY.encode(), len(body), body))
+    got = b""
+    while b"word" not in got:
+        got += client.recv(65536)
+    return client
+
+
+def test_a_stop_ends_streams_with_an_event(start, tmp_path):
+    server = start(environment={"API_KEYS": KEY}).ready()
+    with begin_stream(server) as client:
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        rest = b""
+        while piece := client.recv(65536):
+            rest += piece
+        assert b'"error"' in rest and b"[DONE]" not in rest, rest[-500:]
+    assert server.ended() == 0 and time.monotonic() - began < 15
     assert children(tmp_path) == []
 
 

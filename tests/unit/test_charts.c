@@ -151,7 +151,8 @@ static void charts_expire_by_their_last_change_or_read(void **state)
     make_chart(storage, "unused", 1000);
     make_chart(storage, "changed", 1000);
     assert_int_equal(chart_set_options(storage, OWNER, "changed", slice_of("{}"), 5000), STATUS_OK);
-    assert_int_equal(chart_note_reads(storage, &read, 1, 6000, 5999), STATUS_OK);
+    const uint64_t reads[] = {999, read};
+    assert_int_equal(chart_note_reads(storage, reads, 2, 6000, 5999), STATUS_OK);
     assert_int_equal(sweep(storage, 1000), 0);
     assert_int_equal(sweep(storage, 5000), 1);
     assert_false(has_chart(storage, "unused", &chart));
