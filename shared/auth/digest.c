@@ -1,5 +1,5 @@
 /*
- * auth/digest: SHA-256, HMAC and AES-256-GCM by OpenSSL's EVP interface.
+ * auth/digest: SHA-256, HMAC, HKDF and AES-256-GCM by OpenSSL's EVP interface.
  *
  * Layout of a sealed text: nonce (12 bytes, random), ciphertext, tag (16 bytes).
  *
@@ -12,9 +12,12 @@
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -86,6 +89,25 @@ enum status digest_hmac_sha256(struct slice key, struct slice bytes, unsigned ch
               EVP_MAC_update(context, bytes_of(bytes), bytes.length) == 1 &&
               EVP_MAC_final(context, out, &length, DIGEST_SIZE) == 1;
     EVP_MAC_CTX_free(context);
+    return ok ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status digest_derive(struct slice secret, const char *purpose, unsigned char out[DIGEST_SIZE])
+{
+    EVP_KDF *hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *context = hkdf != NULL ? EVP_KDF_CTX_new(hkdf) : NULL;
+    char digest[] = "SHA256";
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)secret.data,
+                                          secret.length),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)purpose,
+                                          strlen(purpose)),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = context != NULL && EVP_KDF_derive(context, out, DIGEST_SIZE, parameters) == 1;
+    EVP_KDF_CTX_free(context);
+    EVP_KDF_free(hkdf);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 

@@ -1,5 +1,5 @@
 /*
- * auth/digest: SHA-256, HMAC-SHA-256 and sealing (AES-256-GCM) by libcrypto.
+ * auth/digest: SHA-256, HMAC-SHA-256, HKDF and sealing (AES-256-GCM) by libcrypto.
  *
  * The only other place beside auth/token.c that includes OpenSSL headers. Algorithms are fetched
  * once per process; thread-safe.
@@ -19,6 +19,11 @@
 enum status digest_sha256(struct slice bytes, unsigned char out[DIGEST_SIZE]) MUST_CHECK;
 enum status digest_hmac_sha256(struct slice key, struct slice bytes,
                                unsigned char out[DIGEST_SIZE]) MUST_CHECK;
+
+/* A key for one purpose from a secret that serves several: HKDF-SHA-256 (RFC 5869) without salt,
+ * `purpose` as its info. */
+enum status digest_derive(struct slice secret, const char *purpose,
+                          unsigned char out[DIGEST_SIZE]) MUST_CHECK;
 
 /* Encrypts under HMAC-SHA-256(key_text, a fixed label): never under SHA-256(key_text), because
  * that is what the database stores of a refresh token, and whoever reads the database must not be

@@ -21,6 +21,7 @@
 #include "json/json.h"
 
 #define SECRET_LENGTH_MINIMUM 32
+#define TOKEN_PURPOSE         "quintet access tokens 1"
 #define KEY_LENGTH_MAXIMUM    512
 #define KEY_PREFIX            "qk_"
 #define KEY_ID_BYTES          8
@@ -56,8 +57,13 @@ static enum status create_token_keys(struct authenticator *authenticator,
                                      const struct config *config, struct buffer *problem)
 {
     struct slice secret = slice_of(config->jwt_secret_key);
-    if (secret.length == 0) {
-        secret = slice_of(config->secret_key);
+    unsigned char derived[DIGEST_SIZE] = {0};
+    if (secret.length == 0 && config->secret_key[0] != '\0') {
+        enum status made = digest_derive(slice_of(config->secret_key), TOKEN_PURPOSE, derived);
+        if (made != STATUS_OK) {
+            return made;
+        }
+        secret = (struct slice){.data = (const char *)derived, .length = sizeof(derived)};
     }
     /* HMAC fills a short key up with zeros itself (RFC 2104), so this changes no signature. */
     char padded[SECRET_LENGTH_MINIMUM] = {0};
@@ -74,6 +80,7 @@ static enum status create_token_keys(struct authenticator *authenticator,
                                         : "JWT_ISSUER and JWT_AUDIENCE must not be empty");
     }
     memory_wipe(padded, sizeof(padded));
+    memory_wipe(derived, sizeof(derived));
     return status;
 }
 

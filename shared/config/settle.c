@@ -3,8 +3,8 @@
  *
  * Made: STATE_DIR and RUNTIME_DIR (0750); in each a .htaccess, so that Apache shows nothing of it
  * should it ever lie below a document root; and in development STATE_DIR/secrets (0700) with
- * secret_key and jwt_secret_key (0600), each 64 hex digits and a newline. A file is created whole
- * or not at all, so of several programs that start at once one makes it and the others read it.
+ * secret_key (0600), 64 hex digits and a newline. The file is created whole or not at all, so of
+ * several programs that start at once one makes it and the others read it.
  */
 #include "config/internal.h"
 
@@ -127,9 +127,6 @@ static enum status settle_secrets(struct config *config, struct buffer *problem)
     const char *directory;
     enum status status;
 
-    if (config->secret_key[0] != '\0' && config->jwt_secret_key[0] == '\0') {
-        config->jwt_secret_key = config->secret_key;
-    }
     if (config->secret_key[0] != '\0') {
         return STATUS_OK;
     }
@@ -141,10 +138,6 @@ static enum status settle_secrets(struct config *config, struct buffer *problem)
     if (status == STATUS_OK) {
         status = settle_secret(config, directory, "SECRET_KEY", "secret_key", &config->secret_key,
                                problem);
-    }
-    if (status == STATUS_OK && config->jwt_secret_key[0] == '\0') {
-        status = settle_secret(config, directory, "JWT_SECRET_KEY", "jwt_secret_key",
-                               &config->jwt_secret_key, problem);
     }
     return status;
 }

@@ -85,10 +85,10 @@ def test_the_routes_answer_below_the_folder_without_the_programs_names(server):
 
 @pytest.mark.parametrize("path", [
     "/quintet.conf", "/.htaccess", "/health.fcgi", "/auth.fcgi", "/auth.fcgi/auth/me",
-    "/health.fcgi/health", "/nothing", "/var/secrets/jwt_secret_key"])
+    "/health.fcgi/health", "/nothing", "/var/secrets/secret_key"])
 def test_no_file_of_the_folder_is_served(server, path):
     (server.state / "public_html" / PREFIX.strip("/") / "var/secrets").mkdir(parents=True, exist_ok=True)
-    (server.state / "public_html" / PREFIX.strip("/") / "var/secrets/jwt_secret_key").write_text("s3cret")
+    (server.state / "public_html" / PREFIX.strip("/") / "var/secrets/secret_key").write_text("s3cret")
     answer = server.get(path)
     assert answer.status == (403 if path in ("/quintet.conf", "/.htaccess") else 404), answer
     assert b"s3cret" not in answer.body and b"JWT_SECRET_KEY" not in answer.body

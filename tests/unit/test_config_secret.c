@@ -180,7 +180,7 @@ static void production_starts_with_good_secrets(void **state)
     assert_int_equal(
         settle(fixture, ENVIRONMENT("ENVIRONMENT=production", "SECRET_KEY=" GOOD_SECRET)),
         STATUS_OK);
-    assert_string_equal(fixture->config->jwt_secret_key, GOOD_SECRET);
+    assert_string_equal(fixture->config->jwt_secret_key, ""); /* auth derives it */
 }
 
 static void staging_needs_its_secret_and_authentication(void **state)
@@ -219,35 +219,29 @@ static void development_makes_its_secrets_once(void **state)
 {
     struct fixture *fixture = *state;
     char secret[65];
-    char jwt_secret[65];
 
     umask(0);
     assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
     assert_int_equal(strlen(fixture->config->secret_key), 64);
-    assert_int_equal(strlen(fixture->config->jwt_secret_key), 64);
-    assert_string_not_equal(fixture->config->secret_key, fixture->config->jwt_secret_key);
+    assert_string_equal(fixture->config->jwt_secret_key, "");
     snprintf(secret, sizeof secret, "%s", fixture->config->secret_key);
-    snprintf(jwt_secret, sizeof jwt_secret, "%s", fixture->config->jwt_secret_key);
     assert_int_equal(mode_of(fixture, "var/secrets/secret_key"), 0600);
-    assert_int_equal(mode_of(fixture, "var/secrets/jwt_secret_key"), 0600);
     assert_int_equal(mode_of(fixture, "var/secrets"), 0700);
     assert_int_equal(mode_of(fixture, "var") & 0007, 0);
     assert_int_equal(mode_of(fixture, "var/run") & 0007, 0);
 
     assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
     assert_string_equal(fixture->config->secret_key, secret);
-    assert_string_equal(fixture->config->jwt_secret_key, jwt_secret);
     assert_describes(fixture->config, "SECRET_KEY", false, "********");
 }
 
-static void a_given_secret_signs_tokens_unless_they_have_their_own(void **state)
+static void a_given_secret_is_not_made(void **state)
 {
     struct fixture *fixture = *state;
     char path[128];
 
     assert_int_equal(settle(fixture, ENVIRONMENT("SECRET_KEY=mine")), STATUS_OK);
     assert_string_equal(fixture->config->secret_key, "mine");
-    assert_string_equal(fixture->config->jwt_secret_key, "mine");
     snprintf(path, sizeof path, "%s/var/secrets", fixture->directory);
     assert_int_not_equal(access(path, F_OK), 0);
 
@@ -302,9 +296,8 @@ static void programs_that_race_for_a_secret_get_the_same_one(void **state)
             if (read(start[0], &go, 1) != 0 || settle(fixture, NO_ENVIRONMENT) != STATUS_OK) {
                 _exit(1);
             }
-            snprintf(line, sizeof line, "%s %s", fixture->config->secret_key,
-                     fixture->config->jwt_secret_key);
-            _exit(write(results[1], line, 129) == 129 ? 0 : 1);
+            snprintf(line, sizeof line, "%s", fixture->config->secret_key);
+            _exit(write(results[1], line, 64) == 64 ? 0 : 1);
         }
     }
     close(start[0]);
@@ -319,7 +312,7 @@ static void programs_that_race_for_a_secret_get_the_same_one(void **state)
     for (int i = 0; i < RACERS; i++) {
         char line[130] = "";
 
-        assert_int_equal(read(results[0], line, 129), 129);
+        assert_int_equal(read(results[0], line, 64), 64);
         if (i == 0) {
             memcpy(first, line, sizeof first);
         }
@@ -371,7 +364,7 @@ int main(void)
         CONFIG_TEST(staging_needs_its_secret_and_authentication),
         CONFIG_TEST(any_origin_with_credentials_is_refused_in_development_too),
         CONFIG_TEST(development_makes_its_secrets_once),
-        CONFIG_TEST(a_given_secret_signs_tokens_unless_they_have_their_own),
+        CONFIG_TEST(a_given_secret_is_not_made),
         CONFIG_TEST(a_damaged_secret_file_is_refused_not_replaced),
         CONFIG_TEST(a_state_directory_that_cannot_be_made_is_named),
         CONFIG_TEST(programs_that_race_for_a_secret_get_the_same_one),

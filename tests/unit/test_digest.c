@@ -196,12 +196,32 @@ static void digests_are_for_all_threads(void **state)
     }
 }
 
+/* RFC 5869, test case 3: neither salt nor info. */
+static void derived_keys_are_the_published_values_and_differ_by_purpose(void **state)
+{
+    (void)state;
+    static const unsigned char published[DIGEST_SIZE] = {
+        0x8d, 0xa4, 0xe7, 0x75, 0xa5, 0x63, 0xc1, 0x8f, 0x71, 0x5f, 0x80,
+        0x2a, 0x06, 0x3c, 0x5a, 0x31, 0xb8, 0xa1, 0x1f, 0x5c, 0x5e, 0xe1,
+        0x87, 0x9e, 0xc3, 0x45, 0x4e, 0x5f, 0x3c, 0x73, 0x8d, 0x2d};
+    static const char secret[] = "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b"
+                                 "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b";
+    unsigned char one[DIGEST_SIZE];
+    unsigned char other[DIGEST_SIZE];
+    assert_int_equal(digest_derive(slice_of(secret), "", one), STATUS_OK);
+    assert_memory_equal(one, published, DIGEST_SIZE);
+    assert_int_equal(digest_derive(slice_of(secret), "a", one), STATUS_OK);
+    assert_int_equal(digest_derive(slice_of(secret), "b", other), STATUS_OK);
+    assert_memory_not_equal(one, other, DIGEST_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_are_for_all_threads),
         cmocka_unit_test(sha256_gives_the_published_values),
         cmocka_unit_test(hmac_gives_the_published_values),
+        cmocka_unit_test(derived_keys_are_the_published_values_and_differ_by_purpose),
         cmocka_unit_test(what_was_sealed_is_unsealed),
         cmocka_unit_test(a_wrong_key_or_context_does_not_open),
         cmocka_unit_test(every_damaged_bit_and_every_cut_is_noticed),

@@ -533,6 +533,36 @@ static void a_short_secret_signs_as_it_is(void **state)
     assert_string_equal(token.data + token.length - 43, encoded);
 }
 
+/* Who knows one of the two keys does not know the other. */
+static void tokens_without_a_secret_of_their_own_are_signed_by_a_derived_one(void **state)
+{
+    struct buffer problem;
+    buffer_init(&problem, 1024);
+    struct config config = good_config;
+    config.jwt_secret_key = "";
+    config.secret_key = SECRET;
+    authenticator_release(authenticator);
+    assert_int_equal(authenticator_create(&authenticator, &config, storage_of(state), &problem),
+                     STATUS_OK);
+    buffer_release(&problem);
+    struct token_claims claims = claims_of_user();
+    struct slice token = issue(&claims);
+    struct slice signed_text = token;
+    signed_text.length -= 44;
+    unsigned char key[DIGEST_SIZE];
+    unsigned char signature[DIGEST_SIZE];
+    char encoded[44];
+    assert_int_equal(digest_hmac_sha256(slice_of(SECRET), signed_text, signature), STATUS_OK);
+    text_encode_base64url(signature, sizeof(signature), encoded);
+    assert_string_not_equal(token.data + token.length - 43, encoded);
+    assert_int_equal(digest_derive(slice_of(SECRET), "quintet access tokens 1", key), STATUS_OK);
+    assert_int_equal(
+        digest_hmac_sha256((struct slice){(const char *)key, sizeof(key)}, signed_text, signature),
+        STATUS_OK);
+    text_encode_base64url(signature, sizeof(signature), encoded);
+    assert_string_equal(token.data + token.length - 43, encoded);
+}
+
 static void each_failing_allocation_is_survived(void **state)
 {
     struct token_claims claims = claims_of_user();
@@ -592,6 +622,7 @@ int main(void)
         TEST(unusable_settings_are_told_without_their_secrets),
         TEST(settings_may_be_absent),
         TEST(a_short_secret_signs_as_it_is),
+        TEST(tokens_without_a_secret_of_their_own_are_signed_by_a_derived_one),
         TEST(each_failing_allocation_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
