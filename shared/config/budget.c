@@ -65,7 +65,7 @@ enum status budget_parse(struct slice text, struct budget_limits *out)
 {
     struct slice rest = slice_trim(text);
     *out = (struct budget_limits){BUDGET_UNLIMITED, BUDGET_UNLIMITED};
-    if (rest.length == 0) {
+    if (rest.length == 0 || slice_equals_ignoring_case(rest, "unlimited")) {
         return STATUS_OK;
     }
     for (;;) {

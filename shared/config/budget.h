@@ -20,7 +20,7 @@ struct budget_limits {
     int64_t month;
 };
 
-/* An empty text limits nothing. STATUS_INVALID: not a budget. */
+/* An empty text and the word "unlimited" limit nothing. STATUS_INVALID: not a budget. */
 enum status budget_parse(struct slice text, struct budget_limits *out) MUST_CHECK;
 
 #endif

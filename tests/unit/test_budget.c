@@ -144,11 +144,47 @@ static void giving_back_waits_for_no_database(void **state)
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void a_budget_is_read_by_its_grammar(void **state)
+{
+    (void)state;
+    enum { DOLLAR = 1000000000 };
+    static const struct {
+        const char *text;
+        enum status status;
+        int64_t day;
+        int64_t month;
+    } cases[] = {
+        {"", STATUS_OK, BUDGET_UNLIMITED, BUDGET_UNLIMITED},
+        {" Unlimited ", STATUS_OK, BUDGET_UNLIMITED, BUDGET_UNLIMITED},
+        {"1/day;10/month", STATUS_OK, DOLLAR, INT64_C(10) * DOLLAR},
+        {"$0.5 per month", STATUS_OK, BUDGET_UNLIMITED, DOLLAR / 2},
+        {"0/day", STATUS_OK, 0, BUDGET_UNLIMITED},
+        {"2/DAY , 3/month", STATUS_OK, INT64_C(2) * DOLLAR, INT64_C(3) * DOLLAR},
+        {"0", STATUS_INVALID, 0, 0},
+        {"none", STATUS_INVALID, 0, 0},
+        {"-1/day", STATUS_INVALID, 0, 0},
+        {"1/week", STATUS_INVALID, 0, 0},
+        {"1/day;2/day", STATUS_INVALID, 0, 0},
+        {"1000001/day", STATUS_INVALID, 0, 0},
+        {"1/day;", STATUS_INVALID, 0, 0},
+        {"unlimited/day", STATUS_INVALID, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct budget_limits limits;
+        assert_int_equal(budget_parse(slice_of(cases[i].text), &limits), cases[i].status);
+        if (cases[i].status == STATUS_OK) {
+            assert_int_equal(limits.day, cases[i].day);
+            assert_int_equal(limits.month, cases[i].month);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_reserved_counts_until_it_is_given_back),
         TEST(giving_back_waits_for_no_database),
+        cmocka_unit_test(a_budget_is_read_by_its_grammar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
