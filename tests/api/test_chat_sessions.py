@@ -137,6 +137,9 @@ def test_a_provider_that_does_not_stream_serves_as_well(chat, stream):
     ({"session_id": "a b", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "a/b", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "é", "message": "x"}, "E004", ["body", "session_id"]),
+    ({"session_id": " a", "message": "x"}, "E004", ["body", "session_id"]),
+    ({"session_id": "a ", "message": "x"}, "E004", ["body", "session_id"]),
+    ({"session_id": "/", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "x" * 129, "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": 7, "message": "x"}, "E003", ["body", "session_id"]),
     ({"session_id": "s", "message": ""}, "E003", ["body", "message"]),
@@ -525,7 +528,7 @@ def test_bad_query_parameters_are_refused(chat, path):
     assert answer.status == 422 and answer.json["detail"][0]["loc"][0] == "query"
 
 
-@pytest.mark.parametrize("identifier", ["a%20b", "x" * 129, "%C3%A9", "a%22"])
+@pytest.mark.parametrize("identifier", ["a%20b", "x" * 129, "%C3%A9", "a%22", "%22a", "%20"])
 def test_bad_ids_in_the_path_are_refused(chat, identifier):
     answer = get(chat, f"/chat/sessions/{identifier}")
     assert answer.status == 422 and answer.json["code"] == "E004"

@@ -154,6 +154,13 @@ def test_a_run_of_health_takes_at_most_50_milliseconds(state):
     assert min(run.seconds for run in runs) <= RUN_SECONDS_MAXIMUM
 
 
+def test_a_run_tells_its_own_duration(state, tmp_path):
+    Run("health", state, "GET", "/health", LOG_FILE=str(tmp_path / "log"))
+    told = [line["duration_ms"] for line in map(json.loads, (tmp_path / "log").read_text().splitlines())
+            if line["message"] == "request_completed"]
+    assert len(told) == 1 and 0 <= told[0] < 20000, told
+
+
 def test_a_stream_is_written_while_it_grows(fastcgi):
     path, body = chat_stream(10)["completions"]
     text = json.dumps(body).encode()
