@@ -8,6 +8,7 @@
 #include "command.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,6 +60,7 @@ static void note_each(struct report *report, const char *subject, const char *pr
 
     if (rest.length == 0) {
         note(report, subject, NULL);
+        return;
     }
     while (slice_split(&rest, '\n', &line)) {
         char text[FAULT_MAXIMUM];
@@ -112,11 +114,44 @@ static void check_database(struct report *report, struct storage *storage)
 
 /* --- Services ------------------------------------------------------------------------------- */
 
+struct probe {
+    pthread_t thread;
+    bool has_thread;
+    const struct service *service;
+    const char *ca_path;
+    const char *fault;
+};
+
+static void *run_probe(void *context)
+{
+    struct probe *probe = context;
+
+    probe->fault = service_probe(probe->service, probe->ca_path);
+    return NULL;
+}
+
+/* At the same time: each may take as long as a probe may. */
+static void run_probes(struct probe *probes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        probes[i].has_thread = pthread_create(&probes[i].thread, NULL, run_probe, &probes[i]) == 0;
+        if (!probes[i].has_thread) {
+            run_probe(&probes[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (probes[i].has_thread) {
+            pthread_join(probes[i].thread, NULL);
+        }
+    }
+}
+
 /* Providers and HEALTH_SERVICES are asked as health asks them. The suite runs without: a warning. */
 static void check_services(struct report *report, const struct config *config)
 {
     struct catalogue *catalogue = NULL;
     struct service_list services = {0};
+    struct probe probes[SERVICE_MAXIMUM];
     struct buffer problem;
     enum status status;
 
@@ -129,12 +164,16 @@ static void check_services(struct report *report, const struct config *config)
         note(report, "services", problem_text(status, &problem));
     }
     for (size_t i = 0; i < services.count; i++) {
-        const struct service *service = &services.items[i];
-        const char *fault = service_probe(service, config->upstream_ca_path);
+        probes[i] =
+            (struct probe){.service = &services.items[i], .ca_path = config->upstream_ca_path};
+    }
+    run_probes(probes, services.count);
+    for (size_t i = 0; i < services.count; i++) {
+        const char *fault = probes[i].fault;
 
         if (fault != NULL) {
             buffer_reset(&problem);
-            buffer_append_format(&problem, "service %s", service->name);
+            buffer_append_format(&problem, "service %s", services.items[i].name);
             add_line(report, fault[0] == '\0' ? "ok" : "warn", buffer_text(&problem),
                      fault[0] == '\0' ? NULL : fault);
         }
@@ -202,6 +241,7 @@ static void check_suite(struct report *report)
     }
     config_each_remark(config, warn, &(struct warner){report, config});
     note_state(report, config);
+    check_services(report, config);
     if (!command_find_database(config, &missing)) {
         buffer_append_format(&problem,
                              "there is no database %s yet (quintet migrate up, or a start of the "
@@ -221,7 +261,6 @@ static void check_suite(struct report *report)
     note(report, "log, limits, shared memory, keys", problem_text(status, &problem));
     if (status == STATUS_OK) {
         check_database(report, app->storage);
-        check_services(report, app->config);
         if (!app->config->enable_persistence) {
             note(report, "charts in memory",
                  storage_ping(app->chart_storage) == STATUS_OK ? NULL : "cannot be read");

@@ -5,6 +5,7 @@ import re
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -378,7 +379,7 @@ def results(done):
 def test_check_passes_on_an_installation_that_is_ready(migrated):
     done = migrated.run("check")
     looked_at = results(done)
-    assert len(looked_at) == 7 and "state: STATE_DIR ./var, DATABASE_URL sqlite:./var/quintet.db" in done.stdout
+    assert len(looked_at) == len(done.stdout.splitlines()) == 7 and "state: STATE_DIR ./var, DATABASE_URL sqlite:./var/quintet.db" in done.stdout
     if BUILD.resolve().parent != ROOT.resolve():
         # a build elsewhere has no web server configuration beside it, and must say so
         assert looked_at.pop("web server configuration") == "fail" and done.returncode == 1
@@ -422,6 +423,15 @@ def test_check_asks_each_provider_and_service_and_goes_on(migrated):
                  "warn  service cache: cannot connect"):
         assert line + "\n" in done.stdout, done.stdout
     assert "hunter2" not in done.stdout and "fail  service" not in done.stdout
+
+
+def test_services_are_asked_at_the_same_time_and_without_a_database(place):
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        names = [f"PROVIDER_S{number}_BASE_URL" for number in range(20)]
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        began = time.monotonic()
+        done = place.run("check", **dict.fromkeys(names, url))
+    assert done.stdout.count("no answer in time") == 20 and time.monotonic() - began < 10, done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["user", "list"], ["key", "list"], ["migrate", "status"], ["config"]])

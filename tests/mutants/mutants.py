@@ -88,6 +88,7 @@ class Tally:
         self.begun = 0
         self.done = 0
         self.by_folder = collections.defaultdict(collections.Counter)
+        self.fault = None  # what ended a workshop
         self.lock = threading.Lock()
 
     def next(self):
@@ -117,14 +118,17 @@ class Tally:
             print(f"{folder:24} {each[True]:4} of {each.total():4}  {100 * each[True] / each.total():3.0f} %")
         passed = sum(each[True] for each in self.by_folder.values())
         print(f"{passed} passed, {self.done - passed} failed")
-        return self.done == passed
+        return 0 < self.done == passed
 
 
 def work_on(workshop, tally):
-    while (mutation := tally.next()) is not None:
-        started = time.monotonic()
-        word, test = judge(workshop, mutation)
-        tally.tell(workshop, mutation, word, test, time.monotonic() - started)
+    try:
+        while (mutation := tally.next()) is not None:
+            started = time.monotonic()
+            word, test = judge(workshop, mutation)
+            tally.tell(workshop, mutation, word, test, time.monotonic() - started)
+    except Exception as fault:  # told by main, when the others have ended
+        tally.fault = fault
 
 
 def main(arguments):
@@ -153,6 +157,8 @@ def main(arguments):
         for workshop in workshops:
             workshop.end_test()
         is_good = tally.write()
+    if tally.fault is not None:
+        raise tally.fault
     return 0 if is_good else 1
 
 

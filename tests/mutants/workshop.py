@@ -200,12 +200,14 @@ class Workshop:
         finally:
             self.end_test()
             self.test.wait()
+            self.test = None
 
     def end_test(self):
         """Also what a test of a mutant has left behind: it is all in one session of ours."""
-        if self.test is not None:
+        test = self.test
+        if test is not None:
             try:
-                os.killpg(self.test.pid, 9)
+                os.killpg(test.pid, 9)
             except ProcessLookupError:
                 pass
 
