@@ -102,6 +102,16 @@ def test_config_as_env_keeps_what_has_no_effect(place):
     assert "REDIS_URL=redis://:hunter2@cache.example:6379/0 # without effect\n" in before
 
 
+@pytest.mark.parametrize("echo", ["true", "false"])
+def test_statements_are_logged_when_asked_for_without_their_values(suite, echo):
+    private = suite.start({"DATABASE_ECHO": echo, "LOG_LEVEL": "debug"})
+    person = private.register()
+    lines = [line for line in private.log_lines() if line["message"] == "statement_executed"]
+    assert (len(lines) > 0) == (echo == "true")
+    assert {"account_insert", "session_insert"} <= {line["statement"] for line in lines} or echo == "false", lines[:5]
+    assert person["email"] not in json.dumps(lines) and all(line["microseconds"] >= 0 for line in lines)
+
+
 def test_check_warns_of_what_has_no_effect_and_passes(place):
     place.ok("migrate", "up")
     done = place.run("check", **WITHOUT_EFFECT, CONSOUL_NOTHING="1")

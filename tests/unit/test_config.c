@@ -84,6 +84,14 @@ static void environment_beats_file_beats_default(void **state)
     buffer_release(&text);
 }
 
+static void entries_of_the_environment_that_are_no_assignments_are_passed_over(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_loads(fixture, ENVIRONMENT("NONSENSE", "=x", "=", "", "WORKERS=4"), NULL);
+    assert_int_equal(fixture->config->workers, 4);
+}
+
 static void an_alias_in_the_environment_beats_the_name_in_the_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -490,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONFIG_TEST(defaults_are_those_of_the_table),
         CONFIG_TEST(every_default_is_accepted_when_it_is_written_out),
+        CONFIG_TEST(entries_of_the_environment_that_are_no_assignments_are_passed_over),
         CONFIG_TEST(environment_beats_file_beats_default),
         CONFIG_TEST(an_alias_in_the_environment_beats_the_name_in_the_file),
         CONFIG_TEST(a_name_that_stands_twice_in_the_environment_counts_as_getenv_reads_it),
