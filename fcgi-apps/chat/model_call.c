@@ -243,14 +243,15 @@ static void end_stream(struct model_call *call)
 
 /* --- Chunks ---------------------------------------------------------------------------------- */
 
-static void take_chunk(struct model_call *call, struct slice text)
+static void take_chunk(struct model_call *call, struct completion_progress *progress,
+                       struct slice text)
 {
     struct buffer *frame = &call->chat->frame;
     struct completion_chunk chunk;
     buffer_reset(frame);
     arena_reset(&call->scratch);
-    enum status status = completion_read_chunk(text, call->hides_usage, &call->scratch,
-                                               &call->progress, &chunk, frame);
+    enum status status =
+        completion_read_chunk(text, call->hides_usage, &call->scratch, progress, &chunk, frame);
     if (status != STATUS_OK) {
         fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
         return;
@@ -288,13 +289,14 @@ static void on_event(const struct sse_event *event, void *context)
     } else if (slice_equals_ignoring_case(data, "[DONE]")) {
         end_stream(call);
     } else {
-        take_chunk(call, data);
+        take_chunk(call, &call->progress, data);
     }
 }
 
 /* --- Whole answers --------------------------------------------------------------------------- */
 
-static void take_as_chunk(struct model_call *call, struct slice whole, bool of_usage)
+static void take_as_chunk(struct model_call *call, struct completion_progress *progress,
+                          struct slice whole, bool of_usage)
 {
     struct buffer *made = &call->chat->chunk;
     buffer_reset(made);
@@ -302,25 +304,23 @@ static void take_as_chunk(struct model_call *call, struct slice whole, bool of_u
         fail(call, MODEL_UNAVAILABLE);
         return;
     }
-    take_chunk(call, (struct slice){buffer_text(made), made->length});
+    take_chunk(call, progress, (struct slice){buffer_text(made), made->length});
     chat_trim(made);
 }
 
-/* A provider that does not stream: what it said is one chunk, its usage another. */
+/* A provider that does not stream: what it said is one chunk, its usage another. What it has told
+ * counts as it was read in the whole, also when passing it on fails. */
 static void take_whole_as_chunks(void *context)
 {
     struct model_call *call = context;
     struct slice text = {buffer_text(&call->answer), call->answer.length};
-    struct completion_progress told = call->progress;
-    call->progress = (struct completion_progress){0};
-    take_as_chunk(call, text, false);
-    if (!call->is_over && told.has_usage) {
-        take_as_chunk(call, text, true);
+    struct completion_progress of_chunks = {0};
+    take_as_chunk(call, &of_chunks, text, false);
+    if (!call->is_over && call->progress.has_usage) {
+        take_as_chunk(call, &of_chunks, text, true);
     }
     if (!call->is_over) {
         end_stream(call);
-    } else {
-        call->progress = told;
     }
 }
 
@@ -480,7 +480,7 @@ static void demo_tick(void *context)
             fail(call, MODEL_UNAVAILABLE);
             return;
         }
-        take_chunk(call, (struct slice){buffer_text(made), made->length});
+        take_chunk(call, &call->progress, (struct slice){buffer_text(made), made->length});
         chat_trim(made);
         if (call->is_paced && !call->is_over) {
             if (pump_set_timer(call->pump, call->demo->word_milliseconds, demo_tick, call) !=
