@@ -288,9 +288,9 @@ static void expire_timers(struct pump *pump)
     }
 }
 
-uint64_t pump_turn_began(const struct pump *pump)
+bool pump_turn_is_long(const struct pump *pump)
 {
-    return pump->now;
+    return has_lasted(pump->now);
 }
 
 static int wait_time(struct pump *pump)

@@ -97,8 +97,8 @@ void pump_unwatch(struct pump *pump, int descriptor);
 enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired *expired,
                            void *context) MUST_CHECK;
 
-/* When the pump last stopped waiting; monotonic nanoseconds. Pump thread only. */
-uint64_t pump_turn_began(const struct pump *pump);
+/* The turn has lasted so long that what can wait for the next one should. Pump thread only. */
+bool pump_turn_is_long(const struct pump *pump);
 
 /* From any thread: runs `work` on the pump thread soon. */
 enum status pump_post(struct pump *pump, void (*work)(void *context), void *context) MUST_CHECK;

@@ -21,9 +21,9 @@ static enum status set_timer(void *loop, int64_t milliseconds, void (*expired)(v
     return pump_set_timer(loop, milliseconds, expired, context);
 }
 
-static uint64_t turn_began(void *loop)
+static bool turn_is_long(void *loop)
 {
-    return pump_turn_began(loop);
+    return pump_turn_is_long(loop);
 }
 
 static void release(void *object)
@@ -38,7 +38,7 @@ struct upstream *upstream_of_pump(struct pump *pump, const char *ca_path)
         const struct upstream_loop loop = {.watch = watch,
                                            .unwatch = unwatch,
                                            .set_timer = set_timer,
-                                           .turn_began = turn_began,
+                                           .turn_is_long = turn_is_long,
                                            .loop = pump};
         if (upstream_create(&upstream, &loop, ca_path) == STATUS_OK) {
             pump_attach(pump, upstream, release);

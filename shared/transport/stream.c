@@ -250,15 +250,11 @@ void stream_tell_shutdown(struct stream *stream)
         /* A client that always takes a little would keep the program from its end. */
         stream->shutdown_deadline =
             clock_monotonic_nanoseconds() + STREAM_SHUTDOWN_SECONDS * SECOND;
-        schedule(stream);
     }
-    if (stream->is_ending) {
-        return;
-    }
-    if (stream->handlers->shutdown != NULL) {
-        stream->handlers->shutdown(stream, stream->context);
-    } else {
+    if (stream->handlers->shutdown == NULL) {
         stream_end(stream);
+    } else if (!stream->is_ending) {
+        stream->handlers->shutdown(stream, stream->context);
     }
     mark(stream);
 }

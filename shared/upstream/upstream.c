@@ -18,10 +18,6 @@
 
 #define MILLISECOND UINT64_C(1000000)
 
-/* A turn of the loop that has taken so long is not made longer by more data: the rest has to wait
- * for the next one, so that a flood of tiny events on one call holds no other up. */
-#define TURN_MILLISECONDS 20
-
 /* A call that gives up after such a silence has reason to doubt its connection. */
 #define SILENCE_MILLISECONDS 5000
 
@@ -367,12 +363,6 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
     return call->is_cancelled ? 0 : length;
 }
 
-static bool is_late_in_turn(const struct upstream *upstream)
-{
-    uint64_t began = upstream->loop.turn_began(upstream->loop.loop);
-    return clock_monotonic_nanoseconds() - began > TURN_MILLISECONDS * MILLISECOND;
-}
-
 static size_t on_data(char *bytes, size_t size, size_t count, void *context)
 {
     struct upstream_call *call = context;
@@ -381,7 +371,10 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *context)
     if (call->is_cancelled) {
         return 0;
     }
-    if (call->is_paused || (is_late_in_turn(upstream) && !call->is_resumed)) {
+    /* In a long turn more data has to wait for the next one, so that a flood of tiny events on one
+     * call holds no other up. */
+    bool is_too_much = upstream->loop.turn_is_long(upstream->loop.loop) && !call->is_resumed;
+    if (call->is_paused || is_too_much) {
         call->is_stopped = true;
         if (!call->is_paused &&
             upstream->loop.set_timer(upstream->loop.loop, 0, on_resume, call) != STATUS_OK) {

@@ -63,7 +63,7 @@ struct upstream_loop {
     void (*unwatch)(void *loop, int descriptor);
     enum status (*set_timer)(void *loop, int64_t milliseconds, void (*expired)(void *context),
                              void *context); /* < 0 cancels */
-    uint64_t (*turn_began)(void *loop);      /* when it last had waited; monotonic nanoseconds */
+    bool (*turn_is_long)(void *loop);        /* others wait: it should not take on more */
     void *loop;
 };
 

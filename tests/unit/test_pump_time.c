@@ -77,14 +77,19 @@ static void write_long_text(void *context)
     client->calls_inside--;
 }
 
-/* As if it had been waiting for nearly all its time. */
+/* As if nearly all the time to a deadline had passed; notes how much was left. */
+static void bring_near(struct client *client, uint64_t *deadline)
+{
+    uint64_t now = clock_monotonic_nanoseconds();
+    client->times[0] = *deadline - now;
+    *deadline = now + SECOND / 4;
+    stream_set_timer(client->stream, 300); /* a look at the clock, after that */
+}
+
 static void age(void *context)
 {
     struct client *client = context;
-    uint64_t now = clock_monotonic_nanoseconds();
-    client->times[0] = client->stream->stall_deadline - now;
-    client->stream->stall_deadline = now + SECOND / 4;
-    stream_set_timer(client->stream, 300); /* a look at the clock, after that */
+    bring_near(client, &client->stream->stall_deadline);
 }
 
 static void client_that_makes_little_progress_is_kept(void **state)
@@ -137,10 +142,7 @@ static void client_that_takes_nothing_is_dropped_when_its_time_is_up(void **stat
 static void hurry(void *context)
 {
     struct client *client = context;
-    uint64_t now = clock_monotonic_nanoseconds();
-    client->times[0] = client->stream->shutdown_deadline - now;
-    client->stream->shutdown_deadline = now + SECOND / 4;
-    stream_set_timer(client->stream, 300); /* a look at the clock, after that */
+    bring_near(client, &client->stream->shutdown_deadline);
 }
 
 static void client_that_takes_a_little_does_not_keep_a_program_that_stops(void **state)
