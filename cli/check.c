@@ -1,9 +1,9 @@
 /*
  * quintet check: what keeps the suite from running, one line per thing looked at: "ok", "warn" or
  * "fail", what it was, and what is wrong. A warning is what the suite runs with but does not do.
- * Looks at everything that can be looked at and says which state it is. Before the first start it
- * makes nothing; later nothing but what any start would make (a secret or the shared-memory segment
- * if somebody has removed it).
+ * Looks at everything that can be looked at and says which state it is; asks providers and services,
+ * each for a second at most. Before the first start it makes nothing; later nothing but what any
+ * start would make (a secret or the shared-memory segment if somebody has removed it).
  */
 #include "command.h"
 

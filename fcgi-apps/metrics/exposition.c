@@ -42,9 +42,8 @@ void exposition_answer(struct request *request)
     }
     struct slice accept = request_header(request, "Accept");
     enum metrics_format format = metrics_choose_format(accept.length ? accept.data : NULL);
-    struct buffer *body = &request->response.body;
-    enum status status =
-        metrics_render(request->app->metrics, format, wants_consoul_names(config), body);
+    enum status status = metrics_render(request->app->metrics, format, wants_consoul_names(config),
+                                        &request->response.body);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
