@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
@@ -29,10 +30,27 @@ PROGRAMS = ("auth", "charts", "chat", "health", "metrics")
 SANITIZER_OPTIONS = ("ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
 
 
+# Held for as long as this process lives: the name of each port that it has given out.
+_given_ports = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody listens on, for a server that binds it later. No other call gets it, of this or of
+    another test process: each port has an abstract Unix socket as its reservation, which ends with
+    the process. It lies below the kernel's ephemeral ports, so that no client's end is bound there."""
+    while True:
+        port = random.randrange(16384, 32768)
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0quintet-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+            continue
+        _given_ports.append(reservation)
+        return port
 
 
 def wait_until(condition, seconds=10, every=0.02, trouble=None):

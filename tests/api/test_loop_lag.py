@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from chat_help import HELLO, KEY, RawClient, complete
-from suite import Suite, wait_until
+from suite import Suite, free_port, wait_until
 
 PAUSE = 0.2  # seconds
 STUB = pathlib.Path(__file__).with_name("upstream_stub.py")
@@ -26,8 +26,7 @@ def hanging_port():
 
 @pytest.fixture(scope="module")
 def chat(hanging_port):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     stub = subprocess.Popen([sys.executable, str(STUB), "--port", str(port)])
     suite = Suite({
         "PROVIDER_STUB_BASE_URL": f"http://127.0.0.1:{port}/v1",

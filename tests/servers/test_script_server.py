@@ -236,6 +236,12 @@ def test_a_port_that_is_taken_is_named(start):
         assert server.ended() == 75 and f"METRICS_PORT {port}" in server.output
 
 
+def test_the_port_of_metrics_is_not_the_port_of_everything(start):
+    port = str(free_port())
+    server = start(environment={"PORT": port, "METRICS_PORT": port})
+    assert server.ended() == 78 and f"METRICS_PORT and PORT are both {port}" in server.output
+
+
 def test_what_keeps_it_from_being_ready_is_said_and_ends_it(start, tmp_path):
     (tmp_path / "var").mkdir()
     (tmp_path / "var/quintet.db").write_text("this is no database, and long enough to be looked at" * 40)
