@@ -167,6 +167,7 @@ class Suite:
             [str(ROOT / "script/server"), "--no-build", "--port", str(self.port),
              "--state", str(self.state)],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.output = ""
         deadline = time.monotonic() + START_SECONDS
         descriptor = self.process.stdout.fileno()
         while "ready http://" not in self.output:
