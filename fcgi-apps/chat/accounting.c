@@ -21,7 +21,7 @@ void accounting_fill(const struct request *request, const struct model_call *cal
     struct token_usage usage = model_call_usage(call);
     *entry = (struct ledger_entry){
         .created_at = clock_wall_milliseconds(),
-        .request_id = request->correlation_id,
+        .request_id = request->exchange->origin.correlation_id,
         .owner = request->principal.owner,
         .principal = request->principal.id,
         .provider = call->choice.provider->name,

@@ -19,10 +19,10 @@
 /* On a worker. */
 static void write_ledger(void *context)
 {
-    struct request *request = context;
-    struct completion *completion = request->stream_context;
+    struct completion *completion = context;
     /* The answer has been paid for: the client gets it all the same. */
-    enum status ignored = ledger_queue_insert(&chat_of(request)->ledger, &completion->entry);
+    enum status ignored =
+        ledger_queue_insert(&chat_of(completion->request)->ledger, &completion->entry);
     (void)ignored;
 }
 
@@ -192,7 +192,6 @@ static enum status prepare_call(struct completion *completion)
     call->context = completion;
     call->is_streamed = asked->is_streamed;
     call->is_paced = asked->is_streamed;
-    call->traceparent = request->traceparent;
     call->tracestate = request->tracestate;
     call->input_characters = asked->input_characters;
     call->handlers = asked->is_streamed ? &completion_stream_call_handlers : &call_handlers;

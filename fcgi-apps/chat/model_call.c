@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/random.h"
 #include "chat.h"
 #include "log/log.h"
@@ -523,8 +524,9 @@ static enum status prepare_headers(struct model_call *call, struct arena *arena)
     if (call->choice.provider->authorization != NULL) {
         lines[count++] = call->choice.provider->authorization;
     }
-    if (call->traceparent != NULL) {
-        lines[count] = arena_format(arena, "traceparent: %s", call->traceparent);
+    char traceparent[CONTEXT_TRACEPARENT_SIZE];
+    if (context_traceparent(context_current(), traceparent)) {
+        lines[count] = arena_format(arena, "traceparent: %s", traceparent);
         if (lines[count++] == NULL) {
             return STATUS_NO_MEMORY;
         }

@@ -246,8 +246,7 @@ static enum status attempt(void *context)
 
 static void work(void *context)
 {
-    struct request *request = context;
-    struct change *change = request->stream_context;
+    struct change *change = context;
     session_gate_try(&change->gate);
 }
 

@@ -355,7 +355,6 @@ static void take_turn(struct request *request, bool is_streamed)
     turn->call.handlers = &call_handlers;
     turn->call.is_streamed = true;
     turn->call.is_paced = is_streamed;
-    turn->call.traceparent = request->traceparent;
     turn->call.tracestate = request->tracestate;
     arena_init(&turn->arena, TURN_ARENA_MAXIMUM);
     buffer_init(&turn->body, BODY_MAXIMUM);

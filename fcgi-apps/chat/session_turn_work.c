@@ -16,12 +16,6 @@
  * session but is not sent any more. */
 #define HISTORY_BYTES_MAXIMUM ((size_t)400000)
 
-static struct turn *turn_of(void *work_context)
-{
-    struct request *request = work_context;
-    return request->stream_context;
-}
-
 /* --- The beginning --------------------------------------------------------------------------- */
 
 static void write_message(struct json_writer *json, const struct conversation_message *message)
@@ -218,12 +212,13 @@ enum status turn_acquire(void *context)
 
 void turn_work_acquire(void *context)
 {
-    session_gate_try(&turn_of(context)->gate);
+    struct turn *turn = context;
+    session_gate_try(&turn->gate);
 }
 
 void turn_work_renew(void *context)
 {
-    struct turn *turn = turn_of(context);
+    struct turn *turn = context;
     turn->work_status = conversation_renew(turn->request->app->storage, &turn->lock,
                                            clock_wall_milliseconds() + SESSION_LEASE_MILLISECONDS);
 }
@@ -301,7 +296,7 @@ static enum status save(struct turn *turn)
 
 void turn_work_end(void *context)
 {
-    struct turn *turn = turn_of(context);
+    struct turn *turn = context;
     struct storage *storage = turn->request->app->storage;
     bool has_failed = strcmp(turn->outcome_word, OUTCOME_FAILED) == 0;
     turn->work_status = has_failed ? STATUS_OK : save(turn);

@@ -7,6 +7,7 @@
 
 #include "base/accept.h"
 #include "base/clock.h"
+#include "base/context.h"
 #include "http/request.h"
 
 static const struct problem_entry entries[PROBLEM_COUNT] = {
@@ -200,7 +201,7 @@ static void write_own(struct request *request, const struct problem_entry *entry
     } else {
         json_write_member_null(json, "retry_after");
     }
-    json_write_member_text(json, "correlation_id", request->correlation_id);
+    json_write_member_text(json, "correlation_id", context_current()->correlation_id);
     char timestamp[CLOCK_TIMESTAMP_SIZE];
     clock_format_timestamp(clock_wall_milliseconds(), timestamp);
     json_write_member_text(json, "timestamp", timestamp);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/random.h"
 #include "base/siphash.h"
 #include "http/response.h"
@@ -119,7 +120,6 @@ static struct request *request_of(struct app *app, struct exchange *exchange)
     request->exchange = exchange;
     request->arena = &exchange->arena;
     request->should_retry = -1;
-    request->correlation_id = "";
     request->client_address = "unknown";
     request->principal = (struct principal){.kind = PRINCIPAL_NONE, .id = "", .owner = ""};
     response_init(&request->response);
@@ -157,7 +157,7 @@ void pipeline_plan(struct exchange *exchange, void *context)
 
 static bool is_correlation_id(struct slice text)
 {
-    if (text.length == 0 || text.length > REQUEST_CORRELATION_MAXIMUM) {
+    if (text.length == 0 || text.length > CONTEXT_CORRELATION_MAXIMUM) {
         return false;
     }
     for (size_t i = 0; i < text.length; i++) {
@@ -171,18 +171,17 @@ static bool is_correlation_id(struct slice text)
     return true;
 }
 
-static void identify_correlation(struct request *request)
+static void identify_correlation(struct request *request, struct context *context)
 {
     static const char *const names[] = {"X-Correlation-ID", "X-Request-ID"};
     for (size_t i = 0; i < 2; i++) {
         struct slice given = request_header(request, names[i]);
         if (is_correlation_id(given)) {
-            request->correlation_id = given.data;
+            memcpy(context->correlation_id, given.data, given.length);
             return;
         }
     }
-    random_uuid(request->own_correlation_id);
-    request->correlation_id = request->own_correlation_id;
+    random_uuid(context->correlation_id);
 }
 
 /* What is handed on of `tracestate`; the rest of it is not ours to read (section 3.3). NULL: absent,
@@ -203,7 +202,7 @@ static const char *copy_trace_state(struct request *request)
 /* W3C Trace Context level 1, section 3.2: version-traceid-parentid-flags, lower-case hex, ids not
  * all zero, version not ff. A later version may go on after the fourth field; it is handed on as
  * version 00 without what we do not know (section 3.2.4). */
-static void identify_trace(struct request *request)
+static void identify_trace(struct request *request, struct context *context)
 {
     struct slice text = request_header(request, "traceparent");
     if (text.length < 55 ||
@@ -223,12 +222,10 @@ static void identify_trace(struct request *request)
         memcmp(text.data + 36, "0000000000000000", 16) == 0) {
         return;
     }
-    char *copy = arena_copy(request->arena, text.data, 55);
-    if (copy != NULL) {
-        memcpy(copy, "00", 2);
-    }
-    request->traceparent = copy;
-    request->tracestate = copy == NULL ? NULL : copy_trace_state(request);
+    memcpy(context->trace_id, text.data + 3, 32);
+    memcpy(context->span_id, text.data + 36, 16);
+    memcpy(context->trace_flags, text.data + 53, 2);
+    request->tracestate = copy_trace_state(request);
 }
 
 static bool check_route(struct request *request)
@@ -330,10 +327,11 @@ static const char *path_for_log(const struct request *request)
 
 static void identify(struct request *request)
 {
+    struct context context = {.correlation_id = ""};
     request->has_begun = true;
-    identify_correlation(request);
-    identify_trace(request);
-    log_set_correlation(request->correlation_id);
+    identify_correlation(request, &context);
+    identify_trace(request, &context);
+    context_replace(&context);
     metrics_present(request->app->metrics, METRIC_HTTP_REQUESTS_IN_PROGRESS,
                     METRIC_LABELS(http_method_text(request->method), endpoint_of(request)), 1);
     client_identify(request);
@@ -356,7 +354,6 @@ static void answer(struct request *request)
     response_send(request);
     pipeline_finish(request);
     exchange_complete(exchange);
-    log_set_correlation(NULL);
 }
 
 /* Who pays for the room of a body. */
@@ -373,7 +370,7 @@ bool pipeline_admit(struct exchange *exchange, void *context)
 {
     struct request *request = request_of(context, exchange);
     if (request == NULL) {
-        response_send_without_memory(exchange, "");
+        response_send_without_memory(exchange);
         exchange_complete(exchange);
         return false;
     }
@@ -390,7 +387,6 @@ bool pipeline_admit(struct exchange *exchange, void *context)
         credentials_check(request) && query_check(request) && check_declared_size(request)) {
         storage_set_deadline(0);
         exchange->owner = number_of_owner(&request->principal);
-        log_set_correlation(NULL);
         return true;
     }
     storage_set_deadline(0);
@@ -403,7 +399,6 @@ void pipeline_handle(struct exchange *exchange, void *context)
     struct request *request = request_of(context, exchange);
     bool handed_over = false;
     request->handed_over = &handed_over;
-    log_set_correlation(request->correlation_id);
     limit_waiting(exchange);
     if (check_size(request) && check_body(request)) {
         request->match.route->handle(request);
@@ -412,7 +407,6 @@ void pipeline_handle(struct exchange *exchange, void *context)
     if (!handed_over) {
         answer(request);
     }
-    log_set_correlation(NULL);
 }
 
 static enum problem problem_of_transport(int status)
@@ -433,14 +427,13 @@ void pipeline_refuse(struct exchange *exchange, int status, void *context)
 {
     struct request *request = request_of(context, exchange);
     if (request == NULL) {
-        response_send_without_memory(exchange, "");
+        response_send_without_memory(exchange);
         exchange_complete(exchange);
         return;
     }
     if (!request->has_begun) {
         identify(request);
     }
-    log_set_correlation(request->correlation_id);
     problem_answer(request, problem_of_transport(status), NULL);
     answer(request);
 }
@@ -454,11 +447,9 @@ void pipeline_dropped(struct exchange *exchange, void *context)
     if (!request->has_begun) {
         identify(request);
     }
-    log_set_correlation(request->correlation_id);
     request->response.status = STATUS_OF_LEAVERS;
     request->response.error_word = "client_left";
     pipeline_finish(request);
-    log_set_correlation(NULL);
 }
 
 static void count(struct request *request, uint64_t nanoseconds)

@@ -31,8 +31,6 @@ struct app;
 struct app_live;
 struct field_error;
 
-#define REQUEST_CORRELATION_MAXIMUM 128
-
 struct request_parameter {
     struct slice name;
     struct slice value;
@@ -72,17 +70,14 @@ struct request {
     struct principal principal;
     enum status credentials;  /* STATUS_OK: none came or they are valid; else why they are not */
     bool credentials_are_key; /* which of the two a refusal calls them */
-    const char *correlation_id;
-    char own_correlation_id[RANDOM_UUID_SIZE]; /* when none was given */
-    char timestamp[CLOCK_TIMESTAMP_SIZE];      /* of request_timestamp */
-    const char *client_address;                /* after TRUSTED_PROXIES; never NULL */
-    char client_text[INET6_ADDRSTRLEN];        /* of client.c */
+    char timestamp[CLOCK_TIMESTAMP_SIZE]; /* of request_timestamp */
+    const char *client_address;           /* after TRUSTED_PROXIES; never NULL */
+    char client_text[INET6_ADDRSTRLEN];   /* of client.c */
     const char *cors_origin; /* value of Access-Control-Allow-Origin; NULL = no CORS headers */
     bool is_https;
     bool is_openai;                  /* errors in OpenAI's shape */
     enum problem refusal;            /* of target_check; PROBLEM_COUNT when none */
-    const char *traceparent;         /* valid inbound header, or NULL */
-    const char *tracestate;          /* what came with it, or NULL */
+    const char *tracestate;          /* of the trace of its context, or NULL */
     struct ratelimit_decision limit; /* of the last check; limit.limit NULL when none applied */
     int64_t retry_after;             /* for the next problem; 0 = default */
     const char *openai_type, *openai_param, *openai_code;
@@ -94,8 +89,8 @@ struct request {
     struct response response;
     struct request_subject subject; /* set by handlers */
     /* of request_stream */
-    const struct stream_handlers *stream_handlers;
-    void *stream_context;
+    struct stream_handlers stream_handlers;
+    void (*stream_ended)(struct stream *stream, void *context);
     bool *handed_over; /* on the worker's stack: set once the pump owns the request */
 };
 
@@ -129,9 +124,8 @@ const char *request_timestamp(struct request *request);
 
 /* --- Streams ------------------------------------------------------------------------------------- */
 
-/* Hands the request to the pump; `handlers` (static) are called with `context`, but the work of
- * stream_offload with the request (whose stream_context it is). `ended` need not log: the pipeline
- * does. On failure a 503 has been answered and false is returned. */
+/* Hands the request to the pump; the handlers and the work of stream_offload are called with `context`.
+ * `ended` need not log: the pipeline does. On failure a 503 has been answered and false is returned. */
 bool request_stream(struct request *request, const struct stream_handlers *handlers, void *context);
 
 /* Pump thread: sends the head of the response with the content type given (no Content-Length),

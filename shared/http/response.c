@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/context.h"
 #include "http/pipeline.h"
 #include "http/request.h"
 #include "http/response.h"
@@ -168,6 +169,7 @@ static void append_cors_headers(struct buffer *head, const struct request *reque
 static void append_head(struct request *request, struct buffer *head, bool has_length)
 {
     const struct response *response = &request->response;
+    const char *correlation_id = context_current()->correlation_id;
     buffer_append_text(head, "Status: ");
     buffer_append_integer(head, response->status);
     buffer_append_char(head, ' ');
@@ -186,8 +188,8 @@ static void append_head(struct request *request, struct buffer *head, bool has_l
     if (request->is_https) {
         append_header(head, "Strict-Transport-Security", "max-age=31536000; includeSubDomains");
     }
-    append_header(head, "X-Correlation-ID", request->correlation_id);
-    append_header(head, "X-Request-ID", request->correlation_id);
+    append_header(head, "X-Correlation-ID", correlation_id);
+    append_header(head, "X-Request-ID", correlation_id);
     append_limit_headers(head, request);
     append_cors_headers(head, request);
     buffer_append(head, response->headers.data, response->headers.length);
@@ -201,10 +203,10 @@ static bool is_broken(const struct response *response)
            buffer_status(&response->headers) != STATUS_OK;
 }
 
-/* The answer when nothing can be built any more; `correlation_id` "" when there is none. */
-static struct slice write_without_memory(const char *correlation_id,
-                                         char out[RESPONSE_WITHOUT_MEMORY_SIZE])
+/* The answer when nothing can be built any more. */
+static struct slice write_without_memory(char out[RESPONSE_WITHOUT_MEMORY_SIZE])
 {
+    const char *correlation_id = context_current()->correlation_id;
     const bool has_id = correlation_id[0] != '\0';
     int length = snprintf(out, RESPONSE_WITHOUT_MEMORY_SIZE,
                           "Status: 503 Service Unavailable\r\n"
@@ -218,15 +220,15 @@ static struct slice write_without_memory(const char *correlation_id,
     return (struct slice){out, (size_t)length};
 }
 
-_Static_assert(sizeof security_headers + 2 * REQUEST_CORRELATION_MAXIMUM + 256 <=
+_Static_assert(sizeof security_headers + 2 * CONTEXT_CORRELATION_MAXIMUM + 256 <=
                    RESPONSE_WITHOUT_MEMORY_SIZE,
                "room is reserved");
 
-void response_send_without_memory(struct exchange *exchange, const char *correlation_id)
+void response_send_without_memory(struct exchange *exchange)
 {
     char text[RESPONSE_WITHOUT_MEMORY_SIZE];
     buffer_reset(&exchange->output);
-    (void)exchange_write(exchange, write_without_memory(correlation_id, text));
+    (void)exchange_write(exchange, write_without_memory(text));
 }
 
 /* For log and metrics, when the answer without memory goes out. */
@@ -260,7 +262,7 @@ void response_send(struct request *request)
     if (is_broken(response) || buffer_status(&head) != STATUS_OK ||
         exchange_write(request->exchange, (struct slice){head.data, head.length}) != STATUS_OK ||
         exchange_write(request->exchange, body) != STATUS_OK) {
-        response_send_without_memory(request->exchange, request->correlation_id);
+        response_send_without_memory(request->exchange);
         become_overloaded(request);
         body.length = 0;
     }
@@ -278,7 +280,7 @@ void response_stream_head(struct request *request, struct stream *stream, const 
     append_head(request, &head, false);
     if (is_broken(&request->response) || buffer_status(&head) != STATUS_OK) {
         char text[RESPONSE_WITHOUT_MEMORY_SIZE];
-        stream_refuse(stream, write_without_memory(request->correlation_id, text));
+        stream_refuse(stream, write_without_memory(text));
         become_overloaded(request);
     } else {
         stream_write(stream, (struct slice){head.data, head.length});

@@ -14,9 +14,9 @@ void response_release(struct response *response);
 /* Puts head and body into the exchange's output; does not complete it. */
 void response_send(struct request *request);
 
-/* Replaces the output by a plain 503 that needs no request (correlation_id is "" then); takes no
- * memory where this much was reserved before. */
+/* Replaces the output by a plain 503 that needs no request; takes no memory where this much was
+ * reserved before. */
 #define RESPONSE_WITHOUT_MEMORY_SIZE 768
-void response_send_without_memory(struct exchange *exchange, const char *correlation_id);
+void response_send_without_memory(struct exchange *exchange);
 
 #endif

@@ -20,14 +20,14 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/text.h"
 #include "json/write.h"
 
-#define LINE_MAXIMUM        8192 /* with the newline */
-#define MESSAGE_MAXIMUM     512  /* of bytes before escaping, which makes at most six of one */
-#define LOGGER_MAXIMUM      128
-#define CORRELATION_MAXIMUM 128
-#define FILE_MODE           0640
+#define LINE_MAXIMUM    8192 /* with the newline */
+#define MESSAGE_MAXIMUM 512  /* of bytes before escaping, which makes at most six of one */
+#define LOGGER_MAXIMUM  128
+#define FILE_MODE       0640
 
 static const char line_end[] = "}\n";
 static const char truncated_end[] = ",\"truncated\":true}\n";
@@ -35,7 +35,8 @@ static const char truncated_end[] = ",\"truncated\":true}\n";
 #define TRUNCATED_END_LENGTH (sizeof(truncated_end) - 1)
 
 /* The longest line without fields fits, so only fields can be lost for want of room. */
-_Static_assert(6 * (MESSAGE_MAXIMUM + LOGGER_MAXIMUM + CORRELATION_MAXIMUM) + 256 < LINE_MAXIMUM,
+_Static_assert(6 * (MESSAGE_MAXIMUM + LOGGER_MAXIMUM + CONTEXT_CORRELATION_MAXIMUM) + 256 <
+                   LINE_MAXIMUM,
                "the fixed members of a line must fit");
 
 static _Atomic(const char *) logger = "quintet";
@@ -44,8 +45,6 @@ static atomic_int descriptor = STDERR_FILENO;
 static char file_path[PATH_MAX]; /* "" for stderr; written by log_open alone */
 
 static atomic_uint lost; /* lines since the last that was written */
-
-static _Thread_local char correlation[CORRELATION_MAXIMUM + 1];
 
 static const struct {
     const char *name;
@@ -129,13 +128,6 @@ static struct slice head_of(const char *text, size_t maximum)
     return (struct slice){.data = text, .length = strnlen(text, maximum)};
 }
 
-void log_set_correlation(const char *correlation_id)
-{
-    struct slice head = head_of(correlation_id == NULL ? "" : correlation_id, CORRELATION_MAXIMUM);
-    memcpy(correlation, head.data, head.length);
-    correlation[head.length] = '\0';
-}
-
 static void put_fixed_members(struct json_writer *writer, enum log_level level,
                               struct slice message)
 {
@@ -145,7 +137,9 @@ static void put_fixed_members(struct json_writer *writer, enum log_level level,
     json_write_member_text(writer, "level", level_names[level].name);
     json_write_member_slice(writer, "logger", head_of(atomic_load(&logger), LOGGER_MAXIMUM));
     json_write_member_slice(writer, "message", message);
-    json_write_member_text(writer, "correlation_id", correlation[0] == '\0' ? NULL : correlation);
+    const char *correlation_id = context_current()->correlation_id;
+    json_write_member_text(writer, "correlation_id",
+                           correlation_id[0] == '\0' ? NULL : correlation_id);
 }
 
 static void put_field(struct json_writer *writer, const struct log_field *field)

@@ -3,10 +3,12 @@
  */
 #include "stores/ledger_queue.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/memory.h"
 #include "log/log.h"
 #include "stores/ledger_spill.h"
@@ -45,6 +47,10 @@ void ledger_queue_init(struct ledger_queue *queue, struct storage *storage, stru
 static void lose(const struct ledger_queue *queue, const struct ledger_entry *entry,
                  enum status status)
 {
+    struct context origin = {.correlation_id = ""};
+    snprintf(origin.correlation_id, sizeof origin.correlation_id, "%s",
+             entry->request_id != NULL ? entry->request_id : "");
+    const struct context before = context_enter(&origin);
     count(queue, "lost");
     log_write(LOG_ERROR, "ledger_write_failed", LOG_TEXT("error_type", status_text(status)),
               LOG_TEXT("request_id", entry->request_id), LOG_TEXT("owner", entry->owner),
@@ -54,6 +60,7 @@ static void lose(const struct ledger_queue *queue, const struct ledger_entry *en
               LOG_INTEGER("input_tokens", entry->input_tokens),
               LOG_INTEGER("output_tokens", entry->output_tokens),
               LOG_INTEGER("cost_nanodollars", entry->cost_nanodollars));
+    context_leave(&before);
 }
 
 /* --- Tickets ---------------------------------------------------------------------------------- */

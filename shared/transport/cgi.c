@@ -201,7 +201,7 @@ static void serve(struct cgi *cgi, int input, struct body *body, struct pump *co
     struct exchange *exchange = &cgi->exchange;
     const struct exchange_handlers *handlers = &cgi->options->handlers;
     bool is_too_large = false;
-    if (!handlers->admit(exchange, handlers->context)) {
+    if (!exchange_admit(exchange, handlers)) {
         if (exchange->body_declared > 0 || may_have_undeclared_body(exchange)) {
             drain(input);
         }
@@ -216,12 +216,12 @@ static void serve(struct cgi *cgi, int input, struct body *body, struct pump *co
         refusal = 503;
     }
     if (refusal != 0) {
-        handlers->refuse(exchange, refusal, handlers->context);
+        exchange_refuse(exchange, handlers, refusal);
         drain(input);
         return;
     }
     exchange_set_body(exchange, content, is_too_large);
-    handlers->handle(exchange, handlers->context);
+    exchange_handle(exchange, handlers);
     if (*pump != NULL) {
         pump_run(*pump);
     }
@@ -248,7 +248,7 @@ int cgi_serve(const struct transport_options *options, const char *const *enviro
         exchange_plan(exchange, handlers);
         serve(&cgi, input, &body, pump);
     } else {
-        handlers->refuse(exchange, 503, handlers->context);
+        exchange_refuse(exchange, handlers, 503);
     }
     exchange_release(exchange);
     body_reset(&body, 0);

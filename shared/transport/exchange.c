@@ -59,6 +59,7 @@ void exchange_reset(struct exchange *exchange)
     exchange->body_too_large = false;
     exchange->started_nanoseconds = 0;
     exchange->state = NULL;
+    exchange->origin = (struct context){.correlation_id = ""};
 }
 
 void exchange_release(struct exchange *exchange)
@@ -96,6 +97,39 @@ void exchange_plan(struct exchange *exchange, const struct exchange_handlers *ha
 {
     exchange->body_declared = content_length(exchange);
     handlers->plan(exchange, handlers->context);
+}
+
+bool exchange_admit(struct exchange *exchange, const struct exchange_handlers *handlers)
+{
+    const struct context before = context_enter(&exchange->origin);
+    bool is_admitted = handlers->admit(exchange, handlers->context);
+    if (is_admitted) {
+        exchange->origin = *context_current();
+    }
+    context_leave(&before);
+    return is_admitted;
+}
+
+void exchange_handle(struct exchange *exchange, const struct exchange_handlers *handlers)
+{
+    const struct context before = context_enter(&exchange->origin);
+    handlers->handle(exchange, handlers->context);
+    context_leave(&before);
+}
+
+void exchange_refuse(struct exchange *exchange, const struct exchange_handlers *handlers,
+                     int status)
+{
+    const struct context before = context_enter(&exchange->origin);
+    handlers->refuse(exchange, status, handlers->context);
+    context_leave(&before);
+}
+
+void exchange_drop(struct exchange *exchange, const struct exchange_handlers *handlers)
+{
+    const struct context before = context_enter(&exchange->origin);
+    handlers->dropped(exchange, handlers->context);
+    context_leave(&before);
 }
 
 void exchange_set_body(struct exchange *exchange, struct slice body, bool too_large)

@@ -20,6 +20,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/context.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -56,6 +57,7 @@ struct exchange {
     struct buffer output;         /* the answer; write with exchange_write */
     size_t output_sent;           /* bytes at the front of output that are sent already */
     void *state;                  /* of the layer above, in the arena */
+    struct context origin;        /* what `admit` has made of it, for the handlers after it */
     const struct exchange_operations *operations;
 };
 

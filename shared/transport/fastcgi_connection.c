@@ -68,7 +68,7 @@ void fastcgi_end_request(struct fastcgi_connection *connection)
     const struct exchange_handlers *handlers = &server->options->handlers;
     if (connection->awaits_body) {
         connection->awaits_body = false;
-        handlers->dropped(&connection->exchange, handlers->context);
+        exchange_drop(&connection->exchange, handlers);
     }
     exchange_reset(&connection->exchange);
     fastcgi_request_next(&connection->request);

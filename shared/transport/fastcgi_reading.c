@@ -41,7 +41,7 @@ static void refuse(struct fastcgi_connection *connection, int status)
     const struct exchange_handlers *handlers = handlers_of(connection);
     connection->awaits_body = false;
     fastcgi_framer_start(&connection->framer, connection->request.id);
-    handlers->refuse(&connection->exchange, status, handlers->context);
+    exchange_refuse(&connection->exchange, handlers, status);
 }
 
 /* --- On a worker ----------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ static void run_request(void *context)
     const struct exchange_handlers *handlers = handlers_of(connection);
     struct slice body;
     if (!is_worth_running(connection) ||
-        (!connection->is_admitted && !handlers->admit(exchange, handlers->context))) {
+        (!connection->is_admitted && !exchange_admit(exchange, handlers))) {
         return;
     }
     if (body_finish(&connection->request.body, &body) != STATUS_OK) {
@@ -89,7 +89,7 @@ static void run_request(void *context)
     }
     exchange_set_body(exchange, body, connection->request.body_too_large);
     exchange->body_differs = exchange->body_differs || connection->request.body_differs;
-    handlers->handle(exchange, handlers->context);
+    exchange_handle(exchange, handlers);
 }
 
 /* The body is large or may become so: decides whether it is wanted, and claims room for it. */
@@ -99,7 +99,7 @@ static void run_admission(void *context)
     struct fastcgi_request *request = &connection->request;
     struct exchange *exchange = &connection->exchange;
     const struct exchange_handlers *handlers = handlers_of(connection);
-    if (!is_worth_running(connection) || !handlers->admit(exchange, handlers->context)) {
+    if (!is_worth_running(connection) || !exchange_admit(exchange, handlers)) {
         return;
     }
     connection->is_admitted = true;

@@ -75,9 +75,9 @@ enum status loopback_run(const struct exchange_handlers *handlers, const char *c
         goto out;
     }
     exchange_plan(exchange, handlers);
-    if (handlers->admit(exchange, handlers->context)) {
+    if (exchange_admit(exchange, handlers)) {
         exchange_set_body(exchange, body, body.length > exchange->body_maximum);
-        handlers->handle(exchange, handlers->context);
+        exchange_handle(exchange, handlers);
         pump_run(pump);
     }
     status = loopback.is_complete ? buffer_status(answer) : STATUS_INTERNAL;

@@ -66,13 +66,16 @@ struct post {
     struct pump_message message; /* first */
     void (*work)(void *context);
     void *context;
+    struct context origin;
 };
 
 static void receive_post(struct pump *pump, struct pump_message *message)
 {
     (void)pump;
     struct post *post = (struct post *)message;
+    const struct context before = context_enter(&post->origin);
     post->work(post->context);
+    context_leave(&before);
     memory_release(post);
 }
 
@@ -85,6 +88,7 @@ enum status pump_post(struct pump *pump, void (*work)(void *context), void *cont
     post->message.receive = receive_post;
     post->work = work;
     post->context = context;
+    post->origin = *context_current();
     pump_send(pump, &post->message);
     return STATUS_OK;
 }

@@ -31,7 +31,7 @@
 struct pump;
 struct stream;
 
-/* Each may be NULL except `ended`; without `client_gone` or `shutdown` the stream is ended instead.
+/* Each runs in the context that called pump_adopt, and may be NULL except `ended`; without `client_gone` or `shutdown` the stream is ended instead.
  * `context` is what pump_adopt was given. Handlers are never called from within a call of theirs. */
 struct stream_handlers {
     void (*start)(struct stream *stream, void *context); /* first call, on the pump thread */
@@ -85,6 +85,8 @@ bool stream_is_lagging(const struct stream *stream);
 
 /* --- Event sources for upstream/ ---------------------------------------------------------------- */
 
+/* A descriptor may carry the answers of many requests, and so may a timer be theirs together: these
+ * callbacks run in an empty context, and upstream/ restores that of each call. */
 typedef void pump_ready(int descriptor, bool readable, bool writable, void *context);
 typedef void pump_expired(void *context);
 
@@ -100,7 +102,7 @@ enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired
 /* The turn has lasted so long that what can wait for the next one should. Pump thread only. */
 bool pump_turn_is_long(const struct pump *pump);
 
-/* From any thread: runs `work` on the pump thread soon. */
+/* From any thread: runs `work` on the pump thread soon, in the context of the caller. */
 enum status pump_post(struct pump *pump, void (*work)(void *context), void *context) MUST_CHECK;
 
 /* A place for upstream/ to keep its per-pump object (libcurl multi); freed with `release`, on the

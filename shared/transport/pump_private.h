@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/context.h"
 #include "transport/loop_lag.h"
 #include "transport/pump.h"
 #include "transport/pump_timers.h"
@@ -66,6 +67,7 @@ struct stream {
     struct exchange *exchange;
     const struct stream_handlers *handlers;
     void *context;
+    struct context origin; /* of who has given it to the pump; its handlers run in it */
     struct pump_source source;
     struct pump_message message; /* start, or the end of an offload */
     struct pump_timer timer;     /* the earliest of the four below, or earlier */

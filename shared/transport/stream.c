@@ -18,6 +18,18 @@
 
 static const char heartbeat_text[] = ": ping\n\n";
 
+/* False when the owner has no such handler. */
+static bool tell(struct stream *stream, void (*handler)(struct stream *stream, void *context))
+{
+    if (handler == NULL) {
+        return false;
+    }
+    const struct context before = context_enter(&stream->origin);
+    handler(stream, stream->context);
+    context_leave(&before);
+    return true;
+}
+
 static void mark(struct stream *stream)
 {
     if (!stream->is_dirty) {
@@ -111,7 +123,9 @@ static void tell_lag(struct stream *stream)
         mark(stream);
     }
     if (stream->handlers->lagging != NULL) {
+        const struct context before = context_enter(&stream->origin);
         stream->handlers->lagging(stream, stream->is_lagging, stream->context);
+        context_leave(&before);
     }
 }
 
@@ -166,8 +180,8 @@ void stream_expired(struct stream *stream)
     }
     if (is_due(stream, stream->user_deadline)) {
         stream->user_deadline = 0;
-        if (stream->handlers->timer != NULL && !stream->is_ending) {
-            stream->handlers->timer(stream, stream->context);
+        if (!stream->is_ending) {
+            tell(stream, stream->handlers->timer);
         }
     }
     mark(stream);
@@ -204,7 +218,7 @@ static void finish(struct stream *stream)
     if (stream->next != NULL) {
         stream->next->previous = stream->previous;
     }
-    stream->handlers->ended(stream, stream->context);
+    tell(stream, stream->handlers->ended);
     pthread_mutex_lock(&pump->lock);
     pump->stream_count--;
     pthread_mutex_unlock(&pump->lock);
@@ -220,9 +234,7 @@ void stream_settle(struct stream *stream)
     flush(stream);
     if (!stream->is_ending && stream_client_has_gone(stream) && !stream->has_gone_told) {
         stream->has_gone_told = true;
-        if (stream->handlers->client_gone != NULL) {
-            stream->handlers->client_gone(stream, stream->context);
-        } else {
+        if (!tell(stream, stream->handlers->client_gone)) {
             stream_end(stream);
         }
     }
@@ -251,10 +263,8 @@ void stream_tell_shutdown(struct stream *stream)
         stream->shutdown_deadline =
             clock_monotonic_nanoseconds() + STREAM_SHUTDOWN_SECONDS * SECOND;
     }
-    if (stream->handlers->shutdown == NULL) {
+    if (!stream->is_ending && !tell(stream, stream->handlers->shutdown)) {
         stream_end(stream);
-    } else if (!stream->is_ending) {
-        stream->handlers->shutdown(stream, stream->context);
     }
     mark(stream);
 }
@@ -276,9 +286,7 @@ static void receive_start(struct pump *pump, struct pump_message *message)
     if (!watch(stream) || stream->exchange->operations->peer_has_gone(stream->exchange)) {
         lose_client(stream);
     }
-    if (stream->handlers->start != NULL) {
-        stream->handlers->start(stream, stream->context);
-    }
+    tell(stream, stream->handlers->start);
     if (pump->is_shutting_down) {
         stream_tell_shutdown(stream);
     }
@@ -309,6 +317,7 @@ enum status pump_adopt(struct pump *pump, struct exchange *exchange,
     stream->exchange = exchange;
     stream->handlers = handlers;
     stream->context = context;
+    stream->origin = *context_current();
     stream->source.descriptor = exchange->operations->descriptor(exchange);
     stream->source.stream = stream;
     stream->message.receive = receive_start;
@@ -361,8 +370,8 @@ static void receive_offloaded(struct pump *pump, struct pump_message *message)
     (void)pump;
     struct stream *stream = stream_of_message(message);
     stream->is_offloading = false;
-    if (!stream->is_ending && stream->handlers->offloaded != NULL) {
-        stream->handlers->offloaded(stream, stream->context);
+    if (!stream->is_ending) {
+        tell(stream, stream->handlers->offloaded);
     }
     mark(stream);
 }
@@ -379,7 +388,9 @@ static void run_offload(void *context)
 static void receive_offload(struct pump *pump, struct pump_message *message)
 {
     struct stream *stream = stream_of_message(message);
+    const struct context before = context_enter(&stream->origin);
     stream->work(stream->work_context);
+    context_leave(&before);
     receive_offloaded(pump, message);
 }
 

@@ -125,6 +125,7 @@ static void put(struct workers *workers, enum worker_kind kind, struct worker_ta
 {
     struct queue *queue = &workers->queues[kind];
     task->next = NULL;
+    task->origin = *context_current();
     task->number = workers->arrivals++;
     if (queue->last == NULL) {
         queue->first = task;
@@ -196,7 +197,9 @@ static void *run_worker(void *context)
         if (next != NULL) {
             sem_post(&next->wake);
         }
+        const struct context before = context_enter(&task->origin);
         task->run(task->context);
+        context_leave(&before);
         pthread_mutex_lock(&workers->lock);
         workers->busy--;
         workers->queues[kind].running--;

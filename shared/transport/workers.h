@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/context.h"
 #include "base/status.h"
 
 struct workers;
@@ -27,10 +28,12 @@ enum worker_kind {
     WORKER_KINDS
 };
 
-/* Owned by the caller; must live, and must not be queued again, until `run` has been called. */
+/* Owned by the caller; must live, and must not be queued again, until `run` has been called. It runs
+ * on behalf of whoever has queued it. */
 struct worker_task {
     void (*run)(void *context);
     void *context;
+    struct context origin; /* set when it is queued */
     struct worker_task *next;
     unsigned long number; /* in order of arrival */
 };

@@ -146,7 +146,9 @@ static void finish(struct upstream_call *call, enum upstream_result result)
 {
     detach(call, result == UPSTREAM_COMPLETE, result == UPSTREAM_TIMEOUT);
     call->is_cancelled = true; /* upstream_cancel from `done` has nothing left to do */
+    const struct context before = context_enter(&call->origin);
     call->handlers->done(call, result, call->context);
+    context_leave(&before);
     release_call(call);
 }
 
@@ -358,7 +360,9 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context)
         return 0;
     }
     if (is_last && call->handlers->answered != NULL) {
+        const struct context before = context_enter(&call->origin);
         call->handlers->answered(call, call->head.status_code, call->context);
+        context_leave(&before);
     }
     return call->is_cancelled ? 0 : length;
 }
@@ -390,7 +394,9 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *context)
     }
     call->received += length;
     if (call->handlers->data != NULL) {
+        const struct context before = context_enter(&call->origin);
         call->handlers->data(call, (struct slice){.data = bytes, .length = length}, call->context);
+        context_leave(&before);
     }
     return call->is_cancelled ? 0 : length;
 }
@@ -485,6 +491,7 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
     call->upstream = upstream;
     call->handlers = handlers;
     call->context = context;
+    call->origin = *context_current();
     call->unix_socket = request->unix_socket;
     call->maximum = request->response_maximum;
     call->started = clock_monotonic_nanoseconds();

@@ -18,6 +18,7 @@
 #ifndef UPSTREAM_UPSTREAM_POOL_H
 #define UPSTREAM_UPSTREAM_POOL_H
 
+#include "base/context.h"
 #include "upstream/upstream_easy.h"
 
 /* Handles that are kept for the next calls: they are cheaper to reset than to make. */
@@ -76,6 +77,7 @@ struct upstream_call {
     struct curl_slist *headers;
     const struct upstream_handlers *handlers;
     void *context;
+    struct context origin; /* of who has started it; its handlers run in it */
     struct upstream_head head;
     uint64_t started;
     uint64_t last_activity;

@@ -58,9 +58,10 @@ static void check_request(struct request *request)
                 NULL);
     }
     require(request->client_address != NULL && request->client_address[0] != '\0');
-    require(request->traceparent == NULL ||
-            (strlen(request->traceparent) == 55 &&
-             strspn(request->traceparent, "0123456789abcdef-") == 55));
+    char traceparent[CONTEXT_TRACEPARENT_SIZE];
+    if (context_traceparent(context_current(), traceparent)) {
+        require(strlen(traceparent) == 55 && strspn(traceparent, "0123456789abcdef-") == 55);
+    }
 }
 
 static void echo(struct request *request)

@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "log/log.h"
@@ -42,7 +43,7 @@ static int set_up(void **state)
     close(descriptor);
     buffer_init(&content, 16 << 20);
     arena_init(&arena, 16 << 20);
-    log_set_correlation(NULL);
+    context_leave(&(struct context){.correlation_id = ""});
     return log_open("quintet.test", LOG_INFO, path) == STATUS_OK ? 0 : -1;
 }
 
@@ -85,7 +86,7 @@ static void a_line_has_the_fixed_members_first_and_then_its_fields(void **state)
 {
     (void)state;
     int64_t before = clock_wall_milliseconds();
-    log_set_correlation("abc-1");
+    context_enter(&(struct context){.correlation_id = "abc-1"});
     log_write(LOG_INFO, "request_completed", LOG_TEXT("method", "GET"),
               LOG_INTEGER("status_code", 200), LOG_DOUBLE("duration_ms", 1.25),
               LOG_BOOLEAN("cached", true), LOG_TEXT("user", NULL), LOG_TEXT("client", ""));
@@ -121,7 +122,9 @@ static void nothing_that_is_logged_can_break_out_of_its_line(void **state)
 {
     (void)state;
     static const char hostile[] = "a\"}\n{\"level\":\"CRITICAL\",\"x\":\"\r\\\x01\x1b[31m\xff\xc3";
-    log_set_correlation(hostile);
+    struct context context = {.correlation_id = ""};
+    memcpy(context.correlation_id, hostile, sizeof hostile);
+    context_enter(&context);
     log_write(LOG_INFO, hostile, LOG_TEXT("path", hostile), LOG_TEXT(hostile, "value"),
               LOG_INTEGER("after", 1));
     const struct json_node *line = read_line();
@@ -222,7 +225,9 @@ static void a_message_of_any_length_leaves_a_valid_line(void **state)
     static char text[20000];
     /* Control characters take six bytes each. */
     memset(text, 1, sizeof(text) - 1);
-    log_set_correlation(text);
+    struct context context = {.correlation_id = ""};
+    memset(context.correlation_id, 1, CONTEXT_CORRELATION_MAXIMUM);
+    context_enter(&context);
     assert_int_equal(log_open(text, LOG_INFO, path), STATUS_OK);
     log_write(LOG_ERROR, text, LOG_INTEGER("field", 1));
     const struct json_node *line = read_line();
@@ -251,41 +256,6 @@ static void logging_does_not_disturb_errno(void **state)
     errno = EDOM;
     log_write(LOG_INFO, "lost");
     assert_int_equal(errno, EDOM);
-}
-
-static void *log_with_another_correlation(void *unused)
-{
-    log_write(LOG_INFO, "thread");
-    log_set_correlation("theirs");
-    return unused;
-}
-
-static void the_correlation_belongs_to_the_thread(void **state)
-{
-    (void)state;
-    log_set_correlation("ours");
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, log_with_another_correlation, NULL), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    const struct json_node *line = read_line();
-    assert_int_equal(json_node_kind(json_member(line, "correlation_id")), JSON_NULL);
-    empty_log();
-    log_write(LOG_INFO, "main");
-    assert_string_equal(json_member_text(read_line(), "correlation_id", ""), "ours");
-    empty_log();
-    log_set_correlation("");
-    log_write(LOG_INFO, "main");
-    assert_int_equal(json_node_kind(json_member(read_line(), "correlation_id")), JSON_NULL);
-}
-
-static void the_correlation_is_copied(void **state)
-{
-    (void)state;
-    char id[] = "first";
-    log_set_correlation(id);
-    memcpy(id, "other", 5);
-    log_write(LOG_INFO, "word");
-    assert_string_equal(json_member_text(read_line(), "correlation_id", ""), "first");
 }
 
 static void a_file_that_cannot_be_opened_is_told_and_changes_nothing(void **state)
@@ -465,8 +435,6 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_line_needs_no_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(logging_does_not_disturb_errno, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_correlation_belongs_to_the_thread, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_correlation_is_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_cannot_be_opened_is_told_and_changes_nothing,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_are_appended_to_what_is_there, set_up, tear_down),

@@ -32,8 +32,7 @@ static void events_start(struct stream *stream, void *context)
 
 static void work(void *context)
 {
-    const struct request *request = context;
-    ((struct events *)request->stream_context)->was_offloaded = true;
+    ((struct events *)context)->was_offloaded = true;
 }
 
 static void events_timer(struct stream *stream, void *context)

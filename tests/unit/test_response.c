@@ -8,9 +8,11 @@
 
 static void show_trace(struct request *request)
 {
+    char traceparent[CONTEXT_TRACEPARENT_SIZE];
+    bool has_trace = context_traceparent(context_current(), traceparent);
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
-    json_write_member_text(json, "traceparent", request->traceparent);
+    json_write_member_text(json, "traceparent", has_trace ? traceparent : NULL);
     json_write_object_end(json);
 }
 

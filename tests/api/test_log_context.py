@@ -1,0 +1,54 @@
+"""Each line of the log carries the id of the request it belongs to, whichever thread wrote it and whatever
+else that thread had in hand."""
+import collections
+import concurrent.futures
+
+import pytest
+
+from chat_help import HELLO, KEY, environment_for, stub  # noqa: F401 (a fixture)
+from suite import Suite, wait_until
+
+STREAMS = 200
+# What each kind of stream asks for, and the lines of a failure that it must cause.
+KINDS = {"ok": 0, "status-500": 1, "truncate": 1, "no-such-model": 1}
+
+
+@pytest.fixture(scope="module")
+def chat(stub):  # noqa: F811
+    suite = Suite(environment_for(stub, LOG_LEVEL="DEBUG", DATABASE_ECHO="true", UPSTREAM_RETRIES="0")).start_process()
+    yield suite
+    suite.stop()
+
+
+def ask(suite, number):
+    kind = list(KINDS)[number % len(KINDS)]
+    correlation = f"{kind}-{number:03}"
+    path, body = (("/v1/chat/completions", {"model": f"stub/{kind}", "messages": HELLO, "stream": True})
+                  if number % 2 else
+                  ("/chat/stream", {"session_id": f"s-{number}", "model": f"stub/{kind}", "message": "hello"}))
+    answer = suite.post(path, body, headers={"X-API-Key": KEY, "X-Correlation-ID": correlation}, timeout=60)
+    assert answer.headers["x-correlation-id"] == correlation
+    return correlation
+
+
+def test_of_200_interleaved_streams_no_line_carries_anothers_id(chat):
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        asked = set(pool.map(lambda number: ask(chat, number), range(STREAMS)))
+    wait_until(lambda: sum(line["message"].startswith("request_") and line["correlation_id"] in asked
+                           for line in chat.log_lines()) == STREAMS)
+    by_request = collections.defaultdict(list)
+    for line in chat.log_lines():
+        if line["correlation_id"] in asked:
+            by_request[line["correlation_id"]].append(line)
+        elif line["logger"].endswith("chat"):
+            # Nobody's: only where no request was in hand.
+            assert line["correlation_id"] is None and "model" not in line and "owner" not in line, line
+    assert by_request.keys() == asked
+    for correlation, lines in by_request.items():
+        kind = correlation.rpartition("-")[0]
+        words = collections.Counter(line["message"] for line in lines)
+        assert words["incoming_request"] == 1, words
+        assert words["provider_failed"] == KINDS[kind], (correlation, words)
+        is_session = any(line.get("session_id") for line in lines)
+        assert words["statement_executed"] > 0 or not is_session, (correlation, words)
+        assert {line["model"] for line in lines if "model" in line} <= {kind, f"stub/{kind}"}, lines
