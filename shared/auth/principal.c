@@ -57,14 +57,7 @@ static enum status create_token_keys(struct authenticator *authenticator,
                                      const struct config *config, struct buffer *problem)
 {
     struct slice secret = slice_of(config->jwt_secret_key);
-    unsigned char derived[DIGEST_SIZE] = {0};
-    if (secret.length == 0 && config->secret_key[0] != '\0') {
-        enum status made = digest_derive(slice_of(config->secret_key), TOKEN_PURPOSE, derived);
-        if (made != STATUS_OK) {
-            return made;
-        }
-        secret = (struct slice){.data = (const char *)derived, .length = sizeof(derived)};
-    }
+    bool is_derived = secret.length == 0 && config->secret_key[0] != '\0';
     /* HMAC fills a short key up with zeros itself (RFC 2104), so this changes no signature. */
     char padded[SECRET_LENGTH_MINIMUM] = {0};
     if (secret.length > 0 && secret.length < sizeof(padded) && !config->is_production) {
@@ -72,15 +65,17 @@ static enum status create_token_keys(struct authenticator *authenticator,
         memcpy(padded, secret.data, secret.length);
         secret = (struct slice){.data = padded, .length = sizeof(padded)};
     }
-    enum status status = token_keys_create(&authenticator->token_keys, secret, config->jwt_issuer,
-                                           config->jwt_audience);
+    enum status status =
+        is_derived ? token_keys_derive(&authenticator->token_keys, slice_of(config->secret_key),
+                                       TOKEN_PURPOSE, config->jwt_issuer, config->jwt_audience)
+                   : token_keys_create(&authenticator->token_keys, secret, config->jwt_issuer,
+                                       config->jwt_audience);
     if (status == STATUS_INVALID) {
-        buffer_append_text(problem, secret.length < SECRET_LENGTH_MINIMUM
+        buffer_append_text(problem, !is_derived && secret.length < SECRET_LENGTH_MINIMUM
                                         ? "JWT_SECRET_KEY needs at least 32 bytes"
                                         : "JWT_ISSUER and JWT_AUDIENCE must not be empty");
     }
     memory_wipe(padded, sizeof(padded));
-    memory_wipe(derived, sizeof(derived));
     return status;
 }
 
@@ -212,7 +207,7 @@ void authenticator_release(struct authenticator *authenticator)
     memory_release(authenticator);
 }
 
-const struct token_keys *authenticator_token_keys(const struct authenticator *authenticator)
+struct token_keys *authenticator_token_keys(const struct authenticator *authenticator)
 {
     return authenticator->token_keys;
 }

@@ -57,7 +57,7 @@ enum status authenticator_create(struct authenticator **out, const struct config
                                  struct storage *storage, struct buffer *problem) MUST_CHECK;
 void authenticator_release(struct authenticator *authenticator);
 
-const struct token_keys *authenticator_token_keys(const struct authenticator *authenticator);
+struct token_keys *authenticator_token_keys(const struct authenticator *authenticator);
 
 /* STATUS_OK; STATUS_INVALID (401 invalid_credentials), STATUS_EXPIRED (401 credential_expired),
  * STATUS_UNAVAILABLE (503). */

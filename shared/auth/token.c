@@ -14,8 +14,11 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "auth/digest.h"
 #include "base/memory.h"
 #include "json/json.h"
 #include "json/write.h"
@@ -29,51 +32,55 @@
 /* The header of every token we issue: {"alg":"HS256","typ":"at+jwt"} */
 #define OUR_HEADER "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9"
 
+/* libcrypto takes longer to start than a CGI run without a token takes at all, so the key is prepared
+ * when the first token comes. */
 struct token_keys {
-    EVP_MAC_CTX *prepared; /* holds the secret; only ever duplicated */
+    pthread_mutex_t lock;            /* of preparing */
+    _Atomic(EVP_MAC_CTX *) prepared; /* NULL until then; only ever duplicated */
+    char *secret;
+    size_t secret_length;
+    const char *purpose; /* the key is derived from the secret for this; NULL: it is the secret */
     char *issuer;
     char *audience;
 };
 
-enum status token_keys_create(struct token_keys **out, struct slice secret, const char *issuer,
-                              const char *audience)
+static enum status create(struct token_keys **out, struct slice secret, const char *purpose,
+                          const char *issuer, const char *audience)
 {
     *out = NULL;
-    if (secret.length < SECRET_LENGTH_MINIMUM || issuer[0] == '\0' || audience[0] == '\0') {
+    if (issuer[0] == '\0' || audience[0] == '\0') {
         return STATUS_INVALID;
     }
     struct token_keys *keys = memory_allocate(sizeof(*keys));
     if (keys == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = STATUS_NO_MEMORY;
-    EVP_MAC *hmac = NULL;
+    pthread_mutex_init(&keys->lock, NULL);
+    keys->purpose = purpose;
+    keys->secret_length = secret.length;
+    keys->secret = memory_copy_text(secret.data, secret.length);
     keys->issuer = memory_copy_text(issuer, strlen(issuer));
     keys->audience = memory_copy_text(audience, strlen(audience));
-    if (keys->issuer == NULL || keys->audience == NULL) {
-        goto out;
-    }
-    status = STATUS_INTERNAL;
-    char digest[] = "SHA256";
-    const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    keys->prepared = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-    if (keys->prepared == NULL || EVP_MAC_init(keys->prepared, (const unsigned char *)secret.data,
-                                               secret.length, parameters) != 1) {
-        goto out;
-    }
-    status = STATUS_OK;
-out:
-    EVP_MAC_free(hmac);
-    if (status != STATUS_OK) {
+    if (keys->secret == NULL || keys->issuer == NULL || keys->audience == NULL) {
         token_keys_release(keys);
-        keys = NULL;
+        return STATUS_NO_MEMORY;
     }
     *out = keys;
-    return status;
+    return STATUS_OK;
+}
+
+enum status token_keys_create(struct token_keys **out, struct slice secret, const char *issuer,
+                              const char *audience)
+{
+    *out = NULL;
+    return secret.length < SECRET_LENGTH_MINIMUM ? STATUS_INVALID
+                                                 : create(out, secret, NULL, issuer, audience);
+}
+
+enum status token_keys_derive(struct token_keys **out, struct slice secret, const char *purpose,
+                              const char *issuer, const char *audience)
+{
+    return create(out, secret, purpose, issuer, audience);
 }
 
 void token_keys_release(struct token_keys *keys)
@@ -81,17 +88,67 @@ void token_keys_release(struct token_keys *keys)
     if (keys == NULL) {
         return;
     }
-    EVP_MAC_CTX_free(keys->prepared); /* wipes the secret */
+    EVP_MAC_CTX_free(atomic_load(&keys->prepared)); /* wipes its key */
+    if (keys->secret != NULL) {
+        memory_wipe(keys->secret, keys->secret_length);
+    }
+    memory_release(keys->secret);
     memory_release(keys->issuer);
     memory_release(keys->audience);
+    pthread_mutex_destroy(&keys->lock);
     memory_release(keys);
 }
 
+static EVP_MAC_CTX *make_context(struct token_keys *keys)
+{
+    struct slice key = {.data = keys->secret, .length = keys->secret_length};
+    unsigned char derived[DIGEST_SIZE];
+    if (keys->purpose != NULL) {
+        if (digest_derive(key, keys->purpose, derived) != STATUS_OK) {
+            return NULL;
+        }
+        key = (struct slice){.data = (const char *)derived, .length = sizeof(derived)};
+    }
+    char digest[] = "SHA256";
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *context = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
+    if (context != NULL &&
+        EVP_MAC_init(context, (const unsigned char *)key.data, key.length, parameters) != 1) {
+        EVP_MAC_CTX_free(context);
+        context = NULL;
+    }
+    EVP_MAC_free(hmac);
+    memory_wipe(derived, sizeof(derived));
+    return context;
+}
+
+/* NULL when there is no memory; the next token tries again. */
+static EVP_MAC_CTX *prepare(struct token_keys *keys)
+{
+    EVP_MAC_CTX *context = atomic_load_explicit(&keys->prepared, memory_order_acquire);
+    if (context != NULL) {
+        return context;
+    }
+    pthread_mutex_lock(&keys->lock);
+    context = atomic_load_explicit(&keys->prepared, memory_order_relaxed);
+    if (context == NULL) {
+        context = make_context(keys);
+        atomic_store_explicit(&keys->prepared, context, memory_order_release);
+    }
+    pthread_mutex_unlock(&keys->lock);
+    return context;
+}
+
 /* A copy of the prepared context has the key already hashed in: no fetch, no key schedule. */
-static enum status sign(const struct token_keys *keys, struct slice text,
+static enum status sign(struct token_keys *keys, struct slice text,
                         unsigned char out[SIGNATURE_SIZE])
 {
-    EVP_MAC_CTX *context = EVP_MAC_CTX_dup(keys->prepared);
+    EVP_MAC_CTX *prepared = prepare(keys);
+    EVP_MAC_CTX *context = prepared != NULL ? EVP_MAC_CTX_dup(prepared) : NULL;
     if (context == NULL) {
         return STATUS_NO_MEMORY;
     }
@@ -104,7 +161,7 @@ static enum status sign(const struct token_keys *keys, struct slice text,
 
 /* --- Issuing ------------------------------------------------------------------------------ */
 
-static void write_claims(struct buffer *out, const struct token_keys *keys,
+static void write_claims(struct buffer *out, struct token_keys *keys,
                          const struct token_claims *claims)
 {
     struct json_writer writer;
@@ -136,7 +193,7 @@ static void write_claims(struct buffer *out, const struct token_keys *keys,
     json_write_object_end(&writer);
 }
 
-enum status token_issue(const struct token_keys *keys, struct arena *arena,
+enum status token_issue(struct token_keys *keys, struct arena *arena,
                         const struct token_claims *claims, const char **token)
 {
     *token = NULL;
@@ -200,7 +257,7 @@ static enum status split_token(struct slice token, struct token_parts *out)
     return STATUS_OK;
 }
 
-static enum status check_signature(const struct token_keys *keys, const struct token_parts *parts)
+static enum status check_signature(struct token_keys *keys, const struct token_parts *parts)
 {
     unsigned char given[SIGNATURE_SIZE];
     unsigned char right[SIGNATURE_SIZE];
@@ -357,7 +414,7 @@ static enum status check_times(const struct json_node *payload, int64_t now,
     return now >= claims->expires_at + TOKEN_LEEWAY_SECONDS ? STATUS_EXPIRED : STATUS_OK;
 }
 
-enum status token_verify(const struct token_keys *keys, struct arena *arena, struct slice token,
+enum status token_verify(struct token_keys *keys, struct arena *arena, struct slice token,
                          int64_t now, struct token_claims *claims)
 {
     *claims = (struct token_claims){.scope = ""};

@@ -21,9 +21,13 @@
 
 struct token_keys;
 
-/* `secret` >= 32 bytes, else STATUS_INVALID. Thread-safe afterwards; copies all. */
+/* `secret` >= 32 bytes, else STATUS_INVALID. Thread-safe afterwards; copies all. libcrypto is first
+ * used when a token is issued or verified. */
 enum status token_keys_create(struct token_keys **out, struct slice secret, const char *issuer,
                               const char *audience) MUST_CHECK;
+/* The same with the key that digest_derive makes of a secret of any length for `purpose` (static). */
+enum status token_keys_derive(struct token_keys **out, struct slice secret, const char *purpose,
+                              const char *issuer, const char *audience) MUST_CHECK;
 void token_keys_release(struct token_keys *keys);
 
 struct token_claims {
@@ -40,11 +44,11 @@ struct token_claims {
 };
 
 /* *token is NUL-terminated in the arena. */
-enum status token_issue(const struct token_keys *keys, struct arena *arena,
+enum status token_issue(struct token_keys *keys, struct arena *arena,
                         const struct token_claims *claims, const char **token) MUST_CHECK;
 
 /* STATUS_OK; STATUS_EXPIRED: genuine but over; STATUS_INVALID: anything else. */
-enum status token_verify(const struct token_keys *keys, struct arena *arena, struct slice token,
+enum status token_verify(struct token_keys *keys, struct arena *arena, struct slice token,
                          int64_t now, struct token_claims *claims) MUST_CHECK;
 
 #endif

@@ -113,9 +113,12 @@ static bool is_reference(const char *value)
 static void add_entry(struct config_values *values, const struct config_assignment *given,
                       const struct config_origin *origin, int line)
 {
+    const char *known_as = config_plain_name(given->name);
+
     values->entries[values->count++] =
         (struct config_entry){.name = given->name,
-                              .known_as = config_plain_name(given->name),
+                              .known_as = known_as,
+                              .compared_as = config_compared_name(known_as),
                               .value = means_nothing(given->value) ? "" : given->value,
                               .origin = origin,
                               .line = line,

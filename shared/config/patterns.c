@@ -114,16 +114,11 @@ static bool is_declaration(const struct config_pattern *pattern)
 
 /* PROVIDER_OPENAI_BASE_URL switches the provider on and OPENAI_BASE_URL, which other programs read
  * as well, does not: these two are not one setting. */
-static const char *without_provider_prefix(const char *name)
+const char *config_compared_name(const char *name)
 {
     const struct config_pattern *pattern = find_provider_pattern(name);
 
     return pattern != NULL && !is_declaration(pattern) ? name + sizeof PROVIDER_PREFIX - 1 : name;
-}
-
-bool config_is_same_name(const char *a, const char *b)
-{
-    return strcmp(without_provider_prefix(a), without_provider_prefix(b)) == 0;
 }
 
 /* --- Which pattern a name has ---------------------------------------------------------------- */
@@ -252,7 +247,7 @@ static enum status compare_with_earlier(const struct config_values *values, size
         if (earlier->origin != entry->origin || earlier->value[0] == '\0' ||
             strcmp(earlier->value, entry->value) == 0 ||
             (is_repeated && !entry->origin->is_strict) ||
-            !config_is_same_name(earlier->known_as, entry->known_as)) {
+            strcmp(earlier->compared_as, entry->compared_as) != 0) {
             continue;
         }
         return is_repeated ? config_refuse_entry(entry, "is set twice with different values", line)

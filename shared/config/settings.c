@@ -5,6 +5,7 @@
  */
 #include "config/internal.h"
 
+#include <pthread.h>
 #include <string.h>
 
 static const struct config_setting settings[] = {
@@ -74,27 +75,65 @@ const void *config_read_field(const struct config *config, size_t index)
                                       : (const char *)config + offsets[index];
 }
 
-static bool is_alias(const struct config_setting *setting, const char *name)
-{
-    struct slice rest = slice_of(setting->aliases);
-    struct slice alias;
+/* --- By name -------------------------------------------------------------------------------- */
 
-    while (slice_split(&rest, ' ', &alias)) {
-        if (alias.length > 0 && slice_equals(alias, name)) {
-            return true;
+/* Names and aliases by their hash, the next place being tried when one is taken. A start asks for some
+ * thousand names. */
+#define PLACES 2048 /* a power of two, several times the names */
+
+static struct place {
+    struct slice name; /* .data NULL: free */
+    int index;
+} places[PLACES];
+static pthread_once_t places_are_filled = PTHREAD_ONCE_INIT;
+
+/* FNV-1a. */
+static struct place *find_place(struct slice name)
+{
+    uint32_t hash = 2166136261;
+
+    for (size_t i = 0; i < name.length; i++) {
+        hash = (hash ^ (unsigned char)name.data[i]) * 16777619;
+    }
+    for (;; hash++) {
+        struct place *place = &places[hash % PLACES];
+
+        if (place->name.data == NULL || (place->name.length == name.length &&
+                                         memcmp(place->name.data, name.data, name.length) == 0)) {
+            return place;
         }
     }
-    return false;
+}
+
+static void fill_place(struct slice name, size_t index)
+{
+    struct place *place = find_place(name);
+
+    if (name.length > 0 && place->name.data == NULL) {
+        *place = (struct place){name, (int)index};
+    }
+}
+
+static void fill_places(void)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        struct slice rest = slice_of(settings[i].aliases);
+        struct slice alias;
+
+        fill_place(slice_of(settings[i].name), i);
+        while (slice_split(&rest, ' ', &alias)) {
+            fill_place(alias, i);
+        }
+    }
 }
 
 static int find_exactly(const char *name)
 {
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (strcmp(settings[i].name, name) == 0 || is_alias(&settings[i], name)) {
-            return (int)i;
-        }
-    }
-    return -1;
+    const struct place *place;
+
+    (void)pthread_once(&places_are_filled, fill_places);
+    place = find_place(slice_of(name));
+    return place->name.data != NULL ? place->index : -1;
 }
 
 int config_find_setting(const char *name)

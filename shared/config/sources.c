@@ -57,12 +57,12 @@ void config_find_files(struct config_files *files, const char *directory, const 
 const struct config_entry *config_find_entry(const struct config_values *values, const char *name)
 {
     const struct config_entry *found = NULL;
-    const char *plain = config_plain_name(name);
+    const char *compared = config_compared_name(config_plain_name(name));
 
     for (size_t i = 0; i < values->count; i++) {
         const struct config_entry *entry = &values->entries[i];
 
-        if (entry->value[0] == '\0' || !config_is_same_name(entry->known_as, plain)) {
+        if (entry->value[0] == '\0' || strcmp(entry->compared_as, compared) != 0) {
             continue;
         }
         if (entry->origin->path == NULL) {

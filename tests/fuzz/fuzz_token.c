@@ -60,7 +60,7 @@ static struct slice make_token(struct arena *arena, char kind, struct slice inpu
     return add_signature(text, length);
 }
 
-static void check_claims(const struct token_keys *keys, struct arena *arena,
+static void check_claims(struct token_keys *keys, struct arena *arena,
                          const struct token_claims *claims)
 {
     require(claims->subject != NULL && claims->subject[0] != '\0');
