@@ -173,6 +173,19 @@ def memory_kilobytes(pid, field):
     return 0
 
 
+def run_cgi(program, environment):
+    """One run of a program as plain CGI: seconds with fork and exec, and processor seconds of its own."""
+    began = time.perf_counter()
+    run = subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    said = run.stdout.read()
+    run.stdout.close()
+    _, status, used = os.wait4(run.pid, 0)
+    elapsed = time.perf_counter() - began
+    run.returncode = os.waitstatus_to_exitcode(status)
+    assert run.returncode == 0 and said.startswith(b"Status: 200"), said
+    return elapsed, used.ru_utime + used.ru_stime
+
+
 def open_descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
