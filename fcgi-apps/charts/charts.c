@@ -9,9 +9,6 @@
 #include "base/clock.h"
 #include "http/fields.h"
 
-#define LIST_LIMIT_DEFAULT 50
-#define LIST_LIMIT_MAXIMUM 100
-
 /* --- List --------------------------------------------------------------------------------- */
 
 static int compare_ids(const void *a, const void *b)
@@ -21,15 +18,15 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(*left, *right);
 }
 
-/* The charts of the principal's chart_ids that exist, in the order of their ids. A token holds few
- * of them, so each is looked up. */
-static enum status list_claimed(struct request *request, const char *after, int64_t limit,
+/* The page of the charts of the principal's chart_ids that exist, in the order of their ids. A token
+ * holds few of them, so each is looked up. */
+static enum status list_claimed(struct request *request, const struct field_page *page,
                                 struct chart **out, size_t *count, int64_t *total)
 {
     const struct principal *principal = &request->principal;
     size_t claimed = principal->chart_id_count;
     const char **ids = arena_allocate(request->arena, claimed * sizeof(*ids));
-    *out = arena_allocate(request->arena, (size_t)limit * sizeof(**out));
+    *out = arena_allocate(request->arena, (size_t)page->size * sizeof(**out));
     *count = 0;
     *total = 0;
     if (ids == NULL || *out == NULL) {
@@ -54,7 +51,7 @@ static enum status list_claimed(struct request *request, const char *after, int6
         if (status != STATUS_OK) {
             return status;
         }
-        if (strcmp(ids[i], after) > 0 && *count < (size_t)limit) {
+        if (*total >= page->offset && *count < (size_t)page->size) {
             (*out)[(*count)++] = chart;
         }
         ++*total;
@@ -62,56 +59,28 @@ static enum status list_claimed(struct request *request, const char *after, int6
     return STATUS_OK;
 }
 
-/* The id behind which the page begins; "" for the first page, NULL when answered. */
-static const char *read_after(struct request *request)
-{
-    struct slice text;
-    if (request_query(request, "offset", &text)) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST,
-                       "offset is not known here; pages are walked by after");
-        return NULL;
-    }
-    if (!request_query(request, "after", &text)) {
-        return "";
-    }
-    const char *after = arena_copy(request->arena, text.data, text.length);
-    if (after == NULL) {
-        problem_answer_status(request, STATUS_NO_MEMORY);
-        return NULL;
-    }
-    return charts_check_id(request, "query", "after", after) ? after : NULL;
-}
-
 void charts_list(struct request *request)
 {
-    int64_t limit =
-        field_query_integer(request, "limit", 1, LIST_LIMIT_MAXIMUM, LIST_LIMIT_DEFAULT);
+    struct field_page page = field_query_page(request);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
-        return;
-    }
-    const char *after = read_after(request);
-    if (after == NULL) {
         return;
     }
     struct chart *charts = NULL;
     size_t count = 0;
     int64_t total = 0;
-    /* One more than the page holds tells whether there is a next one. */
     enum status status =
         request->principal.has_chart_ids
-            ? list_claimed(request, after, limit + 1, &charts, &count, &total)
+            ? list_claimed(request, &page, &charts, &count, &total)
             : chart_list(request->app->chart_storage, request->arena, request->principal.owner,
-                         after, limit + 1, &charts, &count, &total);
+                         page.size, page.offset, &charts, &count, &total);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
     }
-    bool has_more = count > (size_t)limit;
-    count = has_more ? (size_t)limit : count;
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
-    json_write_name(json, "charts");
+    json_write_name(json, "items");
     json_write_array_begin(json);
     for (size_t i = 0; i < count; i++) {
         json_write_object_begin(json);
@@ -122,9 +91,7 @@ void charts_list(struct request *request)
         json_write_object_end(json);
     }
     json_write_array_end(json);
-    json_write_member_integer(json, "total", total);
-    json_write_member_integer(json, "limit", limit);
-    json_write_member_text(json, "next", has_more ? charts[count - 1].id : NULL);
+    field_write_page(json, &page, total);
     json_write_object_end(json);
 }
 

@@ -8,7 +8,7 @@
 #include "charts.h"
 
 static const struct route charts_routes[] = {
-    {HTTP_GET, "/api/charts", charts_list, FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/api/charts", charts_list, FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE, ROUTE_LIST},
     {HTTP_POST, "/api/charts/{chart_id}", charts_create, FAMILY_CHARTS, ACCESS_PRINCIPAL,
      BODY_JSON_OPTIONAL, 0},
     {HTTP_GET, "/api/charts/{chart_id}", charts_show, FAMILY_CHARTS, ACCESS_PRINCIPAL, BODY_NONE,

@@ -20,7 +20,8 @@ static const struct route chat_routes[] = {
     {HTTP_POST, "/chat", session_chat, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
     {HTTP_POST, "/chat/stream", session_chat_stream, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_JSON, 0},
     {HTTP_GET, "/chat/models", models_describe, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
-    {HTTP_GET, "/chat/sessions", sessions_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
+    {HTTP_GET, "/chat/sessions", sessions_list, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
+     ROUTE_LIST},
     {HTTP_GET, "/chat/sessions/{id}", sessions_show, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE, 0},
     {HTTP_DELETE, "/chat/sessions/{id}", sessions_delete, FAMILY_CHAT, ACCESS_PRINCIPAL, BODY_NONE,
      0},
@@ -30,10 +31,20 @@ static const struct route chat_routes[] = {
      BODY_NONE, 0},
 };
 
+/* Messages are walked from the newest one back. */
+#define CHAT_MESSAGES "/chat/sessions/{id}/messages"
+
+static const struct unbuilt_parameter chat_unbuilt[] = {
+    {CHAT_MESSAGES, "page"},
+    {CHAT_MESSAGES, "page_size"},
+};
+
 static const struct app_options chat_options = {
     .program = "chat",
     .routes = chat_routes,
     .route_count = sizeof chat_routes / sizeof chat_routes[0],
+    .unbuilt = chat_unbuilt,
+    .unbuilt_count = sizeof chat_unbuilt / sizeof chat_unbuilt[0],
     .uses_storage = true,
     .start = chat_start,
     .background = chat_background,

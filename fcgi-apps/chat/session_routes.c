@@ -12,8 +12,8 @@
 #include "session_gate.h"
 #include "session_input.h"
 
-#define LIST_DEFAULT 50
-#define LIST_MAXIMUM 200
+#define MESSAGES_DEFAULT 50
+#define MESSAGES_MAXIMUM 200
 
 /* --- Reading --------------------------------------------------------------------------------- */
 
@@ -48,61 +48,26 @@ static void write_members(struct json_writer *json, const struct conversation *c
     field_write_time(json, "expires_at", conversation->expires_at);
 }
 
-/* Where a page of the list ends, as text for the next request: "<updated_at>-<number>". */
-static bool parse_place(struct slice text, struct conversation_place *out)
-{
-    struct slice rest = text;
-    struct slice time;
-    return slice_split(&rest, '-', &time) &&
-           text_parse_integer(time, &out->updated_at) == STATUS_OK &&
-           text_parse_integer(rest, &out->number) == STATUS_OK && out->updated_at >= 0 &&
-           out->number >= 0;
-}
-
-static struct conversation_place read_place(struct request *request)
-{
-    struct conversation_place place = CONVERSATION_FIRST_PLACE;
-    struct slice text;
-    if (request_query(request, "before", &text) && !parse_place(text, &place)) {
-        problem_add_field(request, "query", "before", "Should be a next_before of this list",
-                          "string_pattern_mismatch");
-    }
-    return place;
-}
-
-static void write_next_place(struct request *request, struct json_writer *json,
-                             const struct conversation *last)
-{
-    const char *text = NULL;
-    if (last != NULL) {
-        text = arena_format(request->arena, "%lld-%lld", (long long)last->updated_at,
-                            (long long)last->number);
-    }
-    json_write_member_boolean(json, "has_more", last != NULL);
-    json_write_member_text(json, "next_before", text);
-}
-
 void sessions_list(struct request *request)
 {
-    int64_t limit = field_query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
-    struct conversation_place place = read_place(request);
+    struct field_page page = field_query_page(request);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
-    struct conversation *list;
-    size_t count;
-    bool has_more;
+    struct conversation *list = NULL;
+    size_t count = 0;
+    int64_t total = 0;
     enum status status =
         conversation_list(request->app->storage, request->arena, request->principal.owner,
-                          clock_wall_milliseconds(), &place, limit, &list, &count, &has_more);
+                          clock_wall_milliseconds(), page.size, page.offset, &list, &count, &total);
     if (status != STATUS_OK) {
         answer_status(request, status);
         return;
     }
     struct json_writer *json = response_json(request, 200);
     json_write_object_begin(json);
-    json_write_name(json, "sessions");
+    json_write_name(json, "items");
     json_write_array_begin(json);
     for (size_t i = 0; i < count; i++) {
         json_write_object_begin(json);
@@ -110,7 +75,7 @@ void sessions_list(struct request *request)
         json_write_object_end(json);
     }
     json_write_array_end(json);
-    write_next_place(request, json, has_more ? &list[count - 1] : NULL);
+    field_write_page(json, &page, total);
     json_write_object_end(json);
 }
 
@@ -170,8 +135,8 @@ void sessions_show(struct request *request)
     }
     struct conversation_key key = session_key_of(request, conversation.id);
     enum status status =
-        conversation_messages(request->app->storage, request->arena, &key, INT64_MAX, LIST_MAXIMUM,
-                              &messages, &count, &has_more);
+        conversation_messages(request->app->storage, request->arena, &key, INT64_MAX,
+                              MESSAGES_MAXIMUM, &messages, &count, &has_more);
     if (status != STATUS_OK) {
         answer_status(request, status);
         return;
@@ -190,7 +155,7 @@ void sessions_messages(struct request *request)
 {
     struct conversation conversation;
     int64_t before = field_query_integer(request, "before", 1, INT64_MAX, INT64_MAX);
-    int64_t limit = field_query_integer(request, "limit", 1, LIST_MAXIMUM, LIST_DEFAULT);
+    int64_t limit = field_query_integer(request, "limit", 1, MESSAGES_MAXIMUM, MESSAGES_DEFAULT);
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return;

@@ -82,6 +82,18 @@ static bool asks_for_the_unbuilt(const struct request *request)
     return false;
 }
 
+/* A parameter that pages lists elsewhere: whoever walks by it would get the first page for ever. */
+static bool walks_otherwise(const struct request *request)
+{
+    static const char *const others[] = {"limit", "offset", "after", "before", "cursor"};
+    struct slice value;
+    bool is_found = false;
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && !is_found; i++) {
+        is_found = request_query(request, others[i], &value);
+    }
+    return is_found && (request->match.route->flags & ROUTE_LIST) != 0;
+}
+
 bool query_read(struct request *request)
 {
     request->query_status = parse(request);
@@ -101,6 +113,11 @@ bool query_check(struct request *request)
     if (asks_for_the_unbuilt(request)) {
         problem_answer(request, PROBLEM_INVALID_REQUEST,
                        "The query asks for something that this version does not have");
+        return false;
+    }
+    if (walks_otherwise(request)) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST,
+                       "Lists are walked by page and page_size alone");
         return false;
     }
     return true;

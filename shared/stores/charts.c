@@ -152,7 +152,7 @@ enum status chart_delete(struct storage *storage, const char *owner, const char 
 }
 
 enum status chart_list(struct storage *storage, struct arena *arena, const char *owner,
-                       const char *after, int64_t limit, struct chart **out, size_t *count,
+                       int64_t limit, int64_t offset, struct chart **out, size_t *count,
                        int64_t *total)
 {
     struct storage_statement *statement;
@@ -164,7 +164,7 @@ enum status chart_list(struct storage *storage, struct arena *arena, const char 
     }
     void *items;
     status = rows_list(storage, "chart_list", arena, read_chart, sizeof(struct chart), &items,
-                       count, ROW_TEXT(owner), ROW_TEXT(after), ROW_INTEGER(limit));
+                       count, ROW_TEXT(owner), ROW_INTEGER(limit), ROW_INTEGER(offset));
     *out = items;
     return status;
 }

@@ -39,10 +39,10 @@ enum status chart_set_options(struct storage *storage, const char *owner, const 
 /* With all its series; their points are left to series_remove_loose. */
 enum status chart_delete(struct storage *storage, const char *owner, const char *id) MUST_CHECK;
 
-/* At most `limit` charts in the order of their ids, from the first one behind `after` on ("" is
- * before all); *total counts all of the owner's. Costs the same wherever in a long list. */
+/* At most `limit` charts in the order of their ids, without the first `offset`; *total counts all of
+ * the owner's. */
 enum status chart_list(struct storage *storage, struct arena *arena, const char *owner,
-                       const char *after, int64_t limit, struct chart **out, size_t *count,
+                       int64_t limit, int64_t offset, struct chart **out, size_t *count,
                        int64_t *total) MUST_CHECK;
 
 /* These charts (by number) were read just now. Writes nothing for one that was changed or read

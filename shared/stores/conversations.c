@@ -65,26 +65,21 @@ static enum status read_listed(struct storage_statement *row, struct arena *aren
     return read_conversation(row, 1, arena, out);
 }
 
-/* One more than asked for is read, only to know that it is there. */
-static bool drop_beyond(size_t *count, int64_t limit)
-{
-    bool has_more = *count > (size_t)limit;
-    if (has_more) {
-        *count = (size_t)limit;
-    }
-    return has_more;
-}
-
 enum status conversation_list(struct storage *storage, struct arena *arena, const char *owner,
-                              int64_t now, const struct conversation_place *place, int64_t limit,
-                              struct conversation **out, size_t *count, bool *has_more)
+                              int64_t now, int64_t limit, int64_t offset, struct conversation **out,
+                              size_t *count, int64_t *total)
 {
     void *items = NULL;
-    enum status status = rows_list(storage, "conversation_list_before", arena, read_listed,
-                                   sizeof(struct conversation), &items, count, ROW_TEXT(owner),
-                                   ROW_INTEGER(now), ROW_INTEGER(place->updated_at),
-                                   ROW_INTEGER(place->number), ROW_INTEGER(limit + 1));
-    *has_more = drop_beyond(count, limit);
+    struct storage_statement *row;
+    enum status status =
+        rows_find(storage, "conversation_count", &row, ROW_TEXT(owner), ROW_INTEGER(now));
+    *total = status == STATUS_OK ? storage_integer(row, 0) : 0;
+    storage_finish(row);
+    if (status == STATUS_OK) {
+        status = rows_list(storage, "conversation_list", arena, read_listed,
+                           sizeof(struct conversation), &items, count, ROW_TEXT(owner),
+                           ROW_INTEGER(now), ROW_INTEGER(limit), ROW_INTEGER(offset));
+    }
     *out = items;
     return status;
 }
@@ -445,6 +440,16 @@ static void reverse(struct conversation_message *messages, size_t count)
         messages[i] = messages[count - 1 - i];
         messages[count - 1 - i] = saved;
     }
+}
+
+/* One more than asked for is read, only to know that it is there. */
+static bool drop_beyond(size_t *count, int64_t limit)
+{
+    bool has_more = *count > (size_t)limit;
+    if (has_more) {
+        *count = (size_t)limit;
+    }
+    return has_more;
 }
 
 enum status conversation_messages(struct storage *storage, struct arena *arena,

@@ -118,18 +118,11 @@ enum status conversation_find(struct storage *storage, struct arena *arena,
                               const struct conversation_key *key, int64_t now,
                               struct conversation *out) MUST_CHECK;
 
-/* Where a list goes on: behind the conversation that was last used then, and has that number. */
-struct conversation_place {
-    int64_t updated_at;
-    int64_t number;
-};
-#define CONVERSATION_FIRST_PLACE ((struct conversation_place){INT64_MAX, INT64_MAX})
-
-/* A page of at most `limit` of the owner's, the most recently used first. *has_more: there are
- * others behind it. */
+/* At most `limit` of the owner's, the most recently used first, without the first `offset`; *total
+ * counts all that have not expired. */
 enum status conversation_list(struct storage *storage, struct arena *arena, const char *owner,
-                              int64_t now, const struct conversation_place *place, int64_t limit,
-                              struct conversation **out, size_t *count, bool *has_more) MUST_CHECK;
+                              int64_t now, int64_t limit, int64_t offset, struct conversation **out,
+                              size_t *count, int64_t *total) MUST_CHECK;
 
 /* A page of at most `limit` messages before a position (INT64_MAX: the newest), oldest first.
  * *has_more: there are older ones. */

@@ -107,14 +107,10 @@ def test_list_pages_through_own_charts(suite):
     token = suite.token()
     for i in range(7):
         assert suite.post(f"/api/charts/own-{i}", token=token).status == 200
-    seen, after = [], ""
-    for _ in range(3):
-        page = suite.get(f"/api/charts?limit=3{after}", token=token).json
-        assert page["total"] == 7 and page["limit"] == 3
-        seen += [chart["chartId"] for chart in page["charts"]]
-        after = f"&after={page['next']}"
-    assert seen == [f"own-{i}" for i in range(7)]
-    assert page["next"] is None
+    pages = [suite.get(f"/api/charts?page={number}&page_size=3", token=token).json for number in (1, 2, 3, 4)]
+    assert [[chart["chartId"] for chart in page["items"]] for page in pages] == [
+        ["own-0", "own-1", "own-2"], ["own-3", "own-4", "own-5"], ["own-6"], []]
+    assert [page["total"] for page in pages] == [7] * 4
 
 
 def test_delete_removes_series_and_charts(chart):
@@ -465,7 +461,7 @@ def test_tenants_never_meet(suite, chart):
     for answer in (other.request("GET"), other.series(), other.history(), other.extend(line(5, 6)),
                    other.request("PUT", body={}), other.request("DELETE"), other.request("DELETE", "/data/0/s")):
         assert answer.status == 404
-    assert chart.id not in [item["chartId"] for item in suite.get("/api/charts", token=other.token).json["charts"]]
+    assert chart.id not in [item["chartId"] for item in suite.get("/api/charts", token=other.token).json["items"]]
     assert other.request("POST", body={"mine": False}).json["options"] == {"mine": False}
     assert other.replace(line(0, 2)).status == 200
     assert chart.series().json["data"] == line(0, 3)
@@ -492,9 +488,12 @@ def test_a_token_may_be_limited_to_charts(suite, token):
                    denied.request("POST", "/history", {"pane_id": 0, "series_id": "s"})):
         assert answer.status == 403 and answer.json["message"] == f"Access denied to chart: {denied.id}"
     listed = suite.get("/api/charts", token=limited).json
-    assert [item["chartId"] for item in listed["charts"]] == sorted([allowed.id, unmade.id])
+    assert [item["chartId"] for item in listed["items"]] == sorted([allowed.id, unmade.id])
     assert listed["total"] == 2
-    assert suite.get("/api/charts", token=limited_token(suite, token, [])).json["charts"] == []
+    pages = [suite.get(f"/api/charts?page={number}&page_size=1", token=limited).json for number in (1, 2, 3)]
+    assert [[item["chartId"] for item in page["items"]] for page in pages] == [
+        *([name] for name in sorted([allowed.id, unmade.id])), []]
+    assert suite.get("/api/charts", token=limited_token(suite, token, [])).json["items"] == []
 
 
 # --- Expiry -------------------------------------------------------------------------------------
@@ -515,7 +514,7 @@ def test_charts_that_are_read_outlive_those_that_are_not(suite):
         return answer.status == 200 and answer.json["total"] == 1 and answer
 
     answer = wait_until(swept, 30, trouble=private.logs)
-    assert answer.json["charts"][0]["chartId"] == "read"
+    assert answer.json["items"][0]["chartId"] == "read"
     assert read.series().json["totalCount"] == 600
 
 

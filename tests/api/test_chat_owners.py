@@ -25,7 +25,7 @@ def test_a_user_and_the_users_keys_see_the_same_sessions(chat):
                                "model": "stub/ok"}, token=token)
     assert said.status == 200
     assert get(chat, "/chat/sessions/mine", key).json["messages"][0]["content"] == "by the user"
-    assert [session["session_id"] for session in get(chat, "/chat/sessions", key).json["sessions"]] \
+    assert [session["session_id"] for session in get(chat, "/chat/sessions", key).json["items"]] \
         == ["mine"]
     say(chat, "mine", "by the key", key=key, model="stub/ok")
     shown = chat.get("/chat/sessions/mine", token=token).json

@@ -462,24 +462,22 @@ def test_stopping_the_program_ends_turns_with_an_event(suite, stub):
 
 def test_sessions_are_listed_shown_cleared_and_deleted(suite, stub):
     private = suite.start(environment_for(stub))
-    nothing = {"sessions": [], "has_more": False, "next_before": None}
+    nothing = {"items": [], "total": 0, "page": 1, "page_size": 20}
     assert get(private, "/chat/sessions").json == nothing
     for name in ("first", "second", "third"):
         say(private, name, f"hello {name}\nsecond line", model="stub/ok")
         time.sleep(0.005)  # sessions are told in the order of their milliseconds
     listed = get(private, "/chat/sessions").json
-    assert [session["session_id"] for session in listed["sessions"]] == ["third", "second", "first"]
-    page = get(private, "/chat/sessions?limit=2").json
-    assert [session["session_id"] for session in page["sessions"]] == ["third", "second"]
-    assert page["has_more"]
-    page = get(private, f"/chat/sessions?limit=2&before={page['next_before']}").json
-    assert [session["session_id"] for session in page["sessions"]] == ["first"]
-    assert not page["has_more"] and page["next_before"] is None
+    assert [session["session_id"] for session in listed["items"]] == ["third", "second", "first"]
+    pages = [get(private, f"/chat/sessions?page={number}&page_size=2").json for number in (1, 2, 3)]
+    assert [[session["session_id"] for session in page["items"]] for page in pages] == [
+        ["third", "second"], ["first"], []]
+    assert [page["total"] for page in pages] == [3] * 3
     shown = get(private, "/chat/sessions/second").json
     assert shown["messages"] == messages_of(private, "second")
     assert shown["owner"] and shown["temperature"] is None
-    assert {name: shown[name] for name in listed["sessions"][1]} == listed["sessions"][1]
-    assert set(shown) - set(listed["sessions"][1]) == {"owner", "temperature", "messages"}
+    assert {name: shown[name] for name in listed["items"][1]} == listed["items"][1]
+    assert set(shown) - set(listed["items"][1]) == {"owner", "temperature", "messages"}
     assert shown["title"] == "hello second" and shown["message_count"] == 2
     assert shown["model"] == "stub/ok"
     assert shown["created_at"] <= shown["updated_at"] < shown["expires_at"]
@@ -518,10 +516,8 @@ def test_messages_come_in_pages(chat):
         f"number {number}" for number in range(7)]
 
 
-@pytest.mark.parametrize("path", ["/chat/sessions?limit=0", "/chat/sessions?limit=201",
-                                  "/chat/sessions?limit=x", "/chat/sessions?before=-1",
-                                  "/chat/sessions?before=12", "/chat/sessions?before=1-x",
-                                  "/chat/sessions/s/messages?before=0",
+@pytest.mark.parametrize("path", ["/chat/sessions/s/messages?before=0", "/chat/sessions/s/messages?limit=0",
+                                  "/chat/sessions/s/messages?limit=201",
                                   "/chat/sessions/s/messages?limit=1.5"])
 def test_bad_query_parameters_are_refused(chat, path):
     answer = get(chat, path)
@@ -561,7 +557,7 @@ def test_a_session_expires_when_it_is_not_used(suite, stub):
     assert len(messages_of(private, session)) == 6
     answer = wait_until(lambda: (got := get(private, f"/chat/sessions/{session}")).status != 200 and got)
     assert answer.status == 410 and answer.json["code"] == "E101"
-    assert get(private, "/chat/sessions").json["sessions"] == []
+    assert get(private, "/chat/sessions").json["items"] == []
     assert "first message" in say(private, session, "y", model="demo/echo").json["response"]
     assert len(messages_of(private, session)) == 2
 

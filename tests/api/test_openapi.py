@@ -185,7 +185,7 @@ def ask_chat(ask):
     turn = {"session_id": "described", "message": "Hello!"}
     ask("POST", "/chat", turn)
     ask("POST", "/chat/stream", turn)
-    assert len(ask("GET", "/chat/sessions").json["sessions"]) == 1
+    assert len(ask("GET", "/chat/sessions").json["items"]) == 1
     ask("GET", "/chat/sessions/{id}", id="described")
     ask("GET", "/chat/sessions/{id}/messages", id="described")
     ask("GET", "/chat/sessions/{id}/messages", query="?limit=1", id="described")

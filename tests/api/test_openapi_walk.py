@@ -35,7 +35,7 @@ TEXTS = ["", "a", "0", "-1", "null", "a b", "ä", "\u202e", "\x00", "\ud800", "x
 NUMBERS = [0, -1, 1, 1.5, 1e308, -1e308, 2 ** 31, 2 ** 53 + 1, 2 ** 63, 2 ** 64, 10 ** 400]
 ANYTHING = [None, True, False, [], {}, [[]], {"": ""}, [None], "\x00", "", 0, -0.0, [0] * 200]
 # What fits the patterns that letters and digits do not fit.
-PATTERNS = {"^[0-9]{1,18}-": ["1-1", "1795820942000-7"], "^ *((user": ["", "chart.read", " chat.manage  chart.create"],
+PATTERNS = {"^ *((user": ["", "chart.read", " chat.manage  chart.create"],
             "^[^\\x00-": ["demo/echo", "echo", "gpt-4o", "ä"]}
 RAW = [b"", b" ", b"{", b"[]", b"null", b'{"a":1,"a":2}', b"\xff\xfe", b"\xef\xbb\xbf{}", b"{}x", b'{"a":NaN}',
        b"[" * 100, b'{"a":"\\ud800"}', b"// {}", b"{'a':1}", b'{"a":1,}', b'{"a":01}', b"0" * 70_000]

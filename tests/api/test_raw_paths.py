@@ -30,7 +30,7 @@ def test_an_ambiguous_path_is_400_on_every_route(suite, owner, name):
         assert b"correlation" in answer.lower(), answer
     chart = suite.get("/api/charts/v2", token=owner)
     assert chart.status == 200 and chart.json["panes"][0]["series"][0]["seriesId"] == "v2"
-    assert [each["chartId"] for each in suite.get("/api/charts", token=owner).json["charts"]] == ["v2"]
+    assert [each["chartId"] for each in suite.get("/api/charts", token=owner).json["items"]] == ["v2"]
 
 
 def test_a_deletion_never_takes_what_lies_above(suite, owner):

@@ -466,11 +466,17 @@ static void charts_are_apart_by_owner(void **state)
     assert_int_equal(chart_delete(storage, "user:b", "c"), STATUS_NOT_FOUND);
     assert_int_equal(chart_set_options(storage, "user:b", "c", slice_of("{}"), NOW),
                      STATUS_NOT_FOUND);
-    assert_int_equal(chart_list(storage, &arena, "user:a", "", 10, &list, &count, &total),
+    assert_int_equal(chart_create(storage, &arena, "user:b", "d", slice_of("{}"), 0, NOW, &chart),
                      STATUS_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(total, 1);
-    assert_int_equal(chart_list(storage, &arena, "user:b", "", 10, &list, &count, &total),
+    static const char *const lists[][2] = {{"user:a", "c"}, {"user:b", "d"}};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(chart_list(storage, &arena, lists[i][0], 10, 0, &list, &count, &total),
+                         STATUS_OK);
+        assert_int_equal(count, 1);
+        assert_int_equal(total, 1);
+        assert_string_equal(list[0].id, lists[i][1]);
+    }
+    assert_int_equal(chart_list(storage, &arena, "user:c", 10, 0, &list, &count, &total),
                      STATUS_OK);
     assert_int_equal(count, 0);
     assert_int_equal(total, 0);

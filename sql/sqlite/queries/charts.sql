@@ -5,8 +5,11 @@ SELECT number, id, options, created_at, updated_at, series_count
 FROM charts WHERE owner = ?1 AND id = ?2;
 
 -- name: chart_list
+-- What comes before the page is counted off in the index alone.
 SELECT number, id, options, created_at, updated_at, series_count
-FROM charts WHERE owner = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
+FROM charts
+WHERE owner = ?1 AND id >= (SELECT id FROM charts WHERE owner = ?1 ORDER BY id LIMIT 1 OFFSET ?3)
+ORDER BY id LIMIT ?2;
 
 -- name: chart_owner
 SELECT chart_count, series_count, point_count FROM chart_owners WHERE owner = ?1;

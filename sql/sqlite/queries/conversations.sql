@@ -5,12 +5,14 @@ SELECT number, model, title, message_count, version, created_at, updated_at, exp
     lock_token, lock_fence, lock_expires_at
 FROM conversations WHERE owner = ?1 AND id = ?2;
 
--- name: conversation_list_before
--- Of one owner, the most recently used first, behind (updated_at, number) = (?3, ?4).
+-- name: conversation_list
+-- Of one owner, the most recently used first.
 SELECT id, model, title, message_count, version, created_at, updated_at, expires_at, number
-FROM conversations
-WHERE owner = ?1 AND expires_at > ?2 AND (updated_at, number) < (?3, ?4)
-ORDER BY updated_at DESC, number DESC LIMIT ?5;
+FROM conversations WHERE owner = ?1 AND expires_at > ?2
+ORDER BY updated_at DESC, number DESC LIMIT ?3 OFFSET ?4;
+
+-- name: conversation_count
+SELECT count(*) FROM conversations WHERE owner = ?1 AND expires_at > ?2;
 
 -- name: conversation_count_up_to
 SELECT count(*) FROM (SELECT 1 FROM conversations WHERE owner = ?1 LIMIT ?2) AS found;
