@@ -166,8 +166,9 @@ void auth_login(struct request *request)
         return;
     }
     bool by_name = !has_member(request->json, "email") && has_member(request->json, "username");
-    const char *login =
-        field_text(request, by_name ? "username" : "email", FIELD_REQUIRED, 1, NAMES_EMAIL_MAXIMUM);
+    const char *email = field_text(request, "email", by_name ? FIELD_NULLABLE : FIELD_REQUIRED, 1,
+                                   NAMES_EMAIL_MAXIMUM);
+    const char *username = field_text(request, "username", FIELD_NULLABLE, 1, NAMES_EMAIL_MAXIMUM);
     const char *password =
         field_text(request, "password", FIELD_REQUIRED, 1, PASSWORD_LENGTH_MAXIMUM);
     if (problem_has_fields(request)) {
@@ -178,7 +179,7 @@ void auth_login(struct request *request)
     struct account account = {0};
     struct lockout_attempt attempt;
     bool is_known;
-    enum status status = names_fold_login(request->arena, login, &name);
+    enum status status = names_fold_login(request->arena, by_name ? username : email, &name);
     if (status != STATUS_OK) {
         problem_answer_status(request, status);
         return;
