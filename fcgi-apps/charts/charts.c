@@ -244,10 +244,26 @@ static enum status write_panes(struct request *request, struct panes *panes,
     return STATUS_OK;
 }
 
+/* False when answered. */
+static bool read_form(struct request *request, bool *is_map)
+{
+    struct slice form = slice_of("list");
+    request_query(request, "panes", &form);
+    *is_map = slice_equals(form, "map");
+    if (*is_map || slice_equals(form, "list")) {
+        return true;
+    }
+    problem_add_field(request, "query", "panes", "Input should be 'list' or 'map'",
+                      "literal_error");
+    problem_answer_fields(request, PROBLEM_COUNT);
+    return false;
+}
+
 void charts_show(struct request *request)
 {
+    bool is_map;
     const char *id = charts_chart_id(request);
-    if (id == NULL) {
+    if (id == NULL || !read_form(request, &is_map)) {
         return;
     }
     struct storage *storage = request->app->chart_storage;
@@ -265,10 +281,8 @@ void charts_show(struct request *request)
         status = series_list(storage, request->arena, owner, id, &list, &count);
     }
     if (status == STATUS_OK) {
-        struct slice form = {"", 0};
         struct json_writer *json = response_json(request, 200);
-        request_query(request, "panes", &form);
-        struct panes panes = {.json = json, .is_map = slice_equals(form, "map"), .open = -1};
+        struct panes panes = {.json = json, .is_map = is_map, .open = -1};
         json_write_object_begin(json);
         json_write_member_text(json, "chartId", id);
         json_write_name(json, "panes");

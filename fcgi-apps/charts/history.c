@@ -21,6 +21,7 @@
 struct number {
     const char *snake;
     const char *camel;
+    const char *name; /* the spelling of the two that the client uses */
     bool is_given;
     double value;
 };
@@ -33,28 +34,41 @@ struct page {
     struct number to;
 };
 
-static void refuse_number(struct request *request, const struct number *number, const char *type)
+static bool is_posted(const struct request *request)
 {
-    problem_add_field(request, request->json != NULL ? "body" : "query", number->snake,
-                      "Input should be a valid integer", type);
+    return request->json != NULL;
+}
+
+static void refuse_number(struct request *request, const struct number *number, const char *message,
+                          const char *type)
+{
+    problem_add_field(request, is_posted(request) ? "body" : "query", number->name, message, type);
+}
+
+static void refuse_integer(struct request *request, const struct number *number, const char *type)
+{
+    refuse_number(request, number, "Input should be a valid integer", type);
 }
 
 static void read_number(struct request *request, struct number *number)
 {
     bool is_valid;
-    if (request->json != NULL) {
-        const char *name = charts_member_name(request, number->snake, number->camel);
-        const struct json_node *node = json_member(request->json, name);
+    if (is_posted(request)) {
+        number->name = charts_member_name(request, number->snake, number->camel);
+        const struct json_node *node = json_member(request->json, number->name);
         number->is_given = node != NULL && json_node_kind(node) != JSON_NULL;
         is_valid = json_get_double(node, &number->value);
     } else {
         struct slice text;
-        number->is_given = request_query(request, number->snake, &text) ||
-                           request_query(request, number->camel, &text);
+        number->name = request_query(request, number->snake, &text) ||
+                               !request_query(request, number->camel, &text)
+                           ? number->snake
+                           : number->camel;
+        number->is_given = request_query(request, number->name, &text);
         is_valid = number->is_given && text_parse_double(text, &number->value) == STATUS_OK;
     }
     if (number->is_given && (!is_valid || !isfinite(number->value))) {
-        refuse_number(request, number, "int_parsing");
+        refuse_integer(request, number, "int_parsing");
         number->is_given = false;
     }
 }
@@ -64,20 +78,19 @@ static bool has_fraction(const struct number *number)
     return number->is_given && floor(number->value) != number->value;
 }
 
-static bool check_time(struct request *request, const struct number *time)
+/* What is wrong with where the number lies; NULL: nothing. */
+static const char *range_fault(const struct page *page, const struct number *number)
 {
-    const char *message = NULL;
-    if (!time->is_given ||
-        (time->value >= POINT_TIME_MINIMUM && time->value <= POINT_TIME_MAXIMUM)) {
-        return true;
+    if (!number->is_given) {
+        return NULL;
     }
-    if (time->value < 0) {
-        message = arena_format(request->arena, "%s must not be before the year 1", time->camel);
-    } else {
-        message = arena_format(request->arena, "%s exceeds maximum allowed timestamp", time->camel);
+    if (number == &page->count) {
+        return number->value < 1 || number->value > COUNT_MAXIMUM ? "must be between 1 and 10000"
+                                                                  : NULL;
     }
-    problem_answer(request, PROBLEM_INVALID_REQUEST, message);
-    return false;
+    return number->value < POINT_TIME_MINIMUM   ? "must not be before the year 1"
+           : number->value > POINT_TIME_MAXIMUM ? "exceeds maximum allowed timestamp"
+                                                : NULL;
 }
 
 /* False when answered: first what is no number at all, then what is out of range. */
@@ -91,26 +104,34 @@ static bool read_page(struct request *request, struct page *page)
         .to = {.snake = "to", .camel = "to"},
     };
     struct number *numbers[] = {&page->count, &page->before, &page->after, &page->from, &page->to};
+    const char *refusal = NULL;
+    bool is_refused = false;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         read_number(request, numbers[i]);
-    }
-    if (has_fraction(&page->count)) {
-        refuse_number(request, &page->count, "int_from_float");
+        if (numbers[i] == &page->count && has_fraction(&page->count)) {
+            refuse_integer(request, &page->count, "int_from_float");
+            page->count.is_given = false;
+        }
+        const char *fault = range_fault(page, numbers[i]);
+        if (fault == NULL) {
+            continue;
+        }
+        const char *message = arena_format(request->arena, "%s %s", numbers[i]->name, fault);
+        if (is_posted(request)) {
+            refuse_number(request, numbers[i], message, "out_of_range");
+        } else if (!is_refused) {
+            is_refused = true;
+            refusal = message;
+        }
     }
     if (problem_has_fields(request)) {
         problem_answer_fields(request, PROBLEM_COUNT);
         return false;
     }
-    if (page->count.is_given && (page->count.value < 1 || page->count.value > COUNT_MAXIMUM)) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST, "count must be between 1 and 10000");
-        return false;
+    if (is_refused) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, refusal);
     }
-    for (size_t i = 1; i < sizeof numbers / sizeof numbers[0]; i++) {
-        if (!check_time(request, numbers[i])) {
-            return false;
-        }
-    }
-    return true;
+    return !is_refused;
 }
 
 static struct series_window window_of(const struct page *page)
@@ -146,7 +167,7 @@ static bool check_fractions(struct request *request, const struct page *page, bo
     const struct number *times[] = {&page->before, &page->after, &page->from, &page->to};
     for (size_t i = 0; i < sizeof times / sizeof times[0] && !are_allowed; i++) {
         if (has_fraction(times[i])) {
-            refuse_number(request, times[i], "int_from_float");
+            refuse_integer(request, times[i], "int_from_float");
         }
     }
     if (problem_has_fields(request)) {
@@ -211,19 +232,23 @@ static const struct budget whole_budget = {COUNT_MAXIMUM, CHARTS_ANSWER_MAXIMUM}
  * page has one point. */
 static void answer_query(struct request *request, struct series_key *key, struct budget *budget)
 {
+    if (request_refuse_unbuilt(request)) {
+        return;
+    }
     const char *pane = charts_member_name(request, "pane_id", "paneId");
     const char *series = charts_member_name(request, "series_id", "seriesId");
     key->pane = field_integer(request, pane, FIELD_REQUIRED, 0, CHARTS_PANE_MAXIMUM, 0);
     key->id = field_text(request, series, FIELD_REQUIRED, 1, 128);
     struct page page;
     struct series_range range;
-    if (!read_page(request, &page) || !charts_check_id(request, "body", "series_id", key->id)) {
+    if (!read_page(request, &page) || !charts_check_id(request, "body", series, key->id)) {
         return;
     }
     struct series_window window = window_of(&page);
     if (window.limit > budget->points) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST,
-                       "count of all requests together must be at most 10000");
+        refuse_number(request, &page.count, "count of all requests together must be at most 10000",
+                      "out_of_range");
+        problem_answer_fields(request, PROBLEM_COUNT);
         return;
     }
     budget->points -= window.limit;

@@ -31,20 +31,22 @@ bool charts_check_id(struct request *request, const char *source, const char *na
     while (good < length && is_id_byte(value[good])) {
         good++;
     }
-    if (length == 0 || good < length) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST,
-                       arena_format(request->arena,
-                                    "%s contains invalid characters. Only alphanumeric, "
-                                    "underscore, hyphen, and dot allowed.",
-                                    name));
-        return false;
+    const char *fault = length == 0 || good < length
+                            ? "contains invalid characters. Only alphanumeric, underscore, hyphen, "
+                              "and dot allowed."
+                        : strstr(value, "..") != NULL ? "must not contain '..'"
+                                                      : NULL;
+    if (fault == NULL) {
+        return true;
     }
-    if (strstr(value, "..") != NULL) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST,
-                       arena_format(request->arena, "%s must not contain '..'", name));
-        return false;
+    const char *message = arena_format(request->arena, "%s %s", name, fault);
+    if (strcmp(source, "body") == 0) {
+        problem_add_field(request, source, name, message, "string_pattern_mismatch");
+        problem_answer_fields(request, PROBLEM_COUNT);
+    } else {
+        problem_answer(request, PROBLEM_INVALID_REQUEST, message);
     }
-    return true;
+    return false;
 }
 
 const char *charts_chart_id(struct request *request)

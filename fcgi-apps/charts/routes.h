@@ -33,12 +33,14 @@ static const struct route charts_routes[] = {
 
 #define CHARTS_SERIES  "/api/charts/{chart_id}/data/{pane_id}/{series_id}"
 #define CHARTS_HISTORY "/api/charts/{chart_id}/history/{pane_id}/{series_id}"
+#define CHARTS_QUERY   "/api/charts/{chart_id}/history"
 
 static const struct unbuilt_parameter charts_unbuilt[] = {
     {CHARTS_SERIES, "format"},      {CHARTS_SERIES, "resolution"},  {CHARTS_SERIES, "max_points"},
     {CHARTS_SERIES, "maxPoints"},   {CHARTS_SERIES, "method"},      {CHARTS_HISTORY, "format"},
     {CHARTS_HISTORY, "resolution"}, {CHARTS_HISTORY, "max_points"}, {CHARTS_HISTORY, "maxPoints"},
-    {CHARTS_HISTORY, "method"},
+    {CHARTS_HISTORY, "method"},     {CHARTS_QUERY, "format"},       {CHARTS_QUERY, "resolution"},
+    {CHARTS_QUERY, "max_points"},   {CHARTS_QUERY, "maxPoints"},    {CHARTS_QUERY, "method"},
 };
 
 static const struct app_options charts_options = {

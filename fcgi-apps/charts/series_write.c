@@ -43,11 +43,9 @@ enum part { PART_OTHER, PART_DATA, PART_OPTIONS };
 static enum status find_part(struct arena *scratch, struct slice name, enum part *part)
 {
     enum status status = STATUS_OK;
-    if (memchr(name.data, '\\', name.length) != NULL && name.length <= NAME_LENGTH_MAXIMUM) {
+    if (name.length <= NAME_LENGTH_MAXIMUM) {
         arena_reset(scratch);
-        /* It stands between its quotes. */
-        struct slice quoted = {.data = name.data - 1, .length = name.length + 2};
-        status = json_unescape(scratch, quoted, &name);
+        status = json_plain_text(scratch, name, &name);
     }
     *part = slice_equals(name, "data")      ? PART_DATA
             : slice_equals(name, "options") ? PART_OPTIONS
@@ -220,17 +218,23 @@ static int64_t read_pane(struct request *request)
 
 /* --- The points --------------------------------------------------------------------------- */
 
+/* No JSON is 400 like in any body, what is wrong with its values 422. */
 static void refuse_points(struct request *request, const struct points_problem *problem)
 {
-    if (problem->kind == POINTS_SHAPE) {
-        problem_add_field(request, "body", arena_format(request->arena, "data.%zu", problem->index),
-                          problem->message, "dict_type");
-        problem_answer_fields(request, PROBLEM_COUNT);
+    static const char *const types[] = {
+        [POINTS_SHAPE] = "dict_type", [POINTS_MISSING] = "missing", [POINTS_RULE] = "value_error"};
+    const char *message =
+        arena_format(request->arena, "%s at index %zu", problem->message, problem->index);
+    if (problem->kind == POINTS_MALFORMED) {
+        problem_answer(request, PROBLEM_INVALID_REQUEST_BODY, message);
         return;
     }
-    problem_answer(
-        request, PROBLEM_INVALID_REQUEST_BODY,
-        arena_format(request->arena, "%s at index %zu", problem->message, problem->index));
+    problem_add_field(request, "body",
+                      arena_format(request->arena, "data.%zu%s%s", problem->index,
+                                   problem->member != NULL ? "." : "",
+                                   problem->member != NULL ? problem->member : ""),
+                      message, types[problem->kind]);
+    problem_answer_fields(request, PROBLEM_COUNT);
 }
 
 /* False when answered. */

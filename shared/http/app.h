@@ -25,7 +25,8 @@
 
 struct app;
 
-/* A query parameter of a route that is documented and not built: 400. */
+/* A query parameter of a route that is documented and not built: 400. Where a body stands for a query
+ * (request_refuse_unbuilt), a member of it too. */
 struct unbuilt_parameter {
     const char *template; /* of the route */
     const char *name;

@@ -66,16 +66,22 @@ bool request_query(const struct request *request, const char *name, struct slice
     return false;
 }
 
-/* A parameter that asks for what is documented and not built: an answer without it would be taken for
- * one with it. */
-static bool asks_for_the_unbuilt(const struct request *request)
+/* Of what is documented and not built: an answer without it would be taken for one with it. */
+static bool is_asked_for(const struct request *request, const char *name)
+{
+    struct slice value;
+    return request_query(request, name, &value) || json_member(request->json, name) != NULL;
+}
+
+bool request_refuse_unbuilt(struct request *request)
 {
     const struct app_options *options = request->app->options;
     for (size_t i = 0; i < options->unbuilt_count; i++) {
         const struct unbuilt_parameter *row = &options->unbuilt[i];
-        struct slice value;
         if (strcmp(row->template, request->match.route->template) == 0 &&
-            request_query(request, row->name, &value)) {
+            is_asked_for(request, row->name)) {
+            problem_answer(request, PROBLEM_INVALID_REQUEST,
+                           "The query asks for something that this version does not have");
             return true;
         }
     }
@@ -110,9 +116,7 @@ bool query_check(struct request *request)
         problem_answer(request, PROBLEM_INVALID_REQUEST, "The query string is not valid");
         return false;
     }
-    if (asks_for_the_unbuilt(request)) {
-        problem_answer(request, PROBLEM_INVALID_REQUEST,
-                       "The query asks for something that this version does not have");
+    if (request_refuse_unbuilt(request)) {
         return false;
     }
     if (walks_otherwise(request)) {

@@ -107,6 +107,11 @@ struct slice request_header(const struct request *request, const char *name);
  * A malformed escape makes the whole query 400 before the handler runs. */
 bool request_query(const struct request *request, const char *name, struct slice *value);
 
+/* 400 when the query, or request->json by a member, asks for what is documented and not built
+ * (app.h). True when answered. Queries have been asked before the handler runs; a handler that takes
+ * a body for a query asks again. */
+bool request_refuse_unbuilt(struct request *request);
+
 /* --- Answering ---------------------------------------------------------------------------------- */
 
 /* Sets the status and returns a writer on the (emptied) body. */

@@ -156,3 +156,17 @@ enum status json_unescape(struct arena *arena, struct slice string_text, struct 
     *out = (struct slice){.data = text, .length = length};
     return STATUS_OK;
 }
+
+enum status json_plain_text(struct arena *arena, struct slice inside, struct slice *out)
+{
+    *out = inside;
+    if (memchr(inside.data, '\\', inside.length) == NULL) {
+        return STATUS_OK;
+    }
+    char *text = arena_allocate(arena, inside.length);
+    if (text == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    *out = (struct slice){.data = text, .length = json_unescape_inside(inside, text)};
+    return STATUS_OK;
+}

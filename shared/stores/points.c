@@ -25,20 +25,31 @@
 
 /* --- Kinds -------------------------------------------------------------------------------- */
 
-struct field {
+struct spelling {
     const char *name;
-    const char *other; /* another spelling of it; NULL: none */
     const char *missing;
     const char *not_numeric;
     const char *not_finite;
 };
 
+struct field {
+    struct spelling usual;
+    struct spelling other; /* name NULL: there is none */
+};
+
+#define SPELLING(name)                                                                             \
+    {                                                                                              \
+        name, "Field '" name "' is missing (required field)", "Field '" name "' must be numeric",  \
+            "Field '" name "' must be finite"                                                      \
+    }
 #define FIELD_OR(name, other)                                                                      \
     {                                                                                              \
-        name, other, "Field '" name "' is missing (required field)",                               \
-            "Field '" name "' must be numeric", "Field '" name "' must be finite"                  \
+        SPELLING(name), SPELLING(other)                                                            \
     }
-#define FIELD(name) FIELD_OR(name, NULL)
+#define FIELD(name)                                                                                \
+    {                                                                                              \
+        .usual = SPELLING(name)                                                                    \
+    }
 
 enum ohlc { OPEN, HIGH, LOW, CLOSE };
 
@@ -117,16 +128,23 @@ struct reader {
     struct arena scratch;            /* of one point */
 };
 
-static enum status refuse(struct reader *reader, enum points_problem_kind kind, const char *message)
+static enum status refuse(struct reader *reader, enum points_problem_kind kind, const char *member,
+                          const char *message)
 {
-    *reader->problem =
-        (struct points_problem){.kind = kind, .message = message, .index = reader->points->count};
+    *reader->problem = (struct points_problem){
+        .kind = kind, .message = message, .member = member, .index = reader->points->count};
     return STATUS_INVALID;
 }
 
-static enum status refuse_rule(struct reader *reader, const char *message)
+/* `member` NULL: the rule is one for the whole point. */
+static enum status refuse_rule(struct reader *reader, const char *member, const char *message)
 {
-    return refuse(reader, POINTS_RULE, message);
+    return refuse(reader, POINTS_RULE, member, message);
+}
+
+static enum status refuse_size(struct reader *reader)
+{
+    return refuse_rule(reader, NULL, "The point is too large");
 }
 
 /* What a failure of json/scan means here. */
@@ -137,7 +155,7 @@ static enum status refuse_text(struct reader *reader, enum status status)
     case STATUS_NO_MEMORY:
         return status;
     default:
-        return refuse(reader, POINTS_MALFORMED, "The points are not valid JSON");
+        return refuse(reader, POINTS_MALFORMED, NULL, "The points are not valid JSON");
     }
 }
 
@@ -148,31 +166,26 @@ static bool is_same(struct slice a, struct slice b)
 
 /* --- Names -------------------------------------------------------------------------------- */
 
-/* The name without escapes, in the scratch arena if it has any. */
-static enum status plain_name(struct reader *reader, struct slice name, struct slice *out)
-{
-    *out = name;
-    if (memchr(name.data, '\\', name.length) == NULL) {
-        return STATUS_OK;
-    }
-    /* The name stands between its quotes. */
-    struct slice quoted = {.data = name.data - 1, .length = name.length + 2};
-    return json_unescape(&reader->scratch, quoted, out);
-}
-
 static int role_of(const struct reader *reader, struct slice name)
 {
     if (slice_equals(name, "time")) {
         return ROLE_TIME;
     }
-    for (int i = 0; i < FIELD_MAXIMUM && reader->fields[i].name != NULL; i++) {
+    for (int i = 0; i < FIELD_MAXIMUM && reader->fields[i].usual.name != NULL; i++) {
         const struct field *field = &reader->fields[i];
-        if (slice_equals(name, field->name) ||
-            (field->other != NULL && slice_equals(name, field->other))) {
+        if (slice_equals(name, field->usual.name) ||
+            (field->other.name != NULL && slice_equals(name, field->other.name))) {
             return i;
         }
     }
     return ROLE_OTHER;
+}
+
+/* The spelling of a field that is known to have this name, plain or with escapes. */
+static const struct spelling *spelling_of(const struct field *field, struct slice name)
+{
+    bool is_other = field->other.name != NULL && slice_equals(name, field->other.name);
+    return is_other ? &field->other : &field->usual;
 }
 
 /* For a point whose names did not all repeat: finds the roles and looks for duplicates. */
@@ -181,13 +194,16 @@ static enum status learn_names(struct reader *reader, size_t count)
     struct slice plain[POINT_MEMBER_MAXIMUM];
     reader->known = 0;
     for (size_t i = 0; i < count; i++) {
-        enum status status = plain_name(reader, reader->members[i].name, &plain[i]);
+        if (reader->members[i].name.length > POINT_TEXT_MAXIMUM) {
+            return refuse_size(reader);
+        }
+        enum status status = json_plain_text(&reader->scratch, reader->members[i].name, &plain[i]);
         if (status != STATUS_OK) {
-            return refuse_text(reader, status);
+            return status;
         }
         for (size_t before = 0; before < i; before++) {
             if (is_same(plain[before], plain[i])) {
-                return refuse(reader, POINTS_MALFORMED, "A point has a member twice");
+                return refuse(reader, POINTS_MALFORMED, NULL, "A point has a member twice");
             }
         }
         reader->roles[i] = role_of(reader, plain[i]);
@@ -235,54 +251,78 @@ bool points_are_numbers_finite(struct slice json)
     return true;
 }
 
-static enum status check_other(struct reader *reader, const struct json_value *value)
+static bool is_container(const struct json_value *value)
 {
-    switch (value->kind) {
-    case JSON_NUMBER:
-        return is_number_finite(value->text) ? STATUS_OK
-                                             : refuse_rule(reader, "A number is not finite");
-    case JSON_ARRAY:
-    case JSON_OBJECT: {
-        enum status status = json_validate(value->text, &reader->scratch);
-        if (status == STATUS_OK && !points_are_numbers_finite(value->text)) {
-            return refuse_rule(reader, "A number is not finite");
-        }
-        return refuse_text(reader, status);
-    }
-    default:
+    return value->kind == JSON_ARRAY || value->kind == JSON_OBJECT;
+}
+
+/* Members that are there twice, at any depth: json/scan lets them pass. */
+static enum status check_names_within(struct reader *reader, const struct json_value *value)
+{
+    if (!is_container(value)) {
         return STATUS_OK;
     }
+    /* What the scratch arena has no room for has none in a point either. */
+    return value->text.length > POINT_TEXT_MAXIMUM
+               ? refuse_size(reader)
+               : refuse_text(reader, json_validate(value->text, &reader->scratch));
+}
+
+static enum status check_other(struct reader *reader, const struct json_value *value)
+{
+    bool is_finite = is_container(value)          ? points_are_numbers_finite(value->text)
+                     : value->kind == JSON_NUMBER ? is_number_finite(value->text)
+                                                  : true;
+    return is_finite ? STATUS_OK : refuse_rule(reader, NULL, "A number is not finite");
 }
 
 static enum status read_field(struct reader *reader, const struct field *field,
-                              const struct json_value *value, double *number)
+                              const struct member *member, double *number)
 {
-    if (value->kind == JSON_NULL) {
-        return refuse_rule(reader, field->missing);
+    enum status status = STATUS_INVALID;
+    if (member->value.kind == JSON_NUMBER) {
+        status = text_parse_double(member->value.text, number);
     }
-    if (value->kind != JSON_NUMBER) {
-        return refuse_rule(reader, field->not_numeric);
+    if (status != STATUS_INVALID) {
+        return status;
     }
-    enum status status = text_parse_double(value->text, number);
-    return status == STATUS_INVALID ? refuse_rule(reader, field->not_finite) : status;
+    const struct spelling *spelling = spelling_of(field, member->name);
+    return refuse_rule(reader, spelling->name,
+                       member->value.kind == JSON_NUMBER ? spelling->not_finite
+                                                         : spelling->not_numeric);
+}
+
+/* A field that a point lacks, spelled as the point spells the others. */
+static enum status refuse_absent(struct reader *reader, const struct field *field, size_t count)
+{
+    const struct spelling *spelling = &field->usual;
+    for (size_t i = 0; i < count; i++) {
+        int role = reader->roles[i];
+        if (role < FIELD_MAXIMUM && field->other.name != NULL &&
+            spelling_of(&reader->fields[role], reader->members[i].name) ==
+                &reader->fields[role].other) {
+            spelling = &field->other;
+        }
+    }
+    return refuse(reader, POINTS_MISSING, spelling->name, spelling->missing);
 }
 
 static enum status check_ohlc(struct reader *reader, const double values[FIELD_MAXIMUM])
 {
     if (values[LOW] > values[HIGH]) {
-        return refuse_rule(reader, "Invalid OHLC: low > high");
+        return refuse_rule(reader, "low", "Invalid OHLC: low > high");
     }
     if (values[LOW] > values[OPEN]) {
-        return refuse_rule(reader, "Invalid OHLC: low > open");
+        return refuse_rule(reader, "low", "Invalid OHLC: low > open");
     }
     if (values[LOW] > values[CLOSE]) {
-        return refuse_rule(reader, "Invalid OHLC: low > close");
+        return refuse_rule(reader, "low", "Invalid OHLC: low > close");
     }
     if (values[HIGH] < values[OPEN]) {
-        return refuse_rule(reader, "Invalid OHLC: high < open");
+        return refuse_rule(reader, "high", "Invalid OHLC: high < open");
     }
     if (values[HIGH] < values[CLOSE]) {
-        return refuse_rule(reader, "Invalid OHLC: high < close");
+        return refuse_rule(reader, "high", "Invalid OHLC: high < close");
     }
     return STATUS_OK;
 }
@@ -294,13 +334,13 @@ static enum status read_time(struct reader *reader, const struct json_value *val
     const char *message = NULL;
     enum status status = point_time_read(value, &reader->scratch, time, &message);
     if (status != STATUS_OK) {
-        return status == STATUS_INVALID ? refuse_rule(reader, message) : status;
+        return status == STATUS_INVALID ? refuse_rule(reader, "time", message) : status;
     }
     if (time->seconds == reader->previous_time) {
-        return refuse_rule(reader, "Duplicate timestamp");
+        return refuse_rule(reader, "time", "Duplicate timestamp");
     }
     if (time->seconds < reader->previous_time) {
-        return refuse_rule(reader, "Timestamps are not monotonic");
+        return refuse_rule(reader, "time", "Timestamps are not monotonic");
     }
     reader->previous_time = time->seconds;
     reader->points->has_fractions |= time->has_fraction;
@@ -313,7 +353,7 @@ static enum status add_point(struct reader *reader, double time, struct slice te
 {
     struct points *points = reader->points;
     if (text.length > POINT_TEXT_MAXIMUM) {
-        return refuse_rule(reader, "The point is too large");
+        return refuse_size(reader);
     }
     if (points->count == points->capacity) {
         size_t capacity = points->capacity == 0 ? FIRST_CAPACITY : 2 * points->capacity;
@@ -341,7 +381,7 @@ static enum status rewrite(struct reader *reader, size_t count, const struct poi
                            size_t length, struct slice *out)
 {
     if (length > POINT_TEXT_MAXIMUM) {
-        return refuse_rule(reader, "The point is too large");
+        return refuse_size(reader);
     }
     char *text = arena_allocate(&reader->points->rewritten, length);
     if (text == NULL) {
@@ -382,7 +422,7 @@ static enum status read_members(struct reader *reader, size_t *count, size_t *le
         }
         size_t i = (*count)++;
         if (i == POINT_MEMBER_MAXIMUM) {
-            return refuse_rule(reader, "The point has too many members");
+            return refuse_rule(reader, NULL, "The point has too many members");
         }
         *repeats = *repeats && i < reader->known && is_same(reader->members[i].name, scanned.name);
         reader->members[i] = scanned;
@@ -401,13 +441,16 @@ static enum status check_members(struct reader *reader, size_t count, struct poi
     for (size_t i = 0; i < count; i++) {
         const struct json_value *value = &reader->members[i].value;
         int role = reader->roles[i];
-        enum status status = STATUS_OK;
+        enum status status = check_names_within(reader, value);
+        if (status != STATUS_OK) {
+            return status;
+        }
         if (role == ROLE_OTHER) {
             status = check_other(reader, value);
         } else if (role == ROLE_TIME) {
             time_value = value;
         } else {
-            status = read_field(reader, &reader->fields[role], value, &values[role]);
+            status = read_field(reader, &reader->fields[role], &reader->members[i], &values[role]);
             present[role] = true;
         }
         if (status != STATUS_OK) {
@@ -415,7 +458,8 @@ static enum status check_members(struct reader *reader, size_t count, struct poi
         }
     }
     if (time_value == NULL) {
-        return refuse_rule(reader, "Timestamp is missing (required 'time' field)");
+        return refuse(reader, POINTS_MISSING, "time",
+                      "Timestamp is missing (required 'time' field)");
     }
     enum status status = read_time(reader, time_value, time);
     if (status != STATUS_OK) {
@@ -425,9 +469,9 @@ static enum status check_members(struct reader *reader, size_t count, struct poi
     if (count == 1) {
         return STATUS_OK;
     }
-    for (size_t i = 0; i < FIELD_MAXIMUM && reader->fields[i].name != NULL; i++) {
+    for (size_t i = 0; i < FIELD_MAXIMUM && reader->fields[i].usual.name != NULL; i++) {
         if (!present[i]) {
-            return refuse_rule(reader, reader->fields[i].missing);
+            return refuse_absent(reader, &reader->fields[i], count);
         }
     }
     return reader->kind == POINT_OHLC ? check_ohlc(reader, values) : STATUS_OK;
@@ -485,7 +529,7 @@ static enum status read_elements(struct reader *reader)
     struct json_scanner *scanner = &reader->scanner;
     enum status status = json_scan_enter_array(scanner);
     if (status != STATUS_OK) {
-        return refuse(reader, POINTS_SHAPE, "Input should be a list");
+        return refuse(reader, POINTS_SHAPE, NULL, "Input should be a list");
     }
     for (bool first = true;; first = false) {
         skip_space(scanner);
@@ -508,8 +552,9 @@ static enum status read_elements(struct reader *reader)
         } else {
             struct json_value ignored;
             status = json_scan_value(scanner, &ignored);
-            status = status == STATUS_OK ? refuse(reader, POINTS_SHAPE, "Input should be an object")
-                                         : refuse_text(reader, status);
+            status = status == STATUS_OK
+                         ? refuse(reader, POINTS_SHAPE, NULL, "Input should be an object")
+                         : refuse_text(reader, status);
         }
         if (status != STATUS_OK) {
             return status;

@@ -59,12 +59,14 @@ struct points {
 enum points_problem_kind {
     POINTS_MALFORMED, /* not JSON, or a member twice */
     POINTS_SHAPE,     /* not an array of objects */
-    POINTS_RULE       /* a point breaks a rule */
+    POINTS_MISSING,   /* a point lacks a member that it must have */
+    POINTS_RULE       /* a point breaks another rule */
 };
 
 struct points_problem {
     enum points_problem_kind kind;
     const char *message; /* fixed text: "Field 'open' must be numeric" */
+    const char *member;  /* "open", as the client spells it; NULL: it is about the whole point */
     size_t index;        /* of the first bad point */
 };
 

@@ -53,6 +53,33 @@ static inline void assert_field(struct pipeline *pipeline, const struct call *ca
     fail_msg("no error at %s: %s", location, pipeline->body.data);
 }
 
+/* 422 for one fault, at this place ("body.data.1.time") and with this in its text. */
+static inline void assert_fault(struct pipeline *pipeline, const struct call *call,
+                                const char *place, const char *fragment)
+{
+    assert_answers(pipeline, call, 422);
+    const struct json_node *errors = json_member(answer_json(pipeline), "detail");
+    assert_int_equal(json_count(errors), 1);
+    struct buffer found;
+    buffer_init(&found, 256);
+    const struct json_node *part = json_first(json_member(json_first(errors), "loc"));
+    for (const char *point = ""; part != NULL; part = json_next(part), point = ".") {
+        const char *text = NULL;
+        int64_t index = 0;
+        if (json_get_text(part, &text)) {
+            buffer_append_format(&found, "%s%s", point, text);
+        } else if (json_get_integer(part, &index)) {
+            buffer_append_format(&found, "%s%lld", point, (long long)index);
+        }
+    }
+    assert_string_equal(buffer_text(&found), place);
+    buffer_release(&found);
+    const char *message = json_member_text(json_first(errors), "msg", "");
+    if (strstr(message, fragment) == NULL) {
+        fail_msg("\"%s\" is without \"%s\"", message, fragment);
+    }
+}
+
 /* {"series_type":"line","data":[…]} with times from..to-1. */
 static const char *line_body(struct pipeline *pipeline, int from, int to)
 {

@@ -91,49 +91,62 @@ static void history_refuses_what_is_out_of_range(void **state)
     make_line(pipeline, 10);
     static const struct {
         const char *query;
-        const char *member; /* for the body; NULL: none */
-        int status;
-        const char *expected; /* of a message, or the place of a 422 */
+        const char *name;     /* of the parameter or member, as it is spelled */
+        const char *value;    /* of the member; NULL: none has such a value */
+        const char *expected; /* of the fault; NULL: it is no number, which is 422 in a query too */
     } rows[] = {
-        {"count=0", "\"count\":0", 400, "count must be between 1 and 10000"},
-        {"count=-1", "\"count\":-1", 400, "count must be between 1 and 10000"},
-        {"count=10001", "\"count\":10001", 400, "count must be between 1 and 10000"},
-        {"count=50.5", "\"count\":50.5", 422, "count"},
-        {"count=abc", "\"count\":\"50\"", 422, "count"},
-        {"count=", "\"count\":true", 422, "count"},
-        {"before_time=-62135596801", "\"before_time\":-62135596801", 400,
+        {"count=0", "count", "0", "count must be between 1 and 10000"},
+        {"count=-1", "count", "-1", "count must be between 1 and 10000"},
+        {"count=10001", "count", "10001", "count must be between 1 and 10000"},
+        {"count=50.5", "count", "50.5", NULL},
+        {"count=0.5", "count", "0.5", NULL},
+        {"count=abc", "count", "\"50\"", NULL},
+        {"count=", "count", "true", NULL},
+        {"before_time=-62135596801", "before_time", "-62135596801",
+         "before_time must not be before the year 1"},
+        {"beforeTime=-62135596801", "beforeTime", "-62135596801",
          "beforeTime must not be before the year 1"},
-        {"before_time=4102444801", "\"before_time\":4102444801", 400,
-         "beforeTime exceeds maximum allowed timestamp"},
-        {"before_time=1700000000000", "\"before_time\":1700000000000", 400, "exceeds maximum"},
-        {"before_time=50.5", "\"before_time\":50.5", 422, "before_time"},
-        {"before_time=invalid", "\"before_time\":\"invalid\"", 422, "before_time"},
-        {"before_time=", "\"before_time\":[]", 422, "before_time"},
-        {"before_time=NaN", NULL, 422, "before_time"},
-        {"after_time=x", NULL, 422, "after_time"},
-        {"from=-1e11", NULL, 400, "from must not be before the year 1"},
+        {"before_time=4102444801", "before_time", "4102444801",
+         "before_time exceeds maximum allowed timestamp"},
+        {"afterTime=4102444801", "afterTime", "4102444801",
+         "afterTime exceeds maximum allowed timestamp"},
+        {"before_time=1700000000000", "before_time", "1700000000000",
+         "before_time exceeds maximum allowed timestamp"},
+        {"before_time=50.5", "before_time", "50.5", NULL},
+        {"beforeTime=50.5", "beforeTime", "50.5", NULL},
+        {"before_time=invalid", "before_time", "\"invalid\"", NULL},
+        {"before_time=", "before_time", "[]", NULL},
+        {"before_time=NaN", "before_time", NULL, NULL},
+        {"after_time=x", "after_time", "1e999", NULL},
+        {"afterTime=x", "afterTime", "\"x\"", NULL},
+        {"from=-1e11", "from", "-1e11", "from must not be before the year 1"},
+        {"to=5e9", "to", "5e9", "to exceeds maximum allowed timestamp"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        for (int post = 0; post < (rows[i].member != NULL ? 2 : 1); post++) {
-            char body[128];
-            snprintf(body, sizeof body, "{\"pane_id\":0,\"series_id\":\"s\",%s}",
-                     rows[i].member != NULL ? rows[i].member : "");
-            const struct call *call =
-                post ? POST("/api/charts/c/history", body) : HISTORY(rows[i].query);
-            if (rows[i].status == 422) {
-                assert_field(pipeline, call, rows[i].expected);
-            } else {
-                assert_message(pipeline, call, rows[i].status, rows[i].expected);
-            }
+        char place[32];
+        char body[128];
+        const char *expected = rows[i].expected != NULL ? rows[i].expected : "valid integer";
+        snprintf(place, sizeof place, "query.%s", rows[i].name);
+        if (rows[i].expected != NULL) {
+            assert_message(pipeline, HISTORY(rows[i].query), 400, expected);
+        } else {
+            assert_fault(pipeline, HISTORY(rows[i].query), place, expected);
+        }
+        if (rows[i].value != NULL) {
+            snprintf(place, sizeof place, "body.%s", rows[i].name);
+            snprintf(body, sizeof body, "{\"pane_id\":0,\"series_id\":\"s\",\"%s\":%s}",
+                     rows[i].name, rows[i].value);
+            assert_fault(pipeline, POST("/api/charts/c/history", body), place, expected);
         }
     }
     assert_field(pipeline, POST("/api/charts/c/history", "{}"), "pane_id");
     assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":0}"), "series_id");
     assert_field(pipeline, POST("/api/charts/c/history", "{\"pane_id\":101,\"series_id\":\"s\"}"),
                  "pane_id");
-    assert_message(pipeline,
-                   POST("/api/charts/c/history", "{\"pane_id\":0,\"series_id\":\"a..b\"}"), 400,
-                   "'..'");
+    assert_fault(pipeline, POST("/api/charts/c/history", "{\"pane_id\":0,\"series_id\":\"a..b\"}"),
+                 "body.series_id", "series_id must not contain '..'");
+    assert_fault(pipeline, POST("/api/charts/c/history", "{\"paneId\":0,\"seriesId\":\"a b\"}"),
+                 "body.seriesId", "seriesId contains invalid characters");
     assert_message(pipeline, POST("/api/charts/x/history", "{\"pane_id\":0,\"series_id\":\"s\"}"),
                    404, "Chart 'x' not found");
     assert_message(pipeline, ASK("/api/charts/c/history/1/s", ""), 404,
@@ -168,9 +181,12 @@ static void several_pages_are_answered_one_by_one(void **state)
         "{\"results\":[{\"seriesId\":\"s\",\"data\":[{\"time\":3,\"value\":3},"
         "{\"time\":4,\"value\":4}],\"chunkInfo\":{\"start_index\":3,\"end_index\":5,";
     assert_memory_equal(pipeline->body.data, page, sizeof page - 1);
-    static const char *const errors[] = {
-        NULL, "not_found", "invalid_request", "missing_required_field", "missing_required_field",
-        NULL};
+    static const char *const errors[] = {NULL,
+                                         "not_found",
+                                         "field_validation_failed",
+                                         "missing_required_field",
+                                         "missing_required_field",
+                                         NULL};
     for (size_t i = 0; i < COUNT(errors); i++) {
         const struct json_node *result = result_at(pipeline, i);
         const char *error = json_member_text(result, "error", NULL);
@@ -212,7 +228,8 @@ static void several_pages_have_the_points_of_one(void **state)
                         "{\"pane_id\":0,\"series_id\":\"s\",\"count\":1000}]}"),
                    200);
     assert_null(json_member(result_at(pipeline, 0), "error"));
-    assert_string_equal(json_member_text(result_at(pipeline, 1), "message", ""),
+    const struct json_node *errors = json_member(result_at(pipeline, 1), "detail");
+    assert_string_equal(json_member_text(json_first(errors), "msg", ""),
                         "count of all requests together must be at most 10000");
     assert_null(json_member(result_at(pipeline, 2), "error"));
 }

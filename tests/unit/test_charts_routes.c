@@ -228,7 +228,7 @@ static void wrong_bodies_are_refused(void **state)
         {"{\"series_type\":\"line\",\"data\":[{\"time\":NaN}]}", 400, NULL},
         {"{\"series_type\":\"line\",\"data\":[{\"time\":1,\"time\":1}]}", 400, NULL},
         {"{\"series_type\":\"line\",\"data\":[{\"time\":2,\"value\":1},{\"time\":1,\"value\":1}]}",
-         400, NULL},
+         422, "time"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct call *call = POST("/api/charts/c/data/s", rows[i].body);
@@ -244,19 +244,30 @@ static void wrong_bodies_are_refused(void **state)
 
 static void the_first_bad_point_is_named(void **state)
 {
-    assert_message(*state,
-                   POST("/api/charts/c/data/s",
-                        "{\"series_type\":\"line\",\"data\":[{\"time\":1,\"value\":1},"
-                        "{\"time\":1,\"value\":424242}]}"),
-                   400, "Duplicate timestamp at index 1");
-    assert_message(*state,
-                   POST("/api/charts/c/data/s", "{\"series_type\":\"bar\",\"data\":[{\"time\":1,"
-                                                "\"open\":1,\"high\":1,\"low\":2,\"close\":1}]}"),
-                   400, "low > high at index 0");
-    assert_message(*state,
-                   POST("/api/charts/c/data/s", "{\"series_type\":\"line\",\"data\":"
-                                                "[{\"time\":3},{\"time\":1}]}"),
-                   400, "not monotonic at index 1");
+    assert_fault(*state,
+                 POST("/api/charts/c/data/s",
+                      "{\"series_type\":\"line\",\"data\":[{\"time\":1,\"value\":1},"
+                      "{\"time\":1,\"value\":424242}]}"),
+                 "body.data.1.time", "Duplicate timestamp at index 1");
+    assert_string_equal(answer_text(*state, "error"), "field_validation_failed");
+    assert_fault(*state,
+                 POST("/api/charts/c/data/s", "{\"series_type\":\"bar\",\"data\":[{\"time\":1,"
+                                              "\"open\":1,\"high\":1,\"low\":2,\"close\":1}]}"),
+                 "body.data.0.low", "low > high at index 0");
+    assert_fault(*state,
+                 POST("/api/charts/c/data/s", "{\"series_type\":\"line\",\"data\":"
+                                              "[{\"time\":3},{\"time\":1}]}"),
+                 "body.data.1.time", "not monotonic at index 1");
+    assert_fault(*state,
+                 POST("/api/charts/c/data/s", "{\"series_type\":\"line\",\"data\":"
+                                              "[{\"time\":3,\"x\":1e999}]}"),
+                 "body.data.0", "not finite at index 0");
+    assert_fault(*state,
+                 POST("/api/charts/c/data/s",
+                      "{\"series_type\":\"trend_fill\",\"data\":[{\"time\":1,"
+                      "\"base_line\":1,\"trend_direction\":1}]}"),
+                 "body.data.0.trend_line", "'trend_line' is missing (required field) at index 0");
+    assert_string_equal(answer_text(*state, "error"), "missing_required_field");
     /* Also where the whole body is no JSON because of it. */
     static const struct {
         const char *data;
@@ -321,9 +332,9 @@ static void append_and_upsert(void **state)
                            "\"value\":4},{\"time\":5,\"value\":9},{\"time\":7,\"value\":7}]"));
     assert_field(pipeline, PATCH("/api/charts/c/data/s", "{\"mode\":\"x\",\"data\":[]}"), "mode");
     assert_field(pipeline, PATCH("/api/charts/c/data/s", "{}"), "data");
-    assert_message(pipeline,
-                   PATCH("/api/charts/c/data/s", "{\"data\":[{\"time\":9,\"value\":\"9\"}]}"), 400,
-                   "must be numeric at index 0");
+    assert_fault(pipeline,
+                 PATCH("/api/charts/c/data/s", "{\"data\":[{\"time\":9,\"value\":\"9\"}]}"),
+                 "body.data.0.value", "must be numeric at index 0");
 }
 
 static void a_long_series_is_sent_in_parts(void **state)

@@ -489,6 +489,33 @@ static void what_is_no_string_or_holds_nul_is_not_unescaped(void **state)
     arena_destroy(&arena);
 }
 
+static void a_text_is_plain_without_its_escapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *plain;
+        size_t length;
+    } cases[] = {{"", "", 0},
+                 {"time", "time", 4},
+                 {"t\\u0069me", "time", 4},
+                 {"\\\"\\\\", "\"\\", 2},
+                 {"a\\u0000b", "a\0b", 3}};
+    struct arena arena;
+    arena_init(&arena, 10000);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct slice out;
+        assert_int_equal(json_plain_text(&arena, slice_of(cases[i].name), &out), STATUS_OK);
+        assert_int_equal(out.length, cases[i].length);
+        assert_memory_equal(out.data, cases[i].plain, out.length);
+    }
+    arena_destroy(&arena);
+    struct slice out;
+    memory_fail_after(1);
+    assert_int_equal(json_plain_text(&arena, slice_of("\\n"), &out), STATUS_NO_MEMORY);
+    memory_fail_after(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_larger_maximum_than_ours_is_ours),
         cmocka_unit_test(strings_are_unescaped_to_utf8),
         cmocka_unit_test(what_is_no_string_or_holds_nul_is_not_unescaped),
+        cmocka_unit_test(a_text_is_plain_without_its_escapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

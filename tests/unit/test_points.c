@@ -105,6 +105,7 @@ static void text_of_points_is_kept_as_sent(void **state)
         {"line", "[{\"time\":1,\"value\":1,\"n\":{\"a\":[1, {\"b\":2}],\"c\":\" {\"}}]", NULL},
         {"line", "[{\"time\":1,\"value\":1,\"\xc3\xa9\":\"\xf0\x9f\x93\x88\"}]", NULL},
         {"line", "[{\"time\":1,\"value\":1,\"a\\\"b\":2,\"\":3}]", NULL},
+        {"line", "[{\"time\":1,\"value\":1,\"a\\u0000\":2,\"a\":3,\"\\u0000\":4}]", NULL},
         {"candlestick", "[{\"time\":1,\"open\":1,\"high\":2,\"low\":1,\"close\":1.5,\"volume\":9}]",
          NULL},
         {"line", " [ { \"time\" : 1 , \"value\"\n:\t2 } ,\r\n{\"time\": 2,\"value\": 3} ] ",
@@ -201,17 +202,17 @@ static void types_demand_their_fields(void **state)
     CHECK_ACCEPTED(good);
 
     static const struct refused bad[] = {
-        {"line", "[{\"time\":1,\"color\":\"red\"}]", POINTS_RULE, 0, "Field 'value' is missing"},
-        {"line", "[{\"time\":1,\"value\":null}]", POINTS_RULE, 0, "Field 'value' is missing"},
+        {"line", "[{\"time\":1,\"color\":\"red\"}]", POINTS_MISSING, 0, "Field 'value' is missing"},
+        {"line", "[{\"time\":1,\"value\":null}]", POINTS_RULE, 0, "'value' must be numeric"},
         {"line", "[{\"time\":1,\"value\":\"1\"}]", POINTS_RULE, 0, "'value' must be numeric"},
         {"line", "[{\"time\":1,\"value\":true}]", POINTS_RULE, 0, "'value' must be numeric"},
         {"line", "[{\"time\":1,\"value\":[1]}]", POINTS_RULE, 0, "'value' must be numeric"},
         {"line", "[{\"time\":1,\"value\":1e999}]", POINTS_RULE, 0, "'value' must be finite"},
-        {"line", "[{\"time\":1,\"value\":1},{\"time\":2,\"Value\":1}]", POINTS_RULE, 1,
+        {"line", "[{\"time\":1,\"value\":1},{\"time\":2,\"Value\":1}]", POINTS_MISSING, 1,
          "Field 'value' is missing"},
-        {"bar", "[{\"time\":1,\"open\":2,\"high\":3,\"low\":1}]", POINTS_RULE, 0,
+        {"bar", "[{\"time\":1,\"open\":2,\"high\":3,\"low\":1}]", POINTS_MISSING, 0,
          "Field 'close' is missing"},
-        {"bar", "[{\"time\":1,\"value\":2}]", POINTS_RULE, 0, "Field 'open' is missing"},
+        {"bar", "[{\"time\":1,\"value\":2}]", POINTS_MISSING, 0, "Field 'open' is missing"},
         {"bar", "[{\"time\":1,\"open\":2,\"high\":1,\"low\":3,\"close\":2}]", POINTS_RULE, 0,
          "low > high"},
         {"bar", "[{\"time\":1,\"open\":1,\"high\":3,\"low\":2,\"close\":2}]", POINTS_RULE, 0,
@@ -222,22 +223,72 @@ static void types_demand_their_fields(void **state)
          "high < open"},
         {"bar", "[{\"time\":1,\"open\":2,\"high\":3,\"low\":1,\"close\":4}]", POINTS_RULE, 0,
          "high < close"},
-        {"band", "[{\"time\":1,\"upper\":3,\"lower\":1}]", POINTS_RULE, 0,
+        {"band", "[{\"time\":1,\"upper\":3,\"lower\":1}]", POINTS_MISSING, 0,
          "Field 'middle' is missing"},
-        {"ribbon", "[{\"time\":1,\"upper\":3}]", POINTS_RULE, 0, "Field 'lower' is missing"},
-        {"trend_fill", "[{\"time\":1,\"baseLine\":3,\"trendLine\":1}]", POINTS_RULE, 0,
+        {"ribbon", "[{\"time\":1,\"upper\":3}]", POINTS_MISSING, 0, "Field 'lower' is missing"},
+        {"trend_fill", "[{\"time\":1,\"baseLine\":3,\"trendLine\":1}]", POINTS_MISSING, 0,
          "Field 'trendDirection' is missing"},
     };
     CHECK_REFUSED(bad);
+}
+
+/* Also where two spellings of it are known. */
+static void a_fault_names_the_member_as_the_client_spells_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        const char *text;
+        const char *member; /* NULL: the point */
+        const char *message;
+    } table[] = {
+        {"line", "[{}]", "time", "Timestamp is missing (required 'time' field)"},
+        {"line", "[{\"time\":\"x\",\"value\":1}]", "time", "Timestamp is not a date"},
+        {"line", "[{\"time\":1},{\"time\":1}]", "time", "Duplicate timestamp"},
+        {"line", "[{\"time\":2},{\"time\":1}]", "time", "Timestamps are not monotonic"},
+        {"line", "[{\"time\":1,\"x\":1}]", "value", "Field 'value' is missing (required field)"},
+        {"line", "[{\"time\":1,\"v\\u0061lue\":\"1\"}]", "value", "Field 'value' must be numeric"},
+        {"line", "[{\"time\":1,\"value\":1,\"x\":1e999}]", NULL, "A number is not finite"},
+        {"bar", "[{\"time\":1,\"open\":1,\"high\":1,\"low\":2,\"close\":1}]", "low",
+         "Invalid OHLC: low > high"},
+        {"bar", "[{\"time\":1,\"open\":3,\"high\":2,\"low\":1,\"close\":1}]", "high",
+         "Invalid OHLC: high < open"},
+        {"trend_fill", "[{\"time\":1,\"x\":1}]", "baseLine",
+         "Field 'baseLine' is missing (required field)"},
+        {"trend_fill", "[{\"time\":1,\"baseLine\":1,\"trendDirection\":1}]", "trendLine",
+         "Field 'trendLine' is missing (required field)"},
+        {"trend_fill", "[{\"time\":1,\"base_line\":1,\"trend_direction\":1}]", "trend_line",
+         "Field 'trend_line' is missing (required field)"},
+        {"trend_fill", "[{\"time\":1,\"baseLine\":\"1\"}]", "baseLine",
+         "Field 'baseLine' must be numeric"},
+        {"trend_fill", "[{\"time\":1,\"base_line\":\"1\"}]", "base_line",
+         "Field 'base_line' must be numeric"},
+        {"trend_fill", "[{\"time\":1,\"base_line\":1e999}]", "base_line",
+         "Field 'base_line' must be finite"},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct points points;
+        struct points_problem problem;
+        assert_int_equal(
+            points_scan(&points, slice_of(table[i].text), point_kind_of(table[i].type), &problem),
+            STATUS_INVALID);
+        assert_string_equal(problem.message, table[i].message);
+        if (table[i].member == NULL) {
+            assert_null(problem.member);
+        } else {
+            assert_non_null(problem.member);
+            assert_string_equal(problem.member, table[i].member);
+        }
+    }
 }
 
 static void wrong_times_are_refused_with_their_index(void **state)
 {
     (void)state;
     static const struct refused table[] = {
-        {"line", "[{\"value\":1}]", POINTS_RULE, 0, "missing (required 'time' field)"},
-        {"line", "[{}]", POINTS_RULE, 0, "missing (required 'time' field)"},
-        {"line", "[{\"time\":1},{\"time\":null}]", POINTS_RULE, 1, "required 'time'"},
+        {"line", "[{\"value\":1}]", POINTS_MISSING, 0, "missing (required 'time' field)"},
+        {"line", "[{}]", POINTS_MISSING, 0, "missing (required 'time' field)"},
+        {"line", "[{\"time\":1},{\"time\":null}]", POINTS_RULE, 1, "must be numeric"},
         {"line", "[{\"time\":true}]", POINTS_RULE, 0, "must be numeric"},
         {"line", "[{\"time\":[1]}]", POINTS_RULE, 0, "must be numeric"},
         {"line", "[{\"time\":\"1\"}]", POINTS_RULE, 0, "not a date"},
@@ -257,10 +308,10 @@ static void wrong_times_are_refused_with_their_index(void **state)
          "not a date"},
         {"line", "[{\"time\":{\"year\":2024,\"month\":2,\"day\":1,\"hour\":1}}]", POINTS_RULE, 0,
          "not a date"},
-        {"line", "[{\"time\":{\"year\":2024,\"year\":2024,\"month\":2,\"day\":1}}]", POINTS_RULE, 0,
-         "not a date"},
+        {"line", "[{\"time\":{\"year\":2024,\"year\":2024,\"month\":2,\"day\":1}}]",
+         POINTS_MALFORMED, 0, "JSON"},
         {"line", "[{\"time\":{\"year\":2024,\"y\\u0065ar\":2024,\"month\":2,\"day\":1}}]",
-         POINTS_RULE, 0, "not a date"},
+         POINTS_MALFORMED, 0, "JSON"},
         {"line", "[{\"time\":\"2024-01-\\u0000\"}]", POINTS_RULE, 0, "not a date"},
         {"line", "[{\"time\":-62135596801}]", POINTS_RULE, 0, "before the year 1"},
         {"line", "[{\"time\":-631152000000}]", POINTS_RULE, 0, "before the year 1"},
@@ -331,8 +382,10 @@ static void changing_members_are_noticed(void **state)
          POINTS_MALFORMED, 2, "twice"},
         {"line", "[{\"time\":1,\"value\":1},{\"value\":2,\"value\":3}]", POINTS_MALFORMED, 1,
          "twice"},
-        {"line", "[{\"time\":1,\"value\":1},{\"time\":2,\"valuf\":1}]", POINTS_RULE, 1, "'value'"},
-        {"line", "[{\"time\":1,\"value\":1},{\"value\":2,\"timf\":1}]", POINTS_RULE, 1, "'time'"},
+        {"line", "[{\"time\":1,\"value\":1},{\"time\":2,\"valuf\":1}]", POINTS_MISSING, 1,
+         "'value'"},
+        {"line", "[{\"time\":1,\"value\":1},{\"value\":2,\"timf\":1}]", POINTS_MISSING, 1,
+         "'time'"},
     };
     CHECK_REFUSED(bad);
 }
@@ -359,6 +412,21 @@ static void size_and_members_of_a_point_are_limited(void **state)
             assert_int_equal(points.items[0].length, POINT_TEXT_MAXIMUM);
             points_release(&points);
         }
+    }
+    /* Also what takes more memory to look at than there is for a point. */
+    static const char *const large[][2] = {{"\"\\u0061", "\":1"},
+                                           {"\"x\":{\"", "\":1}"},
+                                           {"\"time\":{\"", "\":1}"},
+                                           {"\"value\":[{\"", "\":1}]"}};
+    buffer_release(&text);
+    buffer_init(&text, (size_t)8 << 20);
+    for (size_t i = 0; i < sizeof(large) / sizeof(large[0]); i++) {
+        buffer_reset(&text);
+        buffer_append_format(&text, "[{\"y\":1,%s%0*d%s}]", large[i][0], 2 << 20, 0, large[i][1]);
+        struct slice slice = {text.data, text.length};
+        assert_int_equal(points_scan(&points, slice, POINT_VALUE, &problem), STATUS_INVALID);
+        assert_int_equal(problem.kind, POINTS_RULE);
+        assert_string_equal(problem.message, "The point is too large");
     }
     for (int count = POINT_MEMBER_MAXIMUM; count <= POINT_MEMBER_MAXIMUM + 1; count++) {
         buffer_reset(&text);
@@ -473,6 +541,7 @@ int main(void)
         cmocka_unit_test(time_becomes_utc_seconds),
         cmocka_unit_test(fractions_of_seconds_are_noticed),
         cmocka_unit_test(types_demand_their_fields),
+        cmocka_unit_test(a_fault_names_the_member_as_the_client_spells_it),
         cmocka_unit_test(wrong_times_are_refused_with_their_index),
         cmocka_unit_test(what_is_not_strict_json_is_refused),
         cmocka_unit_test(changing_members_are_noticed),
