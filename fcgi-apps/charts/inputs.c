@@ -5,7 +5,7 @@
 
 #include "charts.h"
 #include "http/fields.h"
-#include "json/scan.h"
+#include "json/walk.h"
 
 #define ID_LENGTH_MAXIMUM 128
 #define SIZE_MINIMUM      100 /* width and height, in pixels */
@@ -144,16 +144,11 @@ void charts_check_known_options(struct request *request)
 /* The value of a member of this valid object; false when it is absent. */
 static bool find_member(struct slice object, const char *name, struct slice *value)
 {
-    struct json_scanner scanner;
-    struct json_value found;
-    struct slice found_name;
-    bool first = true;
-    json_scan_start(&scanner, object);
-    enum status status = json_scan_enter_object(&scanner);
-    while (status == STATUS_OK) {
-        status = json_scan_next_member(&scanner, &first, &found_name, &found);
-        if (status == STATUS_OK && slice_equals(found_name, name)) {
-            *value = found.text;
+    struct json_walk walk;
+    enum status status = json_walk_object(&walk, object);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
+        if (slice_equals(walk.name, name)) {
+            *value = walk.value.text;
             return true;
         }
     }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "charts.h"
 #include "http/fields.h"
+#include "json/walk.h"
 
 #define TYPE_LENGTH_MAXIMUM 64
 #define WRITE_ATTEMPTS      3
@@ -110,16 +111,14 @@ static enum status locate(struct slice body, struct located *out)
 /* Which point is no JSON? What Python's json makes of a NaN arrives here. */
 static void refuse_broken_points(struct request *request, struct slice data)
 {
-    struct json_scanner scanner;
-    struct json_value value;
+    struct json_walk walk;
     size_t index = 0;
-    bool first = true;
-    json_scan_start(&scanner, data);
-    if (json_scan_enter_array(&scanner) != STATUS_OK) {
+    enum status status = json_walk_array(&walk, data);
+    if (status != STATUS_OK) {
         refuse_body(request);
         return;
     }
-    while (json_scan_next_element(&scanner, &first, &value) == STATUS_OK) {
+    while (json_walk_element(&walk, &status)) {
         index++;
     }
     problem_answer(

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "stores/points.h"
+#include "json/walk.h"
 
 /* Bytes of a string in JSON, with quotes: ten escapes of six and some. */
 #define TEXT_LENGTH_MAXIMUM 64
@@ -86,33 +87,22 @@ static bool read_digits(const char *text, size_t length, int64_t *number)
     return is_only_digits(digits) && text_parse_integer(digits, number) == STATUS_OK;
 }
 
-/* A day is short; a text that is not cannot be one, whatever is in it. */
-static enum status unescape(struct arena *scratch, struct slice quoted, struct slice *text)
-{
-    if (quoted.length > TEXT_LENGTH_MAXIMUM) {
-        return STATUS_INVALID;
-    }
-    if (memchr(quoted.data, '\\', quoted.length) != NULL) {
-        return json_unescape(scratch, quoted, text);
-    }
-    *text = (struct slice){.data = quoted.data + 1, .length = quoted.length - 2};
-    return STATUS_OK;
-}
-
 static enum status read_text(struct arena *scratch, struct slice quoted, struct point_time *out,
                              const char **message)
 {
     int64_t year;
     int64_t month;
     int64_t day;
-    struct slice text = {"", 0};
-    enum status status = unescape(scratch, quoted, &text);
-    if (status == STATUS_NO_MEMORY) {
+    struct slice text = {.data = quoted.data + 1, .length = quoted.length - 2};
+    /* A day is short; a text that is not cannot be one, whatever is in it. */
+    enum status status =
+        quoted.length > TEXT_LENGTH_MAXIMUM ? STATUS_OK : json_plain_text(scratch, text, &text);
+    if (status != STATUS_OK) {
         return status;
     }
-    if (status != STATUS_OK || text.length != sizeof("YYYY-MM-DD") - 1 || text.data[4] != '-' ||
-        text.data[7] != '-' || !read_digits(text.data, 4, &year) ||
-        !read_digits(text.data + 5, 2, &month) || !read_digits(text.data + 8, 2, &day)) {
+    if (text.length != sizeof("YYYY-MM-DD") - 1 || text.data[4] != '-' || text.data[7] != '-' ||
+        !read_digits(text.data, 4, &year) || !read_digits(text.data + 5, 2, &month) ||
+        !read_digits(text.data + 8, 2, &day)) {
         return refuse(message, "Timestamp is not a date");
     }
     return set_date(out, year, month, day, message);
@@ -136,33 +126,22 @@ static enum status read_object(struct arena *scratch, struct slice text, struct 
 {
     static const char *const names[] = {"year", "month", "day"};
     int64_t parts[] = {-1, -1, -1};
-    struct json_scanner scanner;
-    struct json_value value;
-    struct slice name;
-    bool first = true;
-    json_scan_start(&scanner, text);
-    enum status status = json_scan_enter_object(&scanner);
-    while (status == STATUS_OK) {
-        status = json_scan_next_member(&scanner, &first, &name, &value);
+    struct json_walk walk;
+    enum status status = json_walk_object(&walk, text);
+    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
+        struct slice name;
+        status = json_plain_text(scratch, walk.name, &name);
         if (status != STATUS_OK) {
-            break;
-        }
-        /* The name stands between its quotes. */
-        status = unescape(scratch, (struct slice){name.data - 1, name.length + 2}, &name);
-        if (status == STATUS_NO_MEMORY) {
             return status;
         }
         size_t part = 0;
         while (part < 3 && !slice_equals(name, names[part])) {
             part++;
         }
-        if (status != STATUS_OK || part == 3 || value.kind != JSON_NUMBER ||
-            !read_whole_number(value.text, &parts[part])) {
+        if (part == 3 || walk.value.kind != JSON_NUMBER ||
+            !read_whole_number(walk.value.text, &parts[part])) {
             return refuse(message, "Timestamp is not a date");
         }
-    }
-    if (status != STATUS_NOT_FOUND) {
-        return refuse(message, "Timestamp is not a date");
     }
     return set_date(out, parts[0], parts[1], parts[2], message);
 }
