@@ -205,7 +205,7 @@ enum status chart_sweep(struct storage *storage, int64_t before, int64_t *remove
             storage_give_way();
         }
         status = rows_change(storage, "chart_sweep", &changes, ROW_INTEGER(before));
-        *removed += status == STATUS_OK ? changes : 0;
+        *removed += changes;
     }
     return status;
 }

@@ -83,11 +83,12 @@ static enum status work_change(struct storage_connection *connection, void *cont
 enum status rows_change_values(struct storage *storage, const char *name, int64_t *changes,
                                const struct row_value *values, size_t count)
 {
-    if (changes != NULL) {
-        *changes = 0;
-    }
     struct change change = {.name = name, .values = values, .count = count, .changes = changes};
-    return rows_transaction(storage, work_change, &change);
+    enum status status = rows_transaction(storage, work_change, &change);
+    if (status != STATUS_OK && changes != NULL) {
+        *changes = 0; /* what was counted has been taken back */
+    }
+    return status;
 }
 
 enum status rows_sweep_values(struct storage *storage, const char *name, int64_t *changes,

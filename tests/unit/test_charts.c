@@ -175,6 +175,35 @@ static void a_read_is_not_written_down_again_and_again(void **state)
     assert_int_equal(sweep(storage, 2001), 1);
 }
 
+struct meanwhile {
+    struct storage *storage;
+    enum status status;
+    int64_t removed;
+};
+
+static enum status sweep_meanwhile(struct storage_connection *connection, void *context)
+{
+    struct meanwhile *meanwhile = context;
+    (void)connection;
+    meanwhile->status = chart_sweep(meanwhile->storage, 1500, &meanwhile->removed);
+    return STATUS_OK;
+}
+
+static void a_sweep_that_cannot_write_has_removed_nothing(void **state)
+{
+    struct database *database = *state;
+    struct chart chart;
+    make_chart(database->storage, "c", 1000);
+    struct meanwhile meanwhile = {.storage = database_open_with(database, NULL, 1)};
+    struct storage_connection *connection;
+    assert_int_equal(storage_connect(database->storage, &connection), STATUS_OK);
+    assert_int_equal(storage_transaction(connection, sweep_meanwhile, &meanwhile), STATUS_OK);
+    assert_int_equal(meanwhile.status, STATUS_UNAVAILABLE);
+    assert_int_equal(meanwhile.removed, 0);
+    assert_true(has_chart(database->storage, "c", &chart));
+    storage_close(meanwhile.storage);
+}
+
 static void more_charts_expire_than_one_transaction_removes(void **state)
 {
     struct storage *storage = ((struct database *)*state)->storage;
@@ -196,6 +225,7 @@ int main(void)
         WITH_DATABASE(charts_expire_by_their_last_change_or_read),
         WITH_DATABASE(a_read_is_not_written_down_again_and_again),
         WITH_DATABASE(more_charts_expire_than_one_transaction_removes),
+        WITH_DATABASE(a_sweep_that_cannot_write_has_removed_nothing),
         WITH_DATABASE(a_full_database_keeps_what_it_has_and_can_be_emptied),
     };
     return cmocka_run_group_tests_name("charts", tests, NULL, NULL);
