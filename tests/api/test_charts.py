@@ -370,6 +370,20 @@ def test_history_refuses_what_is_no_whole_number(chart, query, name, value):
         assert answer.status == 422 and answer.json["detail"][0]["loc"] == [source, name]
 
 
+def test_a_series_that_cannot_be_read_fails_all_that_were_asked_for_with_it(suite):
+    """A fault of ours is no answer to one of several."""
+    private = suite.start()
+    chart = Chart(private, private.token())
+    chart.replace(line(0, 3), series="whole")
+    chart.replace(line(0, 3), series="damaged")
+    with sqlite3.connect(private.state / "quintet.db") as database:
+        database.execute("UPDATE chart_payloads SET starts = x'' WHERE number = (SELECT max(number) FROM chart_payloads)")
+    whole, damaged = ({"pane_id": 0, "series_id": name} for name in ("whole", "damaged"))
+    assert chart.request("POST", "/history", {"requests": [whole]}).status == 200
+    answer = chart.request("POST", "/history", {"requests": [whole, damaged]})
+    assert answer.status == 500 and answer.json["error"] == "internal_error"
+
+
 def test_history_of_an_empty_series(chart):
     chart.replace([])
     answer = chart.history().json

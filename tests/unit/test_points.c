@@ -503,6 +503,30 @@ static void stored_points_are_accepted_unchanged(void **state)
     }
 }
 
+/* The name before it fills the scratch memory to any degree. */
+static void a_time_that_there_is_no_memory_to_read_is_not_taken_for_another(void **state)
+{
+    (void)state;
+    static const char *const times[] = {"\"2024\\u002d02-29\"",
+                                        "{\"ye\\u0061r\":2024,\"month\":2,\"day\":29}"};
+    static char text[POINT_TEXT_MAXIMUM];
+    for (int i = 0; i < 2 * 4096; i++) {
+        snprintf(text, sizeof(text), "[{\"\\u0061%0*d\":1,\"time\":%s,\"value\":1}]", 1 + i / 2, 0,
+                 times[i % 2]);
+        bool has_failed = true;
+        for (unsigned long n = 1; has_failed; n++) {
+            struct points points;
+            struct points_problem problem;
+            memory_fail_only(n);
+            enum status status = points_scan(&points, slice_of(text), POINT_VALUE, &problem);
+            has_failed = memory_failures_seen() > 0;
+            memory_fail_only(0);
+            assert_int_equal(status, has_failed ? STATUS_NO_MEMORY : STATUS_OK);
+            points_release(&points);
+        }
+    }
+}
+
 static void failing_allocations_leak_nothing(void **state)
 {
     (void)state;
@@ -548,6 +572,7 @@ int main(void)
         cmocka_unit_test(size_and_members_of_a_point_are_limited),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(stored_points_are_accepted_unchanged),
+        cmocka_unit_test(a_time_that_there_is_no_memory_to_read_is_not_taken_for_another),
         cmocka_unit_test(failing_allocations_leak_nothing),
     };
     return cmocka_run_group_tests_name("points", tests, NULL, NULL);
