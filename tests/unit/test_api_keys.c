@@ -110,6 +110,91 @@ static void the_list_holds_ones_own(void **state)
     assert_int_equal(count, 0);
 }
 
+/* Made then, dead from `end` on (0: never). */
+static enum status add(struct storage *storage, const char *user_id, const char *id, int64_t made,
+                       int64_t end, int64_t maximum)
+{
+    struct api_key key = make_key(id, user_id);
+    memset(key.hash, 0, sizeof(key.hash));
+    memcpy(key.hash, id, strlen(id));
+    key.created_at = made;
+    key.expires_at = end;
+    return api_key_create(storage, &key, maximum);
+}
+
+static void live_keys_are_listed_first_and_the_newest_before_the_older(void **state)
+{
+    struct storage *storage = storage_of(state);
+    static const struct {
+        const char *id;
+        int64_t made;
+        int64_t end;
+    } keys[] = {
+        {"live-1", NOW, 0},      {"ends-now", NOW + 1, NOW + 9},   {"live-2", NOW + 2, 0},
+        {"revoked", NOW + 3, 0}, {"ends-soon", NOW + 4, NOW + 10}, {"over", NOW + 5, NOW + 6}};
+    static const char *const expected[] = {"ends-soon", "live-2",  "live-1",
+                                           "over",      "revoked", "ends-now"};
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(add(storage, owner.id, keys[i].id, keys[i].made, keys[i].end, 20),
+                         STATUS_OK);
+    }
+    assert_int_equal(api_key_revoke(storage, owner.id, "revoked", NOW + 6), STATUS_OK);
+    for (int64_t offset = 0; offset < 6; offset += 4) {
+        struct api_key *list;
+        size_t count;
+        int64_t total;
+        assert_int_equal(
+            api_key_list(storage, &arena, owner.id, NOW + 9, 4, offset, &list, &count, &total),
+            STATUS_OK);
+        assert_int_equal(count, offset == 0 ? 4 : 2);
+        assert_int_equal(total, 6);
+        for (size_t i = 0; i < count; i++) {
+            assert_string_equal(list[i].id, expected[offset + (int64_t)i]);
+        }
+    }
+}
+
+static void only_live_keys_count_for_how_many_there_may_be(void **state)
+{
+    struct storage *storage = storage_of(state);
+    assert_int_equal(add(storage, owner.id, "a", NOW, NOW + 5, 1), STATUS_OK);
+    assert_int_equal(add(storage, owner.id, "b", NOW + 4, 0, 1), STATUS_TOO_LARGE);
+    assert_int_equal(add(storage, other.id, "c", NOW + 4, 0, 1), STATUS_OK);
+    assert_int_equal(add(storage, owner.id, "d", NOW + 5, 0, 1), STATUS_OK);
+    assert_int_equal(add(storage, owner.id, "e", NOW + 6, 0, 1), STATUS_TOO_LARGE);
+    assert_int_equal(api_key_revoke(storage, owner.id, "d", NOW + 6), STATUS_OK);
+    assert_int_equal(add(storage, owner.id, "f", NOW + 6, 0, 1), STATUS_OK);
+}
+
+static bool exists(struct storage *storage, const char *id)
+{
+    struct api_key found;
+    return api_key_find(storage, &arena, id, &found) == STATUS_OK;
+}
+
+static void the_oldest_dead_keys_of_a_user_make_room_and_no_others(void **state)
+{
+    struct storage *storage = storage_of(state);
+    char id[16];
+    assert_int_equal(add(storage, owner.id, "unending", NOW, 0, 1000), STATUS_OK);
+    assert_int_equal(add(storage, owner.id, "ending", NOW, NOW + 2001, 1000), STATUS_OK);
+    assert_int_equal(add(storage, other.id, "others", NOW, NOW + 1, 1000), STATUS_OK);
+    /* One of them is revoked; the last one ends when the next key is made. */
+    for (int i = 0; i < API_KEY_DEAD_MAXIMUM + 2; i++) {
+        snprintf(id, sizeof id, "dead-%d", i);
+        int64_t end = i == 5 ? 0 : i == API_KEY_DEAD_MAXIMUM + 1 ? NOW + 2000 : NOW + 1000;
+        assert_int_equal(add(storage, owner.id, id, NOW + i, end, 1000), STATUS_OK);
+    }
+    assert_int_equal(api_key_revoke(storage, owner.id, "dead-5", NOW + 200), STATUS_OK);
+    assert_int_equal(add(storage, owner.id, "new", NOW + 2000, 0, 1000), STATUS_OK);
+    for (int i = 0; i < API_KEY_DEAD_MAXIMUM + 2; i++) {
+        snprintf(id, sizeof id, "dead-%d", i);
+        assert_int_equal(exists(storage, id), i >= 2);
+    }
+    assert_true(exists(storage, "unending") && exists(storage, "ending"));
+    assert_true(exists(storage, "others") && exists(storage, "new"));
+}
+
 static void revoking_is_for_the_owner_and_for_ever(void **state)
 {
     struct storage *storage = storage_of(state);
@@ -146,6 +231,9 @@ int main(void)
         TEST(a_key_is_found_with_its_owners_state),
         TEST(a_key_needs_an_owner_and_an_id_of_its_own),
         TEST(the_list_holds_ones_own),
+        TEST(live_keys_are_listed_first_and_the_newest_before_the_older),
+        TEST(only_live_keys_count_for_how_many_there_may_be),
+        TEST(the_oldest_dead_keys_of_a_user_make_room_and_no_others),
         TEST(revoking_is_for_the_owner_and_for_ever),
         TEST(an_administrator_may_revoke_anybodys),
     };
