@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "stores/accounts.h"
+#include "stores/api_keys.h"
 #include "stores/rows.h"
 
 #define NOW 1700000000
@@ -224,6 +225,47 @@ static void a_password_is_replaced_only_if_it_is_the_expected_one(void **state)
     assert_string_equal(find(storage, other.id).password_hash, "hash 0");
 }
 
+static struct api_key key_of(struct storage *storage, const char *id)
+{
+    struct api_key found;
+    assert_int_equal(api_key_find(storage, &arena, id, &found), STATUS_OK);
+    return found;
+}
+
+static void add_key(struct storage *storage, const char *user_id, const char *id)
+{
+    struct api_key key = {
+        .id = id, .user_id = user_id, .name = "k", .scopes = "", .tier = "", .created_at = NOW};
+    memcpy(key.hash, id, strlen(id));
+    assert_int_equal(api_key_create(storage, &key, 20), STATUS_OK);
+}
+
+/* Also where another has the same one, and where the old one is not asked for. */
+static void another_password_is_that_of_one_account_and_ends_its_keys(void **state)
+{
+    struct storage *storage = storage_of(state);
+    struct account account = create(storage, "a@b", "ab");
+    struct account other = create(storage, "c@d", "cd");
+    add_key(storage, account.id, "revoked");
+    add_key(storage, account.id, "live");
+    add_key(storage, other.id, "others");
+    assert_int_equal(api_key_revoke(storage, account.id, "revoked", NOW + 1), STATUS_OK);
+    static const char *const old[] = {"hash 0", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct account_password_change change = {.id = account.id,
+                                                 .old_hash = old[i],
+                                                 .new_hash = i == 0 ? "hash 1" : "hash 2",
+                                                 .now = NOW + 5};
+        assert_int_equal(account_change_password(storage, &change), STATUS_OK);
+        assert_string_equal(find(storage, account.id).password_hash, change.new_hash);
+        assert_string_equal(find(storage, other.id).password_hash, "hash 0");
+        assert_int_equal(find(storage, other.id).token_epoch, 0);
+    }
+    assert_int_equal(key_of(storage, "revoked").revoked_at, NOW + 1);
+    assert_int_equal(key_of(storage, "live").revoked_at, NOW + 5);
+    assert_int_equal(key_of(storage, "others").revoked_at, 0);
+}
+
 static void flags_are_set_and_taken_back(void **state)
 {
     struct storage *storage = storage_of(state);
@@ -255,6 +297,34 @@ static void a_profile_changes_only_what_is_given(void **state)
     /* One's own name is not taken. */
     assert_int_equal(account_update_profile(storage, account.id, NULL, "xy", NULL), STATUS_OK);
     assert_int_equal(account_update_profile(storage, "nobody", "x", NULL, NULL), STATUS_NOT_FOUND);
+}
+
+static void lists_begin_with_the_oldest_account(void **state)
+{
+    static const struct sql_statement statements[] = {
+        {"age", "users", "UPDATE users SET created_at = ?2 WHERE id = ?1"}};
+    static const struct sql_dialect aging = {
+        .name = "test", .statements = statements, .statement_count = 1};
+    struct storage *storage = storage_of(state);
+    struct storage *look = database_open_with(*state, &aging, 0);
+    static const char *const emails[] = {"third@a", "first@a", "second@a"};
+    static const int64_t times[] = {300, 100, 200};
+    for (size_t i = 0; i < 3; i++) {
+        struct account account = create(storage, emails[i], NULL);
+        assert_int_equal(
+            rows_change(look, "age", NULL, ROW_TEXT(account.id), ROW_INTEGER(times[i])), STATUS_OK);
+    }
+    storage_close(look);
+    struct account *accounts;
+    size_t count;
+    assert_int_equal(account_list(storage, &arena, 2, NULL, &accounts, &count), STATUS_OK);
+    assert_int_equal(count, 2);
+    assert_string_equal(accounts[0].email, "first@a");
+    assert_string_equal(accounts[1].email, "second@a");
+    struct account second = accounts[1];
+    assert_int_equal(account_list(storage, &arena, 2, &second, &accounts, &count), STATUS_OK);
+    assert_int_equal(count, 1);
+    assert_string_equal(accounts[0].email, "third@a");
 }
 
 static void lists_go_by_pages(void **state)
@@ -321,8 +391,10 @@ int main(void)
         TEST(a_locked_inactive_or_removed_account_is_not_admitted),
         TEST(a_one_time_password_admits_once),
         TEST(a_password_is_replaced_only_if_it_is_the_expected_one),
+        TEST(another_password_is_that_of_one_account_and_ends_its_keys),
         TEST(flags_are_set_and_taken_back),
         TEST(a_profile_changes_only_what_is_given),
+        TEST(lists_begin_with_the_oldest_account),
         TEST(lists_go_by_pages),
         TEST(a_spent_arena_is_no_memory_and_creates_nothing),
     };

@@ -169,7 +169,7 @@ static void sessions_are_listed_in_pages_the_most_recent_first(void **state)
     struct database *database = *state;
     char id[8];
     struct conversation_key whose = {"o", id};
-    static const int64_t ages[] = {0, 1, 1, 1, 2, HOUR + 5};
+    static const int64_t ages[] = {0, 1, 1, 1, 2, HOUR};
     for (int i = 0; i < 6; i++) {
         snprintf(id, sizeof id, "s%d", i);
         take_turn(database->storage, &whose, NOW - ages[i], "q", "a");
@@ -299,6 +299,28 @@ static void the_same_token_of_an_earlier_turn_does_not_open_a_later_one(void **s
     assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE, "same", &second),
                      STATUS_OK);
     assert_int_equal(save_text(database->storage, &first, NOW, "q", "a"), STATUS_CONFLICT);
+    assert_int_equal(conversation_renew(database->storage, &first.lock, NOW + 9 * LEASE),
+                     STATUS_CONFLICT);
+    /* Nor does it let go of the later one's lock, or of a session that has no turn yet. */
+    assert_int_equal(conversation_release(database->storage, &first.lock, NULL), STATUS_OK);
+    struct held third;
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE + 1, "new", &third),
+                     STATUS_BUSY);
+    assert_int_equal(save_text(database->storage, &second, NOW, "q", "a"), STATUS_OK);
+}
+
+static void a_lock_opens_one_turn(void **state)
+{
+    struct database *database = *state;
+    struct held held;
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "t", &held), STATUS_OK);
+    assert_int_equal(save_text(database->storage, &held, NOW, "q", "a"), STATUS_OK);
+    assert_int_equal(save_text(database->storage, &held, NOW, "q", "a"), STATUS_CONFLICT);
+    assert_int_equal(conversation_renew(database->storage, &held.lock, NOW + LEASE),
+                     STATUS_CONFLICT);
+    struct conversation found;
+    find(database->storage, &scratch, &key, &found);
+    assert_int_equal(found.message_count, 2);
 }
 
 static void renewing_keeps_others_out(void **state)
@@ -312,6 +334,30 @@ static void renewing_keeps_others_out(void **state)
     assert_int_equal(acquire(database->storage, &scratch, &key, NOW + LEASE + 1, "two", &second),
                      STATUS_BUSY);
     assert_int_equal(save_text(database->storage, &first, NOW, "q", "a"), STATUS_OK);
+}
+
+/* Also where another has the same token and has been locked as often. */
+static void a_lock_is_that_of_one_session(void **state)
+{
+    struct database *database = *state;
+    struct conversation_key other_key = {"user:b", "s1"};
+    struct held mine;
+    struct held other;
+    struct held next;
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "t", &mine), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &other_key, NOW, "t", &other), STATUS_OK);
+    assert_int_equal(mine.lock.fence, other.lock.fence);
+    assert_int_equal(conversation_release(database->storage, &mine.lock, NULL), STATUS_OK);
+    assert_int_equal(acquire(database->storage, &scratch, &other_key, NOW, "u", &next),
+                     STATUS_BUSY);
+    assert_int_equal(acquire(database->storage, &scratch, &key, NOW, "t", &mine), STATUS_OK);
+    assert_int_equal(conversation_renew(database->storage, &mine.lock, NOW + 9 * LEASE), STATUS_OK);
+    assert_int_equal(save_text(database->storage, &mine, NOW, "q", "a"), STATUS_OK);
+    struct conversation found;
+    find(database->storage, &scratch, &other_key, &found);
+    assert_int_equal(found.version, 0);
+    assert_int_equal(acquire(database->storage, &scratch, &other_key, NOW + LEASE + 1, "u", &next),
+                     STATUS_OK);
 }
 
 static bool is_dead(const char *token, void *context)
@@ -425,6 +471,17 @@ static void every_turn_moves_the_expiry(void **state)
     assert_int_equal(found.message_count, 4);
 }
 
+static size_t count_messages(struct storage *storage, const struct conversation_key *whose)
+{
+    struct conversation_message *messages;
+    size_t count;
+    bool has_more;
+    assert_int_equal(conversation_messages(storage, &scratch, whose, INT64_MAX, 10, &messages,
+                                           &count, &has_more),
+                     STATUS_OK);
+    return count;
+}
+
 static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
 {
     struct database *database = *state;
@@ -432,14 +489,22 @@ static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
     struct conversation_key young_key = {"user:a", "young"};
     take_turn(database->storage, &key, NOW, "q", "a");
     take_turn(database->storage, &young_key, NOW + HOUR, "q", "a");
-    struct held held;
-    struct conversation_claim claim = claim_at(NOW, "t");
-    claim.lease_expires_at = NOW + 3 * HOUR;
-    assert_int_equal(conversation_acquire(database->storage, &scratch, &held_key, &claim,
-                                          &held.lock, &held.conversation),
-                     STATUS_OK);
+    take_turn(database->storage, &held_key, NOW, "q", "a");
+    struct held held[2]; /* one has messages, the other waits for its first turn */
+    const struct conversation_key held_keys[] = {held_key, {"user:a", "new"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct conversation_claim claim = claim_at(NOW, "t");
+        claim.lease_expires_at = NOW + 3 * HOUR;
+        assert_int_equal(conversation_acquire(database->storage, &scratch, &held_keys[i], &claim,
+                                              &held[i].lock, &held[i].conversation),
+                         STATUS_OK);
+    }
     int64_t removed;
     bool has_more;
+    assert_int_equal(conversation_sweep(database->storage, NOW + HOUR, 100, &removed, &has_more),
+                     STATUS_OK);
+    assert_int_equal(removed, 0);
+    assert_int_equal(count_messages(database->storage, &key), 2);
     assert_int_equal(
         conversation_sweep(database->storage, NOW + HOUR + 1, 100, &removed, &has_more), STATUS_OK);
     assert_int_equal(removed, 1);
@@ -449,7 +514,13 @@ static void the_sweep_takes_expired_sessions_that_nobody_holds(void **state)
                      STATUS_NOT_FOUND);
     assert_int_equal(conversation_find(database->storage, &scratch, &young_key, NOW, &found),
                      STATUS_OK);
-    assert_int_equal(save_text(database->storage, &held, NOW, "q", "a"), STATUS_OK);
+    assert_int_equal(
+        conversation_sweep(database->storage, NOW + 3 * HOUR, 100, &removed, &has_more), STATUS_OK);
+    assert_int_equal(removed, 1); /* the leases of the others end then, and are not over yet */
+    assert_int_equal(count_messages(database->storage, &held_key), 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(save_text(database->storage, &held[i], NOW, "q", "a"), STATUS_OK);
+    }
 }
 
 static void the_sweep_removes_no_more_rows_at_a_time_than_asked(void **state)
@@ -466,6 +537,8 @@ static void the_sweep_removes_no_more_rows_at_a_time_than_asked(void **state)
         assert_int_equal(
             conversation_sweep(database->storage, NOW + HOUR + 1, 4, &removed, &has_more),
             STATUS_OK);
+        assert_int_equal(count_messages(database->storage, &key),
+                         batches < 2 ? 6 - 4 * batches : 0);
     }
     assert_int_equal(batches, 3); /* 4 + 4 messages, 2 messages and their conversation */
     assert_int_equal(removed, 1);
@@ -675,7 +748,9 @@ int main(void)
         DATABASE_TEST(a_held_session_is_busy_until_it_is_saved),
         DATABASE_TEST(a_holder_paused_past_its_lease_cannot_overwrite),
         DATABASE_TEST(the_same_token_of_an_earlier_turn_does_not_open_a_later_one),
+        DATABASE_TEST(a_lock_opens_one_turn),
         DATABASE_TEST(renewing_keeps_others_out),
+        DATABASE_TEST(a_lock_is_that_of_one_session),
         DATABASE_TEST(a_dead_holder_need_not_be_waited_for),
         DATABASE_TEST(a_failed_first_turn_leaves_nothing_behind),
         DATABASE_TEST(a_turn_and_its_ledger_entry_are_one),
