@@ -61,7 +61,7 @@ static void answer(struct completion *completion)
         (void)response_json(request, 200);
         buffer_release(&request->response.body);
         request->response.body = completion->call.answer;
-        buffer_init(&completion->call.answer, MODEL_ANSWER_MAXIMUM);
+        buffer_init(&completion->call.answer, 2 * MODEL_ANSWER_MAXIMUM);
     } else {
         failure_answer_openai(request, &completion->outcome);
     }
@@ -195,9 +195,10 @@ static enum status prepare_call(struct completion *completion)
     call->tracestate = request->tracestate;
     call->input_characters = asked->input_characters;
     call->handlers = asked->is_streamed ? &completion_stream_call_handlers : &call_handlers;
-    bool asks_usage = chat_takes_stream_options(completion->chat, call->choice.provider);
+    bool asks_usage =
+        asked->is_streamed && chat_takes_stream_options(completion->chat, call->choice.provider);
     call->hides_usage = asks_usage && !asked->wants_usage;
-    call->asks_usage = asks_usage && asked->is_streamed && !asked->wants_usage;
+    call->asks_usage = call->hides_usage;
     enum status status = completion_request_write(asked, request->arena, call->choice.model,
                                                   asks_usage, &call->body);
     return status == STATUS_OK ? model_call_prepare(call, request->arena) : status;

@@ -7,7 +7,6 @@
 #include "model_call.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/context.h"
@@ -108,6 +107,11 @@ static void fail(struct model_call *call, enum model_failure failure)
     finish(call, &outcome);
 }
 
+static void fail_to_read(struct model_call *call, enum status status)
+{
+    fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
+}
+
 static void succeed(struct model_call *call)
 {
     struct model_outcome outcome = {.failure = MODEL_OK};
@@ -119,15 +123,12 @@ static void succeed(struct model_call *call)
 /* What has come of an answer that was none. */
 static void forget_answer(struct model_call *call)
 {
-    buffer_release(&call->answer);
-    buffer_init(&call->answer, MODEL_ANSWER_MAXIMUM);
-    sse_release(&call->events);
-    sse_init(&call->events);
+    answer_body_release(&call->received);
+    answer_body_init(&call->received, MODEL_ANSWER_MAXIMUM);
     arena_reset(&call->scratch);
     call->progress = (struct completion_progress){0};
     call->status_code = 0;
     call->retry_after = 0;
-    call->is_event_stream = false;
     call->was_sent = false;
     call->was_refused = false;
 }
@@ -211,7 +212,7 @@ static void refuse(struct model_call *call)
 {
     struct provider_error error = {0};
     struct model_outcome outcome = {.failure = MODEL_UNAVAILABLE};
-    struct slice body = {buffer_text(&call->answer), call->answer.length};
+    struct slice body = {buffer_text(&call->received.text), call->received.text.length};
     int code = call->status_code;
     call->was_refused = true;
     if (provider_error_read(body, &call->scratch, &error) != STATUS_OK) {
@@ -235,10 +236,13 @@ static void refuse(struct model_call *call)
 /* The end of a stream, announced or not: without a finish reason it was cut off. */
 static void end_stream(struct model_call *call)
 {
-    if (completion_is_complete(&call->progress)) {
-        succeed(call);
-    } else {
+    bool is_folded = call->fold.root != NULL;
+    if (!completion_is_complete(&call->progress)) {
         fail(call, MODEL_BAD_ANSWER);
+    } else if (is_folded && completion_fold_write(&call->fold, &call->answer) != STATUS_OK) {
+        fail(call, MODEL_UNAVAILABLE);
+    } else {
+        succeed(call);
     }
 }
 
@@ -254,7 +258,7 @@ static void take_chunk(struct model_call *call, struct completion_progress *prog
     enum status status =
         completion_read_chunk(text, call->hides_usage, &call->scratch, progress, &chunk, frame);
     if (status != STATUS_OK) {
-        fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
+        fail_to_read(call, status);
         return;
     }
     if (chunk.error.length > 0) {
@@ -265,13 +269,21 @@ static void take_chunk(struct model_call *call, struct completion_progress *prog
         return;
     }
     call->has_answered = true;
+    struct slice fit = chunk.is_changed ? (struct slice){buffer_text(frame), frame->length} : text;
+    if (!call->is_streamed) {
+        status = completion_fold_add(&call->fold, fit);
+        if (status != STATUS_OK) {
+            fail_to_read(call, status);
+        }
+        chat_trim(frame);
+        return;
+    }
     if (call->first_chunk_at == 0) {
         call->first_chunk_at = clock_monotonic_nanoseconds();
         metrics_observe(call->chat->app->metrics, METRIC_CHAT_TIME_TO_FIRST_TOKEN,
                         METRIC_LABELS(call->choice.provider->name),
                         call->first_chunk_at - call->started);
     }
-    struct slice fit = chunk.is_changed ? (struct slice){buffer_text(frame), frame->length} : text;
     call->handlers->chunk(call, fit, &chunk);
     chat_trim(frame);
 }
@@ -327,27 +339,25 @@ static void take_whole_as_chunks(void *context)
 
 static void take_whole(struct model_call *call)
 {
-    struct slice text = {buffer_text(&call->answer), call->answer.length};
+    struct buffer *received = &call->received.text;
+    struct slice text = {buffer_text(received), received->length};
     struct completion_chunk chunk;
-    struct buffer mended;
-    buffer_init(&mended, 2 * MODEL_ANSWER_MAXIMUM);
     enum status status =
-        completion_read_whole(text, &call->scratch, &call->progress, &chunk, &mended);
-    if (status != STATUS_OK) {
-        buffer_release(&mended);
-        if (status == STATUS_UNAVAILABLE) {
-            fail_with(call, chunk.error);
-        } else {
-            fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
-        }
+        completion_read_whole(text, &call->scratch, &call->progress, &chunk, &call->answer);
+    if (status == STATUS_UNAVAILABLE) {
+        fail_with(call, chunk.error);
         return;
     }
-    if (chunk.is_changed) {
-        buffer_release(&call->answer);
-        call->answer = mended;
-    } else {
-        buffer_release(&mended);
+    if (status != STATUS_OK) {
+        fail_to_read(call, status);
+        return;
     }
+    if (!chunk.is_changed) {
+        buffer_release(&call->answer);
+        call->answer = *received;
+        buffer_init(received, MODEL_ANSWER_MAXIMUM);
+    }
+    buffer_release(received);
     arena_reset(&call->scratch);
     call->has_answered = true;
     if (!call->is_streamed) {
@@ -371,16 +381,7 @@ static void on_answered(struct upstream_call *upstream, int status_code, void *c
     call->status_code = status_code;
     call->retry_after = upstream_retry_after(upstream);
     if (!is_success(call)) {
-        call->answer.maximum = ERROR_BODY_MAXIMUM;
-        return;
-    }
-    if (!call->is_streamed) {
-        return;
-    }
-    const char *type = upstream_header(upstream, "content-type");
-    call->is_event_stream = type[0] == '\0' || strcasestr(type, "text/event-stream") != NULL;
-    if (!call->is_event_stream && strcasestr(type, "json") == NULL) {
-        fail(call, MODEL_BAD_ANSWER);
+        call->received.text.maximum = ERROR_BODY_MAXIMUM;
     }
 }
 
@@ -391,19 +392,12 @@ static void on_data(struct upstream_call *upstream, struct slice bytes, void *co
     if (call->is_over) {
         return;
     }
-    if (call->is_event_stream) {
-        enum status status = sse_feed(&call->events, bytes, on_event, call);
-        if (status != STATUS_OK && !call->is_over) {
-            fail(call, status == STATUS_NO_MEMORY ? MODEL_UNAVAILABLE : MODEL_BAD_ANSWER);
-        }
-        return;
-    }
-    if (buffer_append(&call->answer, bytes.data, bytes.length) == STATUS_OK) {
-        return;
-    }
     if (is_success(call)) {
-        fail(call, call->answer.status == STATUS_TOO_LARGE ? MODEL_BAD_ANSWER : MODEL_UNAVAILABLE);
-    } else {
+        enum status status = answer_body_feed(&call->received, bytes, on_event, call);
+        if (status != STATUS_OK && !call->is_over) {
+            fail_to_read(call, status);
+        }
+    } else if (buffer_append(&call->received.text, bytes.data, bytes.length) != STATUS_OK) {
         /* The status, and the beginning, have said what matters. */
         stop_sources(call);
         refuse(call);
@@ -419,11 +413,12 @@ static void on_done(struct upstream_call *upstream, enum upstream_result result,
     if (call->is_over) {
         return;
     }
-    bool is_cut_off = result != UPSTREAM_COMPLETE;
+    enum answer_form form = call->received.form;
+    bool is_stream = form == ANSWER_EVENTS || form == ANSWER_VALUES;
     if (call->status_code != 0 && !is_success(call)) {
         refuse(call);
-    } else if (call->is_event_stream && completion_is_complete(&call->progress)) {
-        succeed(call);
+    } else if (is_stream && completion_is_complete(&call->progress)) {
+        end_stream(call);
     } else if (result == UPSTREAM_TIMEOUT) {
         call->was_abandoned = true;
         fail(call, MODEL_TIMEOUT);
@@ -431,7 +426,7 @@ static void on_done(struct upstream_call *upstream, enum upstream_result result,
         return;
     } else if (result == UPSTREAM_UNREACHABLE || result == UPSTREAM_OVERLOADED) {
         fail(call, MODEL_UNAVAILABLE);
-    } else if (is_cut_off || call->is_event_stream) {
+    } else if (result != UPSTREAM_COMPLETE || is_stream) {
         fail(call, MODEL_BAD_ANSWER);
     } else {
         take_whole(call);
@@ -501,8 +496,8 @@ static void start_demo(struct model_call *call)
         demo_tick(call);
         return;
     }
-    demo_write_whole(call->demo, &call->answer);
-    if (buffer_status(&call->answer) != STATUS_OK) {
+    demo_write_whole(call->demo, &call->received.text);
+    if (buffer_status(&call->received.text) != STATUS_OK) {
         fail(call, MODEL_UNAVAILABLE);
         return;
     }
@@ -544,8 +539,10 @@ static enum status prepare_headers(struct model_call *call, struct arena *arena)
 
 enum status model_call_prepare(struct model_call *call, struct arena *arena)
 {
-    buffer_init(&call->answer, MODEL_ANSWER_MAXIMUM);
-    sse_init(&call->events);
+    /* What is mended may be longer than what has come. */
+    buffer_init(&call->answer, 2 * MODEL_ANSWER_MAXIMUM);
+    answer_body_init(&call->received, MODEL_ANSWER_MAXIMUM);
+    completion_fold_init(&call->fold, MODEL_ANSWER_MAXIMUM);
     arena_init(&call->scratch, SCRATCH_MAXIMUM);
     if (call->choice.provider->url != NULL) {
         return prepare_headers(call, arena);
@@ -617,7 +614,8 @@ void model_call_release(struct model_call *call)
     }
     model_call_cancel(call);
     buffer_release(&call->answer);
-    sse_release(&call->events);
+    answer_body_release(&call->received);
+    completion_fold_release(&call->fold);
     arena_destroy(&call->scratch);
 }
 

@@ -3,8 +3,8 @@
  *
  * The owner embeds a model_call, sets what is asked, prepares it on a worker and starts it on the
  * pump thread; everything after that happens there. A stream arrives as chunks of OpenAI's format,
- * one at a time and checked; any other answer as one text. In the end `done` tells how it went
- * (model_outcome.h).
+ * one at a time and checked; any other answer as one text, whichever of the two the provider sends
+ * (answer_body.h, completion_fold.h). In the end `done` tells how it went (model_outcome.h).
  *
  * A call is tried again while nothing of an answer has come, when the provider could not be reached,
  * or has refused with 429, 500, 502, 503 or 529. It waits as long as the provider asks, else a
@@ -18,14 +18,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "answer_body.h"
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "completion_fold.h"
 #include "completion_reader.h"
 #include "demo.h"
 #include "model_outcome.h"
 #include "transport/pump.h"
 #include "upstream/providers.h"
-#include "upstream/sse.h"
 #include "upstream/upstream.h"
 #include "usage.h"
 
@@ -60,7 +61,7 @@ struct model_call {
     void *context;
     /* To be read by the owner: */
     struct completion_progress progress;
-    struct buffer answer;    /* of a call that is not streamed */
+    struct buffer answer;    /* the whole one, of a call that is not streamed */
     bool has_answered;       /* with success: tokens have been used */
     bool was_sent;           /* the provider may know of it; told when the call is over */
     bool was_refused;        /* by an HTTP status, at the last try: it cost nothing */
@@ -73,13 +74,13 @@ struct model_call {
     const char *const *headers;
     struct upstream_call *upstream; /* NULL when there is none (any more) */
     struct demo_answer *demo;
-    struct sse_parser events;
+    struct answer_body received;
+    struct completion_fold fold; /* of chunks that have come although nobody wants them */
     struct arena scratch;
     int status_code;
     int64_t retry_after; /* milliseconds */
     unsigned retries;
-    bool is_resting;      /* until the next try */
-    bool is_event_stream; /* what arrives */
+    bool is_resting; /* until the next try */
     bool is_paused;
     bool is_over;
 };

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from chat_help import (HELLO, KEY, chat, complete, data_of, environment_for, events_of,  # noqa: F401
-                       ledger, rows, say, stub, text_of)
+from chat_help import (HELLO, KEY, RawClient, chat, complete, data_of, environment_for,  # noqa: F401
+                       events_of, ledger, rows, say, stub, text_of)
 from suite import wait_until
 
 WHOLE = json.dumps({
@@ -226,10 +226,82 @@ def test_a_truncated_stream_ends_with_one_error_and_is_charged(chat, stub, name)
     told = json.loads(events[-1]["data"])
     assert told == {member: answers[1].json[member] for member in told}
     assert (told["code"], told["retry_after"], answers[1].status) == ("E200", 1, 503)
+    whole = post(chat, stub, name, TRUNCATED[name], "/v1/chat/completions", False, request_id)
+    assert whole.status in (502, 503) and set(whole.json) == {"error"}
     charged = ledger(chat, request_id)
-    assert len(charged) == 3 and {row["outcome"] for row in charged} == {"failed"}
-    assert all(b"sk-upstream" not in one.body for one in answers)
+    assert len(charged) == 4
+    assert {(row["outcome"], row["output_tokens"]) for row in charged} == {("failed", 2)}
+    assert all(b"sk-upstream" not in one.body for one in [whole, *answers])
     assert_nothing_remains(chat, request_id)
+
+
+# --- one answer in every form, whichever was asked for
+
+COUNTED = b'{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":5,"total_tokens":16}}'
+STREAMED = frames(EVENTS + [COUNTED]) + DONE
+AT_ONCE = WHOLE.replace(b"h\\u00e9llo", SAID.encode())
+LINES = b"\n".join(EVENTS + [COUNTED])
+FORMS = {
+    "stream": stream(STREAMED),
+    "stream-called-json": stream(STREAMED, kind=b"application/json"),
+    "stream-called-text": stream(STREAMED, kind=b"text/plain; charset=utf-8"),
+    "stream-called-nothing": stream(STREAMED, kind=None),
+    "stream-behind-blank-lines": stream(b"\r\n \n\n" + STREAMED),
+    "stream-behind-a-mark": stream(b"\xef\xbb\xbf" + STREAMED, kind=b"application/json"),
+    "stream-behind-comments": stream(b": wait\n\n" * 3 + STREAMED, kind=b"application/json"),
+    "stream-without-done": stream(frames(EVENTS + [COUNTED])),
+    "whole": answer(AT_ONCE),
+    "whole-called-a-stream": answer(AT_ONCE, kind=b"text/event-stream"),
+    "whole-called-text": answer(AT_ONCE, kind=b"text/html"),
+    "whole-called-nothing": answer(AT_ONCE, kind=None),
+    "whole-behind-blank-lines": answer(b"\n\r\n\n" + AT_ONCE),
+    "whole-behind-a-mark": answer(b"\n\xef\xbb\xbf" + AT_ONCE, kind=b"text/event-stream"),
+    "whole-over-lines": answer(AT_ONCE.replace(b", ", b",\n").replace(b"}", b"\n}") + b"\n\n"),
+    "lines": stream(LINES + b"\n", kind=b"application/x-ndjson"),
+    "lines-called-json": stream(LINES, kind=b"application/json"),
+    "lines-called-a-stream": stream(LINES + b"\n[DONE]\n"),
+    "values-without-lines": stream(LINES.replace(b"\n", b""), kind=b"application/json"),
+}
+
+
+@pytest.mark.parametrize("pieces", ["at-once", "byte-by-byte"])
+@pytest.mark.parametrize("name", FORMS)
+def test_an_answer_is_read_in_whatever_form_it_comes(chat, stub, name, pieces):
+    sent = FORMS[name]
+    sent = [sent[at:at + 1] for at in range(len(sent))] if pieces == "byte-by-byte" else sent
+    request_id = f"form-{name}-{pieces}"
+
+    def ask(path, is_streamed):
+        got = post(chat, stub, name, sent, path, is_streamed, request_id)
+        assert got.status == 200, got
+        return got
+
+    whole = ask("/v1/chat/completions", False)
+    assert whole.headers["content-type"] == "application/json"
+    assert (whole.json["object"], whole.json["id"]) == ("chat.completion", "c")
+    choice, = whole.json["choices"]
+    assert (choice["index"], choice["finish_reason"]) == (0, "stop")
+    assert choice["message"] == {"role": "assistant", "content": SAID}
+    assert whole.json["usage"] == {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
+    got = data_of(ask("/v1/chat/completions", True).body)
+    assert (text_of(got), got[-1], got.count("[DONE]")) == (SAID, "[DONE]", 1)
+    assert ask("/chat", False).json["response"] == SAID
+    events = [json.loads(event["data"]) for event in events_of(ask("/chat", True).body)]
+    assert "".join(event["text"] for event in events[:-1]) == SAID
+    charged = ledger(chat, request_id)
+    assert len(charged) == 4
+    for row in charged:
+        assert (row["outcome"], row["input_tokens"], row["output_tokens"],
+                row["is_estimated"]) == ("ok", 11, 5, 0)
+
+
+def test_lines_are_passed_on_while_they_come(chat, stub):
+    """The second tells that there are several; from then on none is held back."""
+    stub.answers["slow-lines"] = [stream(b"\n".join(EVENTS[:2]) + b"\n", kind=b"application/json"), 30]
+    client = RawClient(chat, "/v1/chat/completions",
+                       {"model": "stub/slow-lines", "messages": HELLO, "stream": True})
+    client.read_until(SAID[2:].encode())
+    client.leave()
 
 
 # --- what is passed on untouched

@@ -1,0 +1,134 @@
+/*
+ * chat/answer_body: see the header.
+ */
+#include "answer_body.h"
+
+#include <string.h>
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
+void answer_body_init(struct answer_body *body, size_t maximum)
+{
+    *body = (struct answer_body){.form = ANSWER_UNKNOWN};
+    buffer_init(&body->text, maximum);
+    sse_init(&body->events);
+}
+
+void answer_body_release(struct answer_body *body)
+{
+    buffer_release(&body->text);
+    sse_release(&body->events);
+}
+
+static bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+static size_t skip_blanks(const struct buffer *text, size_t at)
+{
+    while (at < text->length && is_blank(text->data[at])) {
+        at++;
+    }
+    return at;
+}
+
+static bool begins_as_json(const struct buffer *text)
+{
+    return text->data[0] == '{' || text->data[0] == '[';
+}
+
+/* --- Values ---------------------------------------------------------------------------------- */
+
+/* Goes on to where brackets are balanced. Whether that is JSON is for its reader to say, who mends
+ * some of what is not. */
+static void scan_value(struct answer_body *body)
+{
+    const struct buffer *text = &body->text;
+    while (!body->is_value_complete && body->scanned < text->length) {
+        char byte = text->data[body->scanned++];
+        if (body->is_escaped) {
+            body->is_escaped = false;
+        } else if (body->is_in_string) {
+            body->is_escaped = byte == '\\';
+            body->is_in_string = byte != '"';
+        } else if (byte == '"') {
+            body->is_in_string = true;
+        } else if (byte == '{' || byte == '[') {
+            body->depth++;
+        } else if (byte == '}' || byte == ']') {
+            body->is_value_complete = --body->depth == 0;
+        }
+    }
+}
+
+static enum status take_values(struct answer_body *body, sse_dispatch *dispatch, void *context)
+{
+    struct buffer *text = &body->text;
+    for (;;) {
+        if (body->scanned == 0) {
+            buffer_consume(text, skip_blanks(text, 0));
+            if (text->length == 0 || !begins_as_json(text)) {
+                return text->length == 0 ? STATUS_OK : STATUS_INVALID;
+            }
+        }
+        scan_value(body);
+        size_t next = skip_blanks(text, body->scanned);
+        bool is_alone = body->form == ANSWER_TEXT && next == text->length;
+        if (!body->is_value_complete || is_alone) {
+            return STATUS_OK;
+        }
+        struct sse_event event = {
+            .type = slice_of("message"), .data = {text->data, body->scanned}, .id = slice_of("")};
+        body->form = ANSWER_VALUES;
+        dispatch(&event, context);
+        buffer_consume(text, next);
+        body->scanned = 0;
+        body->is_value_complete = false;
+    }
+}
+
+/* --- Telling the forms apart ----------------------------------------------------------------- */
+
+/* Takes away what may stand before any form; false while nothing else has come. */
+static bool skip_beginning(struct buffer *text)
+{
+    for (;;) {
+        buffer_consume(text, skip_blanks(text, 0));
+        size_t length =
+            text->length < strlen(BYTE_ORDER_MARK) ? text->length : strlen(BYTE_ORDER_MARK);
+        if (length == 0 || memcmp(text->data, BYTE_ORDER_MARK, length) != 0) {
+            return length > 0;
+        }
+        if (length < strlen(BYTE_ORDER_MARK)) {
+            return false;
+        }
+        buffer_consume(text, length);
+    }
+}
+
+enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_dispatch *dispatch,
+                             void *context)
+{
+    struct buffer *text = &body->text;
+    if (body->form == ANSWER_EVENTS) {
+        return sse_feed(&body->events, bytes, dispatch, context);
+    }
+    buffer_append(text, bytes.data, bytes.length);
+    enum status status = buffer_status(text);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (body->form == ANSWER_UNKNOWN) {
+        if (!skip_beginning(text)) {
+            return STATUS_OK;
+        }
+        body->form = begins_as_json(text) ? ANSWER_TEXT : ANSWER_EVENTS;
+    }
+    if (body->form != ANSWER_EVENTS) {
+        return take_values(body, dispatch, context);
+    }
+    status = sse_feed(&body->events, (struct slice){text->data, text->length}, dispatch, context);
+    buffer_release(text);
+    return status;
+}
