@@ -74,6 +74,11 @@ enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
 
+/* Reads what has come of a whole answer that was cut off somewhere, only to count it: `progress`
+ * begins anew. */
+void completion_read_cut_off(struct slice text, struct arena *scratch,
+                             struct completion_progress *progress);
+
 /* Writes a whole answer, read and mended before, as a chunk of a stream: the one with everything it
  * says, with `usage` null or without it, or the one with its usage that follows. */
 enum status completion_write_as_chunk(struct slice whole, bool of_usage, bool hides_usage,

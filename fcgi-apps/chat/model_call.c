@@ -100,10 +100,28 @@ static void finish(struct model_call *call, struct model_outcome *outcome)
     call->handlers->done(call, outcome);
 }
 
+static bool is_success(const struct model_call *call)
+{
+    return call->status_code == 200;
+}
+
+/* What has come of a whole answer that will not come to its end has been paid for, as chunks have. */
+static void count_cut_off(struct model_call *call)
+{
+    const struct buffer *text = &call->received.text;
+    if (call->received.form == ANSWER_TEXT && is_success(call) && !call->has_answered) {
+        arena_reset(&call->scratch);
+        completion_read_cut_off((struct slice){buffer_text(text), text->length}, &call->scratch,
+                                &call->progress);
+        call->has_answered = call->progress.output_characters > 0;
+    }
+}
+
 static void fail(struct model_call *call, enum model_failure failure)
 {
     struct model_outcome outcome = {.failure = failure};
     stop_sources(call);
+    count_cut_off(call);
     finish(call, &outcome);
 }
 
@@ -370,11 +388,6 @@ static void take_whole(struct model_call *call)
 
 /* --- Upstream -------------------------------------------------------------------------------- */
 
-static bool is_success(const struct model_call *call)
-{
-    return call->status_code == 200;
-}
-
 static void on_answered(struct upstream_call *upstream, int status_code, void *context)
 {
     struct model_call *call = context;
@@ -602,7 +615,10 @@ void model_call_follow(struct model_call *call, struct stream *client)
 
 void model_call_cancel(struct model_call *call)
 {
-    call->was_abandoned = call->was_abandoned || !call->is_over;
+    if (!call->is_over) {
+        call->was_abandoned = true;
+        count_cut_off(call);
+    }
     call->is_over = true;
     stop_sources(call);
 }

@@ -88,8 +88,6 @@ BAD = {
     "error-in-200": (answer(b'{"error":{"message":"sk-upstream-secret"}}'), 503, "E200"),
     "error-text-in-200": (answer(b'{"error":"sk-upstream-secret"}'), 503, "E200"),
     "no-choices": (answer(b'{"choices":[],"usage":{"prompt_tokens":1}}'), 502, "E200"),
-    "length-too-long": (answer(WHOLE, length=len(WHOLE) + 9), 502, "E200"),
-    "length-too-short": (answer(WHOLE, length=len(WHOLE) - 9), 502, "E200"),
     "bad-chunked-framing": (answer(b"zz\r\n" + WHOLE, lines=[b"Transfer-Encoding: chunked"],
                                    length=None), 502, "E200"),
     "another-protocol": (b"SSH-2.0-OpenSSH\r\n", 502, "E200"),
@@ -302,6 +300,49 @@ def test_lines_are_passed_on_while_they_come(chat, stub):
                        {"model": "stub/slow-lines", "messages": HELLO, "stream": True})
     client.read_until(SAID[2:].encode())
     client.leave()
+
+
+MIDDLE = WHOLE.index(b"h\\u00e9llo") + len(b"h\\u00e9l")
+CUT_OFF = {  # with the tokens of its output, and whether these are an estimate
+    "length-too-long": (answer(WHOLE, length=len(WHOLE) + 9), 5, 0),
+    "length-too-short": (answer(WHOLE, length=len(WHOLE) - 9), 5, 0),
+    "within-the-text": (answer(WHOLE[:MIDDLE], length=len(WHOLE)), 1, 1),
+    "within-an-escape": (answer(WHOLE[:MIDDLE - 3], length=len(WHOLE)), 1, 1),
+    "before-the-usage": (answer(WHOLE[:WHOLE.index(b', "usage"')], length=len(WHOLE)), 2, 1),
+    "reset-within-the-text": ([answer(WHOLE[:MIDDLE], length=len(WHOLE)), 0.1, None], 1, 1),
+    # Of this one what fits into the bytes that are taken of an answer.
+    "larger-than-may-be": (answer(WHOLE.replace(b"h\\u", b"h" * (9 << 20) + b"\\u")), 2 << 20, 1),
+}
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_what_has_come_of_a_whole_answer_that_was_cut_off_is_charged(chat, stub, name):
+    pieces, output_tokens, is_estimated = CUT_OFF[name]
+    for is_streamed in (False, True):
+        request_id = f"cut-off-{name}-{is_streamed}"
+        got = post(chat, stub, name, pieces, "/v1/chat/completions", is_streamed, request_id)
+        assert (got.status, set(got.json)) == (502, {"error"})
+        turn = post(chat, stub, name, pieces, "/chat", is_streamed, request_id)
+        assert (turn.status, turn.json["code"]) == (503, "E200")
+        completion, session = ledger(chat, request_id)
+        inputs = (completion["input_tokens"], session["input_tokens"])
+        assert inputs == ((2, 1) if is_estimated else (11, 11))
+        for row in (completion, session):
+            assert (row["outcome"], row["is_estimated"]) == ("failed", is_estimated)
+            assert output_tokens * 0.98 <= row["output_tokens"] <= output_tokens
+        assert_nothing_remains(chat, request_id)
+
+
+def test_what_has_come_of_a_whole_answer_when_its_client_leaves_is_charged(chat, stub):
+    stub.answers["half"] = [answer(WHOLE[:MIDDLE], length=len(WHOLE)), 30]
+    client = RawClient(chat, "/v1/chat/completions", {"model": "stub/half", "messages": HELLO},
+                       request_id="left-half")
+    received = stub.last("half")
+    assert wait_until(lambda: received.bytes_sent)
+    time.sleep(0.2)  # what was sent has arrived by then
+    client.leave()
+    row, = wait_until(lambda: ledger(chat, "left-half"))
+    assert (row["outcome"], row["input_tokens"], row["output_tokens"]) == ("cut_off", 2, 1)
 
 
 # --- what is passed on untouched

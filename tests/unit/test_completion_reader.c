@@ -752,6 +752,34 @@ static void a_whole_answer_has_an_end_though_it_does_not_say_so(void **state)
     }
 }
 
+static void what_has_come_of_a_whole_answer_that_was_cut_off_is_counted(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"id\":\"c\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
+        "\"h\\u00e9\\\"\xc3\xa9o\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":"
+        "\"{\\\"\"}}]},\"finish_reason\":\"stop\"}],"
+        "\"usage\":{\"prompt_tokens\":123,\"completion_tokens\":45,\"total_tokens\":168}}";
+    int64_t before = 0;
+    for (size_t length = 0; length < sizeof text; length++) {
+        struct completion_progress progress;
+        char *cut =
+            memory_copy_text(text, length); /* of that length, so that none is read behind it */
+        assert_non_null(cut);
+        completion_read_cut_off((struct slice){cut, length}, &scratch, &progress);
+        memory_release(cut);
+        arena_reset(&scratch);
+        assert_in_range(progress.output_characters, before, before + 1);
+        before = progress.output_characters;
+        /* Half a number is none. */
+        bool has_input = length > (size_t)(strstr(text, "123,") + strlen("123") - text);
+        assert_int_equal(progress.input_tokens, has_input ? 123 : 0);
+        bool has_output = length > (size_t)(strstr(text, "45,") + strlen("45") - text);
+        assert_int_equal(progress.output_tokens, has_output ? 45 : has_input ? -1 : 0);
+    }
+    assert_int_equal(before, strlen("h??\"o") + strlen("f") + strlen("{\""));
+}
+
 static void what_came_after_the_last_usage_is_known(void **state)
 {
     (void)state;
@@ -808,6 +836,7 @@ int main(void)
         cmocka_unit_test(an_input_told_once_is_kept),
         cmocka_unit_test(arguments_that_are_an_object_become_text),
         cmocka_unit_test(a_whole_answer_has_an_end_though_it_does_not_say_so),
+        cmocka_unit_test(what_has_come_of_a_whole_answer_that_was_cut_off_is_counted),
         cmocka_unit_test(what_came_after_the_last_usage_is_known),
     };
     arena_init(&scratch, 8 << 20);
