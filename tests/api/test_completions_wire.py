@@ -345,6 +345,19 @@ def test_what_has_come_of_a_whole_answer_when_its_client_leaves_is_charged(chat,
     assert (row["outcome"], row["input_tokens"], row["output_tokens"]) == ("cut_off", 2, 1)
 
 
+def test_the_usage_that_was_told_counts_when_passing_the_answer_on_fails(chat, stub):
+    """A whole answer that is taken; the text of a session it is made into is longer than may be."""
+    grows = AT_ONCE.replace(b"h\xc3\xa9", b"\x01" * (3 << 19))
+    for is_streamed in (False, True):
+        request_id = f"grows-{is_streamed}"
+        got = post(chat, stub, "grows", answer(grows), "/chat", is_streamed, request_id)
+        assert (got.status, got.json["code"]) == (503, "E200")
+        row, = ledger(chat, request_id)
+        assert (row["outcome"], row["input_tokens"], row["output_tokens"],
+                row["is_estimated"]) == ("failed", 11, 5, 0)
+        assert_nothing_remains(chat, request_id)
+
+
 # --- what is passed on untouched
 
 def call_delta(index, **call):
