@@ -127,11 +127,41 @@ bool completion_is_complete(const struct completion_progress *progress)
 
 /* --- Usage ----------------------------------------------------------------------------------- */
 
-/* Nothing but zeros is no usage: some providers send it before they have counted. What one of the
- * numbers does not tell, the total does, or nobody. */
+/* A zero is a count only of nothing. Some send zeros before they have counted, some never count one
+ * of the two: believed, they would make an answer free. A request is never nothing, an answer may be. */
+static int64_t believe(int64_t told, bool is_of_nothing)
+{
+    return told > 0 || (told == 0 && is_of_nothing) ? told : COMPLETION_UNTOLD;
+}
+
+/* What one of the numbers does not tell, the total does, or nobody. */
+static void take_usage(struct completion_progress *progress, int64_t input, int64_t output,
+                       int64_t total)
+{
+    bool has_said_nothing = progress->output_characters == 0;
+    input = believe(input, false);
+    output = believe(output, has_said_nothing);
+    if (input <= 0 && output <= 0) {
+        return;
+    }
+    if (input == COMPLETION_UNTOLD) {
+        input = believe(total - output, false);
+    } else if (output == COMPLETION_UNTOLD) {
+        output = believe(total - input, has_said_nothing);
+    }
+    /* Some tell each number once: the input first, the output at the end. */
+    if (input != COMPLETION_UNTOLD || !progress->has_usage) {
+        progress->input_tokens = input;
+    }
+    if (output != COMPLETION_UNTOLD || !progress->has_usage) {
+        progress->output_tokens = output;
+        progress->told_characters = progress->output_characters;
+    }
+    progress->has_usage = true;
+}
+
 static enum status read_usage(struct reading *reading, struct slice text)
 {
-    struct completion_progress *progress = reading->progress;
     struct json_walk walk;
     int64_t input = COMPLETION_UNTOLD;
     int64_t output = COMPLETION_UNTOLD;
@@ -146,17 +176,7 @@ static enum status read_usage(struct reading *reading, struct slice text)
             (void)get_count(&walk.value, &total);
         }
     }
-    if (input > 0 || output > 0) {
-        bool is_derived = input == COMPLETION_UNTOLD && total >= output;
-        input = is_derived ? total - output : input;
-        /* Some tell each number once: the input first, the output at the end. */
-        if (input != COMPLETION_UNTOLD || !progress->has_usage) {
-            progress->input_tokens = input;
-        }
-        progress->has_usage = true;
-        is_derived = output == COMPLETION_UNTOLD && total >= input;
-        progress->output_tokens = is_derived ? total - input : output;
-    }
+    take_usage(reading->progress, input, output, total);
     return json_walk_end(status);
 }
 
@@ -574,7 +594,6 @@ static enum status read_object(struct reading *reading, struct slice text)
     }
     if (status == STATUS_OK && has_usage) {
         status = read_usage(reading, fields[USAGE].value.text);
-        reading->progress->told_characters = reading->progress->output_characters;
     }
     if (status != STATUS_OK) {
         return status;

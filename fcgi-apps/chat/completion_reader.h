@@ -42,7 +42,7 @@ struct completion_progress {
     bool has_usage;       /* the provider told it; the last one counts */
     int64_t input_tokens; /* or COMPLETION_UNTOLD; likewise below, never both */
     int64_t output_tokens;
-    int64_t told_characters; /* output_characters when it told */
+    int64_t told_characters; /* output_characters when it told the output */
     bool was_filtered;       /* a choice ended with content_filter */
     unsigned pending;        /* half of a surrogate pair */
 };

@@ -643,6 +643,29 @@ def test_usage_that_is_not_told_is_estimated(chat, stream):
         10, (len(TEXT) + 3) // 4, 1)
 
 
+@STREAMED
+@pytest.mark.parametrize("told,tokens", [
+    ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (2, (len(TEXT) + 3) // 4)),
+    ({"prompt_tokens": 7, "completion_tokens": 0, "total_tokens": 7}, (7, (len(TEXT) + 3) // 4)),
+    ({"prompt_tokens": 0, "completion_tokens": 5, "total_tokens": 5}, (2, 5)),
+], ids=["both", "output", "input"])
+def test_zeros_that_a_provider_tells_beside_a_text_make_nothing_free(chat, stub, told, tokens,
+                                                                      stream):
+    """Told with a whole answer, or with the first chunk of a stream."""
+    name, request_id = "delta" if stream else "message", f"zeros-{sum(told.values())}-{stream}"
+    body = json.dumps({"usage": told, "choices": [
+        {"index": 0, name: {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]})
+    stub.answers["zeros"] = (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        + (f"data: {body}\n\ndata: [DONE]\n\n" if stream else body).encode())
+    answer = chat.post("/v1/chat/completions",
+                       {"model": "stub/zeros", "messages": HELLO, "stream": stream}, token=KEY,
+                       headers={"X-Request-ID": request_id})
+    assert answer.status == 200, answer
+    row, = ledger(chat, request_id)
+    assert ((row["input_tokens"], row["output_tokens"]), row["is_estimated"]) == (tokens, 1)
+
+
 def test_what_fails_in_the_middle_is_charged_and_what_never_began_is_not(chat):
     for model, count in (("truncate", 1), ("status-500", 0)):
         request_id = f"charged-{model}"

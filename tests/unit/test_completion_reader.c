@@ -270,7 +270,7 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
         {"{\"prompt_tokens\":3,\"total_tokens\":7}", true, 3, 4},
         {"{\"prompt_tokens\":3}", true, 3, -1},
         {"{\"completion_tokens\":4,\"total_tokens\":3}", true, -1, 4},
-        {"{\"prompt_tokens\":0,\"completion_tokens\":4,\"total_tokens\":9}", true, 0, 4},
+        {"{\"completion_tokens\":4,\"total_tokens\":9}", true, 5, 4},
         {"{\"total_tokens\":9}", false, 0, 0},
         {"{}", false, 0, 0},
     };
@@ -286,6 +286,48 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
         assert_int_equal(progress.input_tokens, cases[i].input);
         assert_int_equal(progress.output_tokens, cases[i].output);
     }
+}
+
+static void a_zero_is_no_count_where_there_is_something_to_count(void **state)
+{
+    (void)state;
+#define USAGE(input, output) "{\"prompt_tokens\":" input ",\"completion_tokens\":" output "}"
+#define TOTAL(input, output, total)                                                                \
+    "{\"prompt_tokens\":" input ",\"completion_tokens\":" output ",\"total_tokens\":" total "}"
+    static const struct {
+        const char *said;
+        const char *usage;
+        bool is_told;
+        int64_t input;
+        int64_t output;
+    } cases[] = {
+        {"a", USAGE("0", "0"), false, 0, 0},
+        {"a", TOTAL("0", "0", "0"), false, 0, 0},
+        {"a", USAGE("7", "0"), true, 7, COMPLETION_UNTOLD},
+        {"a", TOTAL("7", "0", "7"), true, 7, COMPLETION_UNTOLD},
+        {"a", TOTAL("7", "0", "9"), true, 7, 2},
+        {"a", USAGE("0", "4"), true, COMPLETION_UNTOLD, 4},
+        {"a", TOTAL("0", "4", "4"), true, COMPLETION_UNTOLD, 4},
+        {"a", TOTAL("0", "4", "9"), true, 5, 4},
+        {"", USAGE("0", "0"), false, 0, 0},
+        {"", USAGE("7", "0"), true, 7, 0},
+        {"", TOTAL("7", "null", "7"), true, 7, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        struct completion_progress progress = {0};
+        struct completion_chunk chunk;
+        snprintf(text, sizeof text,
+                 "{\"usage\":%s,\"choices\":[{\"index\":0,\"message\":{\"content\":\"%s\"}}]}",
+                 cases[i].usage, cases[i].said);
+        assert_int_equal(completion_read_whole(slice_of(text), &scratch, &progress, &chunk, NULL),
+                         STATUS_OK);
+        assert_int_equal(progress.has_usage, cases[i].is_told);
+        assert_int_equal(progress.input_tokens, cases[i].input);
+        assert_int_equal(progress.output_tokens, cases[i].output);
+    }
+#undef USAGE
+#undef TOTAL
 }
 
 /* Azure's filter sends its verdicts in choices that say nothing. */
@@ -790,10 +832,12 @@ static void what_came_after_the_last_usage_is_known(void **state)
     } steps[] = {
         {"{\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0},\"choices\":[]}", false, 0},
         {CHUNK(DELTA(0, "{\"content\":\"abc\"}", "null")), false, 0},
-        {"{\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":0},\"choices\":["
+        {"{\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2},\"choices\":["
          "{\"index\":0,\"delta\":{\"content\":\"de\"}}]}",
          true, 5},
         {CHUNK(DELTA(0, "{\"content\":\"f\"}", "null")), true, 5},
+        {"{\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":0},\"choices\":[]}", true, 5},
+        {"{\"usage\":{\"prompt_tokens\":7},\"choices\":[]}", true, 5},
     };
     struct completion_progress progress = {0};
     struct completion_chunk chunk;
@@ -821,6 +865,7 @@ int main(void)
         cmocka_unit_test(an_empty_finish_reason_is_none),
         cmocka_unit_test(everything_a_model_says_is_counted_once),
         cmocka_unit_test(numbers_of_tokens_that_cannot_be_are_not_believed),
+        cmocka_unit_test(a_zero_is_no_count_where_there_is_something_to_count),
         cmocka_unit_test(nonsense_is_no_chunk),
         cmocka_unit_test(a_whole_answer_is_read),
         cmocka_unit_test(what_is_no_whole_answer_is_refused),
