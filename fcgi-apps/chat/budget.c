@@ -33,7 +33,7 @@ static bool has_budget(const struct principal *principal)
 
 static int64_t estimate(const struct model_call *call, int64_t output_tokens)
 {
-    struct token_usage usage = {.input_tokens = usage_estimate_tokens(call->input_characters),
+    struct token_usage usage = {.input_tokens = usage_estimate_tokens(call->input_weight),
                                 .output_tokens = output_tokens};
     return usage_cost(call->choice.price, &usage);
 }

@@ -138,7 +138,7 @@ static int64_t believe(int64_t told, bool is_of_nothing)
 static void take_usage(struct completion_progress *progress, int64_t input, int64_t output,
                        int64_t total)
 {
-    bool has_said_nothing = progress->output_characters == 0;
+    bool has_said_nothing = progress->output_weight == 0;
     input = believe(input, false);
     output = believe(output, has_said_nothing);
     if (input <= 0 && output <= 0) {
@@ -155,7 +155,7 @@ static void take_usage(struct completion_progress *progress, int64_t input, int6
     }
     if (output != COMPLETION_UNTOLD || !progress->has_usage) {
         progress->output_tokens = output;
-        progress->told_characters = progress->output_characters;
+        progress->told_weight = progress->output_weight;
     }
     progress->has_usage = true;
 }
@@ -202,13 +202,13 @@ static enum status read_function(struct reading *reading, struct slice text)
     enum status status = json_walk_object(&walk, text);
     while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         if (walk.value.kind == JSON_STRING) {
-            reading->progress->output_characters += usage_count_characters(walk.value.text);
+            reading->progress->output_weight += usage_weigh_string(walk.value.text);
         } else if (walk.value.kind == JSON_OBJECT && slice_equals(walk.name, "arguments")) {
             const char *quoted = quote(reading, walk.value.text);
             if (quoted == NULL) {
                 return STATUS_NO_MEMORY;
             }
-            reading->progress->output_characters += (int64_t)walk.value.text.length;
+            reading->progress->output_weight += (int64_t)walk.value.text.length;
             change(reading, walk.value.text, quoted);
         }
     }
@@ -384,7 +384,7 @@ static enum status flatten_content(struct reading *reading, struct json_value *c
 
 static int64_t count_field(const struct field *field)
 {
-    return is_kind(field, JSON_STRING) ? usage_count_characters(field->value.text) : 0;
+    return is_kind(field, JSON_STRING) ? usage_weigh_string(field->value.text) : 0;
 }
 
 /* The first of a choice says who speaks. */
@@ -423,7 +423,7 @@ static enum status read_saying(struct reading *reading, struct slice text, int64
     /* Some say the same under both names. */
     int64_t thought = count_field(&fields[REASONING_CONTENT]);
     int64_t also = count_field(&fields[REASONING]);
-    progress->output_characters += said + refused + (thought > also ? thought : also);
+    progress->output_weight += said + refused + (thought > also ? thought : also);
     if (choice == 0 && said > 0) {
         reading->chunk->content = fields[CONTENT].value.text;
     } else if (choice == 0 && refused > 0) {

@@ -38,13 +38,13 @@ struct completion_progress {
     uint64_t finished[COMPLETION_CHOICES_MAXIMUM / 64];
     uint16_t tool_calls[COMPLETION_CHOICES_MAXIMUM]; /* of each choice, so far */
     struct completion_tool_call last_call;
-    int64_t output_characters;
+    int64_t output_weight;
     bool has_usage;       /* the provider told it; the last one counts */
     int64_t input_tokens; /* or COMPLETION_UNTOLD; likewise below, never both */
     int64_t output_tokens;
-    int64_t told_characters; /* output_characters when it told the output */
-    bool was_filtered;       /* a choice ended with content_filter */
-    unsigned pending;        /* half of a surrogate pair */
+    int64_t told_weight; /* output_weight when it told the output */
+    bool was_filtered;   /* a choice ended with content_filter */
+    unsigned pending;    /* half of a surrogate pair */
 };
 
 struct completion_chunk {

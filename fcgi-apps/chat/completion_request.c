@@ -15,7 +15,7 @@
 #define MESSAGES_NAME   "messages"
 #define OUTPUT_MAXIMUM  INT64_C(10000000)
 /* What is no text, a picture for one, costs about a thousand tokens. */
-#define CHARACTERS_OF_A_PART 4000
+#define WEIGHT_OF_A_PART 4000
 
 /* One reading of a body. */
 struct reader {
@@ -61,17 +61,17 @@ static void count_part(struct reader *reader, struct slice part)
     bool first = true;
     while (json_scan_next_member(&scanner, &first, &name, &value) == STATUS_OK) {
         if (value.kind == JSON_STRING && is_named(reader, name, "text")) {
-            reader->out->input_characters += usage_count_characters(value.text);
+            reader->out->input_weight += usage_weigh_string(value.text);
             is_text = true;
         }
     }
-    reader->out->input_characters += is_text ? 0 : CHARACTERS_OF_A_PART;
+    reader->out->input_weight += is_text ? 0 : WEIGHT_OF_A_PART;
 }
 
 static void count_content(struct reader *reader, const struct json_value *content)
 {
     if (content->kind == JSON_STRING) {
-        reader->out->input_characters += usage_count_characters(content->text);
+        reader->out->input_weight += usage_weigh_string(content->text);
     }
     if (content->kind != JSON_ARRAY) {
         return;
@@ -91,7 +91,7 @@ static void count_content(struct reader *reader, const struct json_value *conten
 static enum status count_spelled(struct reader *reader, const struct json_value *value)
 {
     if (value->kind == JSON_ARRAY) {
-        reader->out->input_characters += (int64_t)value->text.length;
+        reader->out->input_weight += (int64_t)value->text.length;
     }
     return STATUS_OK;
 }

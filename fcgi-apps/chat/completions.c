@@ -193,7 +193,7 @@ static enum status prepare_call(struct completion *completion)
     call->is_streamed = asked->is_streamed;
     call->is_paced = asked->is_streamed;
     call->tracestate = request->tracestate;
-    call->input_characters = asked->input_characters;
+    call->input_weight = asked->input_weight;
     call->handlers = asked->is_streamed ? &completion_stream_call_handlers : &call_handlers;
     bool asks_usage =
         asked->is_streamed && chat_takes_stream_options(completion->chat, call->choice.provider);

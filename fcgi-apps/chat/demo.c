@@ -62,7 +62,7 @@ struct conversation_view {
     const char *previous_question;
     const char *question;
     size_t earlier_questions;
-    int64_t characters;
+    int64_t weight;
 };
 
 static enum status view_conversation(struct arena *arena, const struct json_node *root,
@@ -82,7 +82,7 @@ static enum status view_conversation(struct arena *arena, const struct json_node
         }
         view->role = json_member_text(message, "role", "");
         view->last = text;
-        view->characters += (int64_t)text_count_characters(text, strlen(text));
+        view->weight += usage_weigh_text(text);
         if (strcmp(view->role, "user") == 0) {
             view->earlier_questions += view->question != NULL;
             view->previous_question = view->question;
@@ -203,8 +203,8 @@ enum status demo_prepare(struct arena *arena, struct slice body, const char *mod
     out->model = arena_format(arena, "demo/%s", model);
     out->created = clock_wall_seconds();
     out->tells_usage = tells_usage;
-    out->input_tokens = usage_estimate_tokens(view.characters);
-    out->output_tokens = usage_estimate_tokens((int64_t)text_count_characters(said, strlen(said)));
+    out->input_tokens = usage_estimate_tokens(view.weight);
+    out->output_tokens = usage_estimate_tokens(usage_weigh_text(said));
     out->word_milliseconds =
         strcmp(model, "slow") == 0 ? DEMO_SLOW_MILLISECONDS : DEMO_ECHO_MILLISECONDS;
     return out->id == NULL || out->call_id == NULL || out->model == NULL ? STATUS_NO_MEMORY

@@ -113,7 +113,7 @@ static void count_cut_off(struct model_call *call)
         arena_reset(&call->scratch);
         completion_read_cut_off((struct slice){buffer_text(text), text->length}, &call->scratch,
                                 &call->progress);
-        call->has_answered = call->progress.output_characters > 0;
+        call->has_answered = call->progress.output_weight > 0;
     }
 }
 
@@ -644,11 +644,11 @@ struct token_usage model_call_usage(const struct model_call *call)
     int64_t input = progress->has_usage ? progress->input_tokens : COMPLETION_UNTOLD;
     int64_t output = progress->has_usage ? progress->output_tokens : COMPLETION_UNTOLD;
     /* What came after the provider told for the last time. */
-    int64_t told = output != COMPLETION_UNTOLD ? progress->told_characters : 0;
-    int64_t more = usage_estimate_tokens(progress->output_characters - told);
+    int64_t told = output != COMPLETION_UNTOLD ? progress->told_weight : 0;
+    int64_t more = usage_estimate_tokens(progress->output_weight - told);
     return (struct token_usage){
         .input_tokens =
-            input != COMPLETION_UNTOLD ? input : usage_estimate_tokens(call->input_characters),
+            input != COMPLETION_UNTOLD ? input : usage_estimate_tokens(call->input_weight),
         .output_tokens = (output != COMPLETION_UNTOLD ? output : 0) + more,
         .is_estimated = input == COMPLETION_UNTOLD || output == COMPLETION_UNTOLD || more > 0,
     };

@@ -55,8 +55,8 @@ struct model_call {
     bool hides_usage; /* `mended` without the usage, which the client has not asked for */
     bool asks_usage;  /* `body` has stream_options that we added */
     struct slice body;
-    const char *tracestate;   /* NULL = none */
-    int64_t input_characters; /* of the request, for an estimate */
+    const char *tracestate; /* NULL = none */
+    int64_t input_weight;   /* of the request, for an estimate */
     const struct model_call_handlers *handlers;
     void *context;
     /* To be read by the owner: */

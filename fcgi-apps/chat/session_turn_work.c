@@ -117,8 +117,7 @@ static enum status write_body(struct turn *turn, const struct conversation_messa
     json_write_array_begin(&json);
     for (size_t i = 0; i < count; i++) {
         write_message(&json, &messages[i]);
-        call->input_characters +=
-            (int64_t)text_count_characters(messages[i].content, strlen(messages[i].content));
+        call->input_weight += usage_weigh_text(messages[i].content);
     }
     json_write_array_end(&json);
     json_write_member_boolean(&json, "stream", true);
@@ -272,8 +271,7 @@ static enum status save(struct turn *turn)
     struct conversation_message messages[] = {
         {.role = "user",
          .content = turn->message,
-         .tokens = usage_estimate_tokens(
-             (int64_t)text_count_characters(turn->message, strlen(turn->message))),
+         .tokens = usage_estimate_tokens(usage_weigh_text(turn->message)),
          .created_at = now,
          .is_cut_off = is_cut_off},
         {.role = "assistant",

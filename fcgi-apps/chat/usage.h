@@ -2,7 +2,9 @@
  * chat/usage: tokens and what they cost.
  *
  * Providers tell the tokens of a call; when one does not (or the client left before the end) they
- * are estimated as one token for four characters, and the ledger says that it is an estimate.
+ * are estimated by the weight of the texts, and the ledger says that it is an estimate. Weight counts
+ * in quarters of a token: that is what a character weighs, but one of Chinese, Japanese or Korean is
+ * about a token by itself and weighs four. Vocabularies differ; none is far from that.
  */
 #ifndef CHAT_USAGE_H
 #define CHAT_USAGE_H
@@ -19,11 +21,14 @@ struct token_usage {
     bool is_estimated;
 };
 
-/* Characters (code points) of a JSON string as it is spelled, with its quotes. */
-int64_t usage_count_characters(struct slice string_text);
+/* Of a JSON string as it is spelled, with its quotes. */
+int64_t usage_weigh_string(struct slice string_text);
+
+/* Of plain text. */
+int64_t usage_weigh_text(const char *text);
 
 /* At least 1 for anything at all. */
-int64_t usage_estimate_tokens(int64_t characters);
+int64_t usage_estimate_tokens(int64_t weight);
 
 /* No call costs more: a million dollars, so that sums of nonsense have room for years. */
 #define USAGE_COST_MAXIMUM INT64_C(1000000000000000)

@@ -42,7 +42,7 @@ static void try_request(struct slice text)
         require(completion_request_read(&arena, written, &again, &fault) == STATUS_OK);
         require(slice_equals(again.model, MODEL));
         require(again.is_streamed == request.is_streamed);
-        require(again.input_characters == request.input_characters);
+        require(again.input_weight == request.input_weight);
         require(again.wants_usage == (request.is_streamed || request.wants_usage));
     } else {
         require(status == STATUS_INVALID && fault.message != NULL);
@@ -77,7 +77,7 @@ static void try_chunk(struct slice text, bool hides_usage)
         struct slice line =
             chunk.is_changed ? (struct slice){buffer_text(&mended), mended.length} : text;
         require_one_line(line);
-        require(progress.output_characters >= 0 && progress.input_tokens >= COMPLETION_UNTOLD);
+        require(progress.output_weight >= 0 && progress.input_tokens >= COMPLETION_UNTOLD);
         require(completion_read_chunk(line, false, &arena, &second, &once_more, &again) ==
                 STATUS_OK);
         require(!once_more.is_changed);

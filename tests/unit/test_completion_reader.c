@@ -195,7 +195,7 @@ static void what_a_chunk_says_is_read(void **state)
     assert_true(slice_equals(chunk.content, "\"a\\\"b\""));
     assert_false(chunk.is_usage_only);
     assert_true(progress.was_filtered);
-    assert_int_equal(progress.output_characters, 8);
+    assert_int_equal(progress.output_weight, 8);
     assert_int_equal(
         completion_read_chunk(slice_of("{\"choices\":[],\"usage\":{\"prompt_tokens\":3,"
                                        "\"completion_tokens\":4}}"),
@@ -227,7 +227,7 @@ static void everything_a_model_says_is_counted_once(void **state)
     (void)state;
     static const struct {
         const char *delta;
-        int64_t characters;
+        int64_t weight;
         const char *content;
     } cases[] = {
         {"{\"content\":\"ab\",\"refusal\":null}", 2, "\"ab\""},
@@ -245,7 +245,7 @@ static void everything_a_model_says_is_counted_once(void **state)
         assert_int_equal(
             completion_read_chunk(slice_of(text), false, &scratch, &progress, &chunk, NULL),
             STATUS_OK);
-        assert_int_equal(progress.output_characters, cases[i].characters);
+        assert_int_equal(progress.output_weight, cases[i].weight);
         assert_true(slice_equals(chunk.content, cases[i].content));
     }
 }
@@ -444,7 +444,7 @@ static void a_whole_answer_is_read(void **state)
     assert_true(progress.has_usage);
     assert_int_equal(progress.input_tokens, 9);
     assert_int_equal(progress.output_tokens, 2);
-    assert_int_equal(progress.output_characters, 8);
+    assert_int_equal(progress.output_weight, 8);
     assert_true(completion_is_complete(&progress));
 }
 
@@ -811,8 +811,8 @@ static void what_has_come_of_a_whole_answer_that_was_cut_off_is_counted(void **s
         completion_read_cut_off((struct slice){cut, length}, &scratch, &progress);
         memory_release(cut);
         arena_reset(&scratch);
-        assert_in_range(progress.output_characters, before, before + 1);
-        before = progress.output_characters;
+        assert_in_range(progress.output_weight, before, before + 1);
+        before = progress.output_weight;
         /* Half a number is none. */
         bool has_input = length > (size_t)(strstr(text, "123,") + strlen("123") - text);
         assert_int_equal(progress.input_tokens, has_input ? 123 : 0);
@@ -846,10 +846,10 @@ static void what_came_after_the_last_usage_is_known(void **state)
                                                &chunk, NULL),
                          STATUS_OK);
         assert_int_equal(progress.has_usage, steps[i].has_usage);
-        assert_int_equal(progress.told_characters,
-                         steps[i].has_usage ? steps[i].told : progress.told_characters);
+        assert_int_equal(progress.told_weight,
+                         steps[i].has_usage ? steps[i].told : progress.told_weight);
     }
-    assert_int_equal(progress.output_characters - progress.told_characters, 1);
+    assert_int_equal(progress.output_weight - progress.told_weight, 1);
 }
 
 int main(void)

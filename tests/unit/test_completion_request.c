@@ -205,7 +205,7 @@ static void what_a_model_reads_is_counted_in_characters(void **state)
     (void)state;
     static const struct {
         const char *content;
-        int64_t characters;
+        int64_t weight;
     } cases[] = {
         {"\"abc\"", 3},
         {"\"\"", 0},
@@ -228,7 +228,7 @@ static void what_a_model_reads_is_counted_in_characters(void **state)
         struct completion_request request;
         struct completion_fault fault;
         assert_int_equal(read_text(&arena, text, &request, &fault), STATUS_OK);
-        assert_int_equal(request.input_characters, cases[i].characters);
+        assert_int_equal(request.input_weight, cases[i].weight);
         arena_destroy(&arena);
     }
 }
