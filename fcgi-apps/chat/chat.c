@@ -75,6 +75,7 @@ enum status chat_start(struct app *app, struct buffer *problem)
     }
     catalogue_report(chat->catalogue);
     ledger_queue_init(&chat->ledger, app->storage, app->metrics);
+    session_releases_init(&chat->releases);
     app->state = chat;
     return STATUS_OK;
 }
@@ -116,6 +117,8 @@ static void keep_ledger(struct app *app)
 
 void chat_background(struct app *app)
 {
+    struct chat *chat = app->state;
+    session_releases_flush(&chat->releases, app->storage);
     keep_ledger(app);
     static struct app_schedule schedule = {.lease = SWEEP_LEASE};
     if (app_schedule_is_due(app, &schedule, (uint64_t)app->config->cleanup_interval_minutes * 60)) {
@@ -131,6 +134,7 @@ void chat_stop(struct app *app)
     }
     char room[PATH_MAX];
     ledger_queue_close(&chat->ledger, spill_path(app, room));
+    session_releases_destroy(&chat->releases);
     budget_destroy(&chat->budget);
     catalogue_release(chat->catalogue);
     buffer_release(&chat->frame);

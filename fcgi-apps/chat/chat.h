@@ -1,7 +1,7 @@
 /*
  * chat: what the requests of this program share.
  *
- * The catalogue is constant, the ledger locks by itself. What stands under "pump thread" belongs to
+ * The catalogue is constant, the ledger and the releases lock by themselves. What stands under "pump thread" belongs to
  * that thread alone, which is why one set of scratch memory serves all streams.
  */
 #ifndef CHAT_CHAT_H
@@ -16,6 +16,7 @@
 #include "http/app.h"
 #include "http/request.h"
 #include "session_gate.h"
+#include "session_release.h"
 #include "stores/ledger_queue.h"
 #include "upstream/providers.h"
 
@@ -24,6 +25,7 @@ struct chat {
     struct catalogue *catalogue;
     struct ledger_queue ledger;
     struct budget budget;
+    struct session_releases releases;
     bool has_restored; /* what an earlier program left for the ledger; background only */
     /* Of each provider of the catalogue: it has refused `stream_options`. */
     _Atomic bool refuses_stream_options[PROVIDER_MAXIMUM];

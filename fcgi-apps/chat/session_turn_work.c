@@ -203,7 +203,7 @@ enum status turn_acquire(void *context)
     status = prepare_call(turn);
     /* Given back at once: it would be waited for otherwise, until its lease is over. */
     if (status != STATUS_OK &&
-        conversation_release(storage, &turn->lock, NULL) == STATUS_UNAVAILABLE) {
+        session_release(&turn->chat->releases, storage, &turn->lock, NULL) == STATUS_UNAVAILABLE) {
         status = STATUS_UNAVAILABLE;
     }
     return status == STATUS_BUSY ? STATUS_INTERNAL : status;
@@ -303,7 +303,7 @@ void turn_work_end(void *context)
     }
     /* Not saved: the tokens have been used nevertheless, and the lock is to be given back. */
     const struct ledger_entry *entry = entry_of(turn);
-    enum status status = conversation_release(storage, &turn->lock, entry);
+    enum status status = session_release(&turn->chat->releases, storage, &turn->lock, entry);
     if (status != STATUS_OK && entry != NULL) {
         status = ledger_queue_insert(&turn->chat->ledger, entry);
     }

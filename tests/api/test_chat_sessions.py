@@ -394,9 +394,27 @@ def test_a_turn_that_cannot_be_saved_is_told_logged_charged_and_forgotten(suite,
     else:
         assert answer.status == 503 and answer.json["code"] == "E111", answer
         assert int(answer.headers["retry-after"]) >= 1
-    assert wait_until(lambda: len(rows(private, "SELECT * FROM ledger")) == 2, 10)
+    # The next one need not wait for the end of its lease.
+    assert say(private, session, "next", model="stub/ok").status == 200
+    assert wait_until(lambda: len(rows(private, "SELECT * FROM ledger")) == 3, 10)
     assert [line["error_type"] for line in private.log_lines() if line["message"] == "session_not_saved"]
-    assert [message["content"] for message in messages_of(private, session)] == ["kept", TEXT]
+    assert [message["content"] for message in messages_of(private, session)] == [
+        "kept", TEXT, "next", TEXT]
+
+
+def test_the_lock_of_a_turn_that_cannot_be_saved_is_given_back_to_others_as_well(suite, stub):
+    """To another program, or another host, which knows no more than the database."""
+    private = suite.start(environment_for(stub))
+    session = new_id()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, \
+            contextlib.closing(sqlite3.connect(f"{private.state}/quintet.db", isolation_level=None)) as writer:
+        answer = pool.submit(say, private, session, "lost", model="stub/late:1")
+        assert wait_until(lambda: rows(private, "SELECT * FROM conversations"))
+        writer.execute("BEGIN IMMEDIATE")
+        assert answer.result().json["code"] == "E111"
+        writer.execute("ROLLBACK")
+    # It never had a turn, so nothing of it stays.
+    assert wait_until(lambda: rows(private, "SELECT * FROM conversations") == [], 5)
 
 
 # --- death
