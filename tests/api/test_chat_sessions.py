@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import sqlite3
 import threading
@@ -318,6 +319,28 @@ def test_who_waits_too_long_for_the_session_is_told(suite, stub, stream):
     assert say(private, new_id(), "z", model="stub/ok").status == 200
     holder.leave()
     assert say(private, session, "y", model="stub/ok").status == 200
+
+
+def wakes_of(pid):
+    """How often the threads of a process have slept and gone on so far."""
+    return sum(int(line.split()[1]) for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status")
+               for line in status.read_text().splitlines()
+               if line.startswith("voluntary_ctxt_switches"))
+
+
+def test_a_turn_that_waits_sleeps_until_its_time_has_come(suite, stub):
+    """It does not look a thousand times a second whether it has."""
+    private = suite.start(environment_for(stub, SESSION_LOCK_WAIT="2"))
+    session = new_id()
+    before = stub.count("silent")
+    holder = RawClient(private, "/chat/stream",
+                       {"session_id": session, "message": "x", "model": "stub/silent"})
+    stub.last("silent", after=before)
+    pid, = private.pids("chat")
+    wakes = wakes_of(pid)
+    assert say(private, session, "y", model="stub/ok").status == 409
+    assert wakes_of(pid) - wakes < 500
+    holder.leave()
 
 
 def test_waiting_holds_no_worker(suite, stub):

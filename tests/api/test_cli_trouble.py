@@ -1,5 +1,6 @@
 """The `quintet` command in bad company: wrong words, lost descriptors, a database of another program's
 making, a locked one, and death in the middle of a migration."""
+import contextlib
 import json
 import os
 import pty
@@ -175,6 +176,24 @@ def test_a_locked_database_exits_69_in_time_and_can_be_read(migrated):
     holder.execute("ROLLBACK")
     assert all(step["applied_at"] for step in migrated.json("migrate", "status"))
     assert [user["is_superuser"] for user in migrated.json("user", "list")] == [False]
+
+
+@pytest.mark.parametrize("command,table,words", [(["user", "list"], "users", "users"),
+                                                 (["user", "list", "--json"], "users", "users"),
+                                                 (["key", "list"], "api_keys", "keys")])
+def test_what_cannot_be_listed_is_named_and_nothing_is_listed(migrated, command, table, words):
+    migrated.ok("user", "create", "ada@example.com")
+    with contextlib.closing(database(migrated)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+    done = migrated.run(*command)
+    assert done.returncode != 0 and "ada@" not in done.stdout
+    assert complaint(done).startswith(f"quintet: {words}: "), done
+
+
+def test_what_the_command_does_is_logged_as_its_own(migrated):
+    """Beside what the programs do, in the same file."""
+    lines = [line for line in migrated.log_lines() if line["message"] == "migration_applied"]
+    assert len(lines) == LATEST and {line["logger"] for line in lines} == {"quintet"}
 
 
 def test_a_lock_that_ends_is_waited_for(migrated):

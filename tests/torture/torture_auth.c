@@ -95,6 +95,16 @@ static void a_wrong_password_counts_once_or_not_at_all(void **state)
     torture_request(*state, POST("/auth/login", WRONG), 401);
 }
 
+/* Where it cannot be looked up whether there is a lock, nobody gets in. */
+static void a_lock_holds_also_when_memory_runs_out(void **state)
+{
+    struct pipeline *pipeline = *state;
+    for (int i = 0; i < 5; i++) {
+        assert_answers(pipeline, POST("/auth/login", WRONG), 401);
+    }
+    torture_request(pipeline, POST("/auth/login", LOGIN), 401);
+}
+
 /* Whoever gets no answer still holds a token that works. */
 static void refreshing_never_loses_the_session(void **state)
 {
@@ -168,6 +178,7 @@ int main(void)
         NOBODY(registering_is_all_or_nothing),
         PERSON(login_is_all_or_nothing),
         PERSON(a_wrong_password_counts_once_or_not_at_all),
+        PERSON(a_lock_holds_also_when_memory_runs_out),
         PERSON(refreshing_never_loses_the_session),
         PERSON(a_token_is_judged_or_the_answer_is_503),
         PERSON(me_is_shown_and_changed_as_a_whole),
