@@ -121,6 +121,21 @@ enum status budget_reserve(struct budget *budget, struct storage *storage, struc
     return status;
 }
 
+void budget_follow(struct budget_reservation *reservation, const struct model_call *call)
+{
+    struct budget *budget = reservation->budget;
+    if (budget == NULL) {
+        return;
+    }
+    struct token_usage usage = model_call_usage(call);
+    int64_t used = usage_cost(call->choice.price, &usage);
+    if (used > reservation->nanodollars) {
+        pthread_mutex_lock(&budget->lock);
+        reservation->nanodollars = used;
+        pthread_mutex_unlock(&budget->lock);
+    }
+}
+
 void budget_release(struct budget_reservation *reservation)
 {
     struct budget *budget = reservation->budget;

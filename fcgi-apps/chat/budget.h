@@ -4,8 +4,11 @@
  * Each user, together with all the user's keys, may spend BUDGET_NEW_USER; keys of the configuration,
  * companies and administrators have no budget. What a call may cost is reserved before it is sent and
  * given back when the ledger has its row or keeps it, before the client hears the end. So calls at the
- * same time cannot each spend the same rest, and no call counts twice for the next: a budget is
- * exceeded at most by what a call costs beyond its estimate. A model without a price costs nothing.
+ * same time cannot each spend the same rest, and no call counts twice for the next. A stream that has
+ * used more than was reserved holds what it has used. A budget is exceeded at most by what the calls
+ * that were under way when it ended have cost beyond their estimates: with a maximum of tokens by the
+ * error in estimating the request, without one by what answers are longer than BUDGET_OUTPUT_TOKENS
+ * (docs/operating.md). A model without a price costs nothing.
  *
  * Reservations are of one process; any thread may use them.
  */
@@ -45,6 +48,10 @@ enum status budget_reserve(struct budget *budget, struct storage *storage, struc
                            const struct principal *principal, const struct model_call *call,
                            int64_t output_tokens, struct budget_reservation *out,
                            int64_t *retry_after) MUST_CHECK;
+
+/* The call has gone on: what it has used so far counts, if that is more than was reserved. Pump
+ * thread. */
+void budget_follow(struct budget_reservation *reservation, const struct model_call *call);
 
 /* Idempotent. Does not wait for those who reserve. */
 void budget_release(struct budget_reservation *reservation);

@@ -68,6 +68,7 @@ static void on_chunk(struct model_call *call, struct slice mended,
                      const struct completion_chunk *chunk)
 {
     struct completion *completion = call->context;
+    budget_follow(&completion->reservation, call);
     if (chunk->is_usage_only && call->hides_usage) {
         return;
     }

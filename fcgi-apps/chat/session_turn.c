@@ -100,6 +100,7 @@ static void on_chunk(struct model_call *call, struct slice mended,
 {
     struct turn *turn = call->context;
     (void)mended;
+    budget_follow(&turn->reservation, call);
     if (chunk->content.length <= 2) {
         return;
     }

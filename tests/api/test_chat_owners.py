@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from chat_help import (KEY, OTHER_KEY, chat, environment_for, get, ledger, rows, say,  # noqa: F401
-                       stub)
+from chat_help import (HELLO, KEY, OTHER_KEY, RawClient, chat, environment_for, get, ledger,  # noqa: F401
+                       rows, say, stub)
 
 COST = 11 * 0.5e-6 + 5 * 1.5e-6
 
@@ -146,6 +146,28 @@ def test_a_budget_counts_every_choice_and_the_larger_maximum(suite, stub):
     assert private.post("/v1/chat/completions", {**body, "max_tokens": 100, "n": 10,
                                                  "max_completion_tokens": None},
                         token=private.token()).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/stream"])
+def test_what_a_stream_has_used_beyond_its_estimate_counts_while_it_runs(suite, stub, path):
+    """Estimated at 1024 tokens, as the next call is; it has used 2000, and goes on."""
+    private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/long":"0/1000"}',
+                                          BUDGET_NEW_USER="3/day"))
+    _, key = user_with_key(private)
+    text = "x" * 8000
+    stub.answers["long"] = [
+        b'HTTP/1.1 200 OK\r\n\r\ndata: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+        % text.encode(), 30]
+
+    def body(session):
+        return {"model": "stub/long", "messages": HELLO, "stream": True} if path.startswith("/v1") else {
+            "model": "stub/long", "message": "x", "session_id": session}
+
+    client = RawClient(private, path, body("a"), key=key)
+    client.read_until(text.encode())
+    answer = private.post(path, body("b"), headers={"X-API-Key": key})
+    assert answer.status == 429, answer
+    client.leave()
 
 
 def test_a_budget_that_is_spent_refuses_until_the_day_is_over(suite, stub):

@@ -103,6 +103,29 @@ static void what_is_reserved_counts_until_it_is_given_back(void **state)
     assert_null(slow->chat.budget.first);
 }
 
+static void what_a_call_has_used_beyond_its_reservation_counts(void **state)
+{
+    struct slow *slow = *state;
+    static const struct model_price price = {.input = 0, .output = 1};
+    struct model_call call = {
+        .choice = {.price = &price},
+        .has_answered = true,
+        .progress = {.has_usage = true, .input_tokens = 1, .output_tokens = 5000000}};
+    struct budget_reservation first;
+    struct budget_reservation second;
+    assert_int_equal(reserve(slow, "user:1", 6, &first), STATUS_OK);
+    budget_follow(&first, &call); /* less than was reserved */
+    assert_int_equal(reserve(slow, "user:1", 5, &second), STATUS_DENIED);
+    call.progress.output_tokens = 8000000;
+    budget_follow(&first, &call);
+    assert_int_equal(reserve(slow, "user:1", 3, &second), STATUS_DENIED);
+    assert_int_equal(reserve(slow, "user:1", 2, &second), STATUS_OK);
+    budget_release(&first);
+    budget_follow(&first, &call); /* it holds nothing any more */
+    assert_int_equal(first.nanodollars, 0);
+    budget_release(&second);
+}
+
 static void *reserve_slowly(void *context)
 {
     struct slow *slow = context;
@@ -183,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_reserved_counts_until_it_is_given_back),
+        TEST(what_a_call_has_used_beyond_its_reservation_counts),
         TEST(giving_back_waits_for_no_database),
         cmocka_unit_test(a_budget_is_read_by_its_grammar),
     };
