@@ -127,27 +127,27 @@ bool completion_is_complete(const struct completion_progress *progress)
 
 /* --- Usage ----------------------------------------------------------------------------------- */
 
-/* A zero is a count only of nothing. Some send zeros before they have counted, some never count one
- * of the two: believed, they would make an answer free. A request is never nothing, an answer may be. */
-static int64_t believe(int64_t told, bool is_of_nothing)
+/* A zero of output is a count only of an answer that says nothing. */
+static int64_t believe_output(const struct completion_progress *progress, int64_t told)
 {
-    return told > 0 || (told == 0 && is_of_nothing) ? told : COMPLETION_UNTOLD;
+    return told > 0 || (told == 0 && progress->output_weight == 0) ? told : COMPLETION_UNTOLD;
 }
 
-/* What one of the numbers does not tell, the total does, or nobody. */
+/* Which zeros are believed. Nothing but zeros is no usage: some send it before they have counted. One
+ * that never counts the output, or has not yet, makes no answer free. That the input was nothing is
+ * for the provider to say once it has counted the output. What one of the numbers does not tell, the
+ * total does, or nobody. */
 static void take_usage(struct completion_progress *progress, int64_t input, int64_t output,
                        int64_t total)
 {
-    bool has_said_nothing = progress->output_weight == 0;
-    input = believe(input, false);
-    output = believe(output, has_said_nothing);
+    output = believe_output(progress, output);
     if (input <= 0 && output <= 0) {
         return;
     }
-    if (input == COMPLETION_UNTOLD) {
-        input = believe(total - output, false);
+    if (input == COMPLETION_UNTOLD && total >= output) {
+        input = total - output;
     } else if (output == COMPLETION_UNTOLD) {
-        output = believe(total - input, has_said_nothing);
+        output = believe_output(progress, total - input);
     }
     /* Some tell each number once: the input first, the output at the end. */
     if (input != COMPLETION_UNTOLD || !progress->has_usage) {

@@ -66,6 +66,7 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
         {"{\"prompt_tokens\":3,\"total_tokens\":7}", true, 3, 4},
         {"{\"prompt_tokens\":3}", true, 3, -1},
         {"{\"completion_tokens\":4,\"total_tokens\":3}", true, -1, 4},
+        {"{\"prompt_tokens\":0,\"completion_tokens\":4,\"total_tokens\":9}", true, 0, 4},
         {"{\"completion_tokens\":4,\"total_tokens\":9}", true, 5, 4},
         {"{\"total_tokens\":9}", false, 0, 0},
         {"{}", false, 0, 0},
@@ -84,7 +85,7 @@ static void numbers_of_tokens_that_cannot_be_are_not_believed(void **state)
     }
 }
 
-static void a_zero_is_no_count_where_there_is_something_to_count(void **state)
+static void no_output_is_a_count_only_of_an_answer_that_says_nothing(void **state)
 {
     (void)state;
 #define USAGE(input, output) "{\"prompt_tokens\":" input ",\"completion_tokens\":" output "}"
@@ -102,9 +103,8 @@ static void a_zero_is_no_count_where_there_is_something_to_count(void **state)
         {"a", USAGE("7", "0"), true, 7, COMPLETION_UNTOLD},
         {"a", TOTAL("7", "0", "7"), true, 7, COMPLETION_UNTOLD},
         {"a", TOTAL("7", "0", "9"), true, 7, 2},
-        {"a", USAGE("0", "4"), true, COMPLETION_UNTOLD, 4},
-        {"a", TOTAL("0", "4", "4"), true, COMPLETION_UNTOLD, 4},
-        {"a", TOTAL("0", "4", "9"), true, 5, 4},
+        {"a", USAGE("0", "4"), true, 0, 4},
+        {"a", TOTAL("0", "4", "9"), true, 0, 4},
         {"", USAGE("0", "0"), false, 0, 0},
         {"", USAGE("7", "0"), true, 7, 0},
         {"", TOTAL("7", "null", "7"), true, 7, 0},
@@ -205,7 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_a_model_says_is_counted_once),
         cmocka_unit_test(numbers_of_tokens_that_cannot_be_are_not_believed),
-        cmocka_unit_test(a_zero_is_no_count_where_there_is_something_to_count),
+        cmocka_unit_test(no_output_is_a_count_only_of_an_answer_that_says_nothing),
         cmocka_unit_test(an_input_told_once_is_kept),
         cmocka_unit_test(what_came_after_the_last_usage_is_known),
         cmocka_unit_test(what_has_come_of_a_whole_answer_that_was_cut_off_is_counted),
