@@ -4,13 +4,15 @@
  *
  * Promises that must hold whatever the input: a request that is accepted is still accepted when it
  * has been written for a provider, with the provider's model and, streamed, with its usage asked
- * for. A mended chunk is one line of JSON that needs no more mending. A whole answer that is
- * accepted makes a chunk that is.
+ * for. A mended chunk is one line of JSON that needs no more mending, and if it is complete it adds
+ * up to a whole answer that is accepted. A whole answer that is accepted makes a chunk that is. Of
+ * one that is cut off no more is counted than it can hold.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fcgi-apps/chat/completion_fold.h"
 #include "fcgi-apps/chat/completion_reader.h"
 #include "fcgi-apps/chat/completion_request.h"
 #include "fcgi-apps/chat/provider_error.h"
@@ -60,6 +62,37 @@ static void require_one_line(struct slice text)
     require(json_scan_value(&scanner, &value) == STATUS_OK && json_scan_at_end(&scanner));
 }
 
+static void try_fold(struct slice line, bool is_complete)
+{
+    struct arena arena;
+    struct completion_fold fold;
+    struct completion_progress progress = {0};
+    struct completion_chunk chunk;
+    struct buffer whole;
+    arena_init(&arena, MEMORY);
+    completion_fold_init(&fold, MEMORY);
+    buffer_init(&whole, MEMORY);
+    require(completion_fold_add(&fold, line) == STATUS_OK);
+    require(completion_fold_write(&fold, &whole) == STATUS_OK);
+    struct slice text = {buffer_text(&whole), whole.length};
+    enum status status = completion_read_whole(text, &arena, &progress, &chunk, NULL);
+    require(!is_complete || status == STATUS_OK);
+    buffer_release(&whole);
+    completion_fold_release(&fold);
+    arena_destroy(&arena);
+}
+
+static void try_cut_off(struct slice text)
+{
+    struct arena arena;
+    struct completion_progress progress;
+    arena_init(&arena, MEMORY);
+    text.length /= 2;
+    completion_read_cut_off(text, &arena, &progress);
+    require(progress.output_weight <= 2 * (int64_t)text.length);
+    arena_destroy(&arena);
+}
+
 static void try_chunk(struct slice text, bool hides_usage)
 {
     struct arena arena;
@@ -83,6 +116,7 @@ static void try_chunk(struct slice text, bool hides_usage)
         require(!once_more.is_changed);
         require(completion_is_complete(&progress) == completion_is_complete(&second));
         require(!hides_usage || !second.has_usage);
+        try_fold(line, completion_is_complete(&second));
     }
     buffer_release(&mended);
     buffer_release(&again);
@@ -97,6 +131,7 @@ static void try_whole(struct slice text)
     struct completion_chunk chunk;
     struct buffer mended;
     struct buffer made;
+    try_cut_off(text);
     arena_init(&arena, MEMORY);
     buffer_init(&mended, MEMORY);
     buffer_init(&made, MEMORY);
