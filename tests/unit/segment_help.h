@@ -26,7 +26,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "segment/segment.h"
+#include "segment/layout.h"
 
 #define HELP_SECONDS_PER_BINARY 60 /* SIGALRM ends a test that hangs */
 
@@ -109,6 +109,16 @@ static inline void help_await(_Atomic uint32_t *flag, uint32_t value)
 {
     while (atomic_load(flag) < value) {
         sched_yield();
+    }
+}
+
+/* As if live processes had all the slots that are free: our own, that hides when it has started. */
+static inline void help_fill_process_table(struct segment *segment)
+{
+    for (size_t i = 0; i < SEGMENT_PROCESS_MAXIMUM; i++) {
+        uint64_t nobody = 0;
+        atomic_compare_exchange_strong(&segment->header->processes[i].owner, &nobody,
+                                       (uint64_t)getpid());
     }
 }
 

@@ -85,6 +85,20 @@ static void names_are_bounded_and_texts_are_cut_between_characters(void **state)
     assert_int_equal(strlen(entry.text), 158);
     assert_true(board_read(segment, name, &entry));
     assert_string_equal(entry.name, name);
+    /* One that just fits, one that does not, and one that no character begins in. */
+    memset(text, 't', sizeof text);
+    text[BOARD_TEXT_SIZE] = '\0';
+    assert_int_equal(board_write(segment, "cut", 1, 0, text), STATUS_OK);
+    assert_true(board_read(segment, "cut", &entry));
+    assert_int_equal(strlen(entry.text), BOARD_TEXT_SIZE - 1);
+    memcpy(text + BOARD_TEXT_SIZE - 3, "\xc3\xa4", 3);
+    assert_int_equal(board_write(segment, "cut", 1, 0, text), STATUS_OK);
+    assert_true(board_read(segment, "cut", &entry));
+    assert_string_equal(entry.text, text);
+    memset(text, '\x80', BOARD_TEXT_SIZE);
+    assert_int_equal(board_write(segment, "cut", 1, 0, text), STATUS_OK);
+    assert_true(board_read(segment, "cut", &entry));
+    assert_string_equal(entry.text, "");
     segment_close(segment);
 }
 
@@ -217,6 +231,39 @@ static void entry_of_a_writer_killed_half_way_is_absent_until_written_again(void
     segment_close(segment);
 }
 
+/* The first slot follows the lock and the count, in one line of the cache. */
+static char *first_name(struct segment *segment)
+{
+    return (char *)segment_find(segment, board_segment_region.name) + 64;
+}
+
+static void name_of_a_writer_killed_half_way_is_overwritten(void **state)
+{
+    (void)state;
+    struct segment *segment = open_board();
+    struct board_entry entries[2];
+    snprintf(first_name(segment), BOARD_NAME_SIZE, "half a name that is longer");
+    assert_false(board_read(segment, "half a name that is longer", &entries[0]));
+    assert_int_equal(board_list(segment, "", entries, 2), 0);
+    assert_int_equal(board_write(segment, "half", 1, 0, ""), STATUS_OK);
+    assert_string_equal(first_name(segment), "half");
+    assert_true(board_read(segment, "half", &entries[0]));
+    assert_int_equal(board_list(segment, "half", entries, 2), 1);
+    segment_close(segment);
+}
+
+static void name_of_a_killed_writer_that_is_written_again_is_listed(void **state)
+{
+    (void)state;
+    struct segment *segment = open_board();
+    struct board_entry entries[2];
+    snprintf(first_name(segment), BOARD_NAME_SIZE, "again");
+    assert_int_equal(board_write(segment, "again", 1, 0, ""), STATUS_OK);
+    assert_int_equal(board_list(segment, "", entries, 2), 1);
+    assert_string_equal(entries[0].name, "again");
+    segment_close(segment);
+}
+
 #define BOARD_TEST(name)                                                                           \
     cmocka_unit_test_setup_teardown(name, help_make_directory, help_remove_directory)
 
@@ -232,6 +279,8 @@ int main(void)
         BOARD_TEST(readers_never_see_half_an_entry),
         BOARD_TEST(killed_writers_leave_whole_entries_or_none),
         BOARD_TEST(entry_of_a_writer_killed_half_way_is_absent_until_written_again),
+        BOARD_TEST(name_of_a_writer_killed_half_way_is_overwritten),
+        BOARD_TEST(name_of_a_killed_writer_that_is_written_again_is_listed),
     };
     return cmocka_run_group_tests_name("board", tests, NULL, NULL);
 }

@@ -304,6 +304,53 @@ static void impossible_numbers_of_places_are_refused(void **state)
     segment_close(segment);
 }
 
+static void counted_names_are_bounded(void **state)
+{
+    (void)state;
+    struct segment *segment = open_leases();
+    char name[40];
+    unsigned place;
+    memset(name, 'n', sizeof name);
+    name[32] = '\0';
+    assert_int_equal(lease_take_place(segment, name, 1, 0, &place), STATUS_TOO_LARGE);
+    name[31] = '\0';
+    assert_int_equal(lease_take_place(segment, name, 1, 0, &place), STATUS_OK);
+    for (int i = 1; i < 16; i++) {
+        snprintf(name, sizeof name, "name %d", i);
+        assert_int_equal(lease_take_place(segment, name, 1, 0, &place), STATUS_OK);
+        assert_int_equal(place, 0);
+    }
+    assert_int_equal(lease_take_place(segment, "one more", 1, 0, &place), STATUS_TOO_LARGE);
+    /* Those that have a place in the table keep it, each with a holder of its own. */
+    lease_return_place(segment, "name 15", 0);
+    lease_return_place(segment, "one more", 0);
+    assert_int_equal(lease_take_place(segment, "name 14", 1, 0, &place), STATUS_TIMEOUT);
+    assert_int_equal(lease_take_place(segment, "name 15", 1, 0, &place), STATUS_OK);
+    segment_close(segment);
+}
+
+static int ask_without_a_slot(void *context)
+{
+    struct scene *scene = context;
+    unsigned place;
+    return segment_self(scene->segment).slot == SEGMENT_PROCESS_MAXIMUM &&
+                   !lease_elect(scene->segment, "prober", 1000) &&
+                   lease_take_place(scene->segment, "hashing", 1, 0, &place) == STATUS_UNAVAILABLE
+               ? 0
+               : 1;
+}
+
+/* Nobody could tell that it has died. */
+static void process_without_a_slot_holds_nothing(void **state)
+{
+    (void)state;
+    struct scene *scene = make_scene();
+    help_fill_process_table(scene->segment);
+    assert_int_equal(help_wait(help_fork(ask_without_a_slot, scene)), 0);
+    assert_true(lease_elect(scene->segment, "prober", 1000));
+    end_scene(scene);
+}
+
 static int churn_for_ever(void *context)
 {
     struct scene *scene = context;
@@ -365,6 +412,8 @@ int main(void)
         LEASE_TEST(full_house_times_out_and_the_places_of_the_dead_are_free),
         LEASE_TEST(places_of_one_process_are_counted_singly),
         LEASE_TEST(impossible_numbers_of_places_are_refused),
+        LEASE_TEST(counted_names_are_bounded),
+        LEASE_TEST(process_without_a_slot_holds_nothing),
         LEASE_TEST(kill_storm_loses_no_place),
     };
     return cmocka_run_group_tests_name("lease", tests, NULL, NULL);

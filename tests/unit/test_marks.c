@@ -94,6 +94,38 @@ static void a_full_table_loses_marks_and_nothing_else(void **state)
     segment_close(segment);
 }
 
+static void half_a_table_of_any_numbers_is_kept(void **state)
+{
+    (void)state;
+    static uint64_t numbers[PLACES / 2];
+    struct segment *segment = open_marks();
+    random_bytes(numbers, sizeof numbers);
+    for (size_t i = 0; i < PLACES / 2; i++) {
+        marks_add(segment, numbers[i]);
+    }
+    size_t taken = marks_take(segment, numbers, PLACES / 2);
+    /* Of those whose places are taken by others one in a thousand would be a bad table. */
+    assert_in_range(taken, PLACES / 2 - 4, PLACES / 2);
+    segment_close(segment);
+}
+
+static void no_place_is_forgotten(void **state)
+{
+    (void)state;
+    uint64_t number;
+    struct segment *segment = open_marks();
+    uint64_t *places = segment_find(segment, marks_segment_region.name);
+    for (size_t i = 0; i < PLACES; i++) {
+        places[i] = i + 1;
+    }
+    for (size_t i = 0; i < PLACES; i++) {
+        assert_int_equal(marks_take(segment, &number, 1), 1);
+        assert_int_equal(number, i + 1);
+    }
+    assert_int_equal(marks_take(segment, &number, 1), 0);
+    segment_close(segment);
+}
+
 static void *add_all(void *context)
 {
     struct segment *segment = context;
@@ -132,6 +164,8 @@ int main(void)
         MARKS_TEST(a_number_is_taken_once_however_often_it_was_added),
         MARKS_TEST(programs_share_the_marks),
         MARKS_TEST(a_full_table_loses_marks_and_nothing_else),
+        MARKS_TEST(half_a_table_of_any_numbers_is_kept),
+        MARKS_TEST(no_place_is_forgotten),
         MARKS_TEST(nothing_is_lost_between_adders_and_the_taker),
     };
     alarm(HELP_SECONDS_PER_BINARY);

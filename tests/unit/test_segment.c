@@ -325,13 +325,12 @@ static void full_disk_is_reported_and_leaves_no_file(void **state)
     assert_int_equal(count_files(), 0);
 }
 
-static void every_failing_allocation_is_survived(void **state)
+static void survive_failing_allocations(void (*mode)(unsigned long n))
 {
-    (void)state;
     size_t descriptors = count_descriptors();
     for (unsigned long n = 1;; n++) {
         struct segment *segment = NULL;
-        memory_fail_after(n);
+        mode(n);
         enum status status =
             segment_open(&segment, help_directory, "test", regions, REGION_COUNT, NULL);
         unsigned long failures = memory_failures_seen();
@@ -345,6 +344,127 @@ static void every_failing_allocation_is_survived(void **state)
         }
         assert_int_equal(status, STATUS_NO_MEMORY);
     }
+}
+
+static void every_failing_allocation_is_survived(void **state)
+{
+    (void)state;
+    survive_failing_allocations(memory_fail_after);
+    survive_failing_allocations(memory_fail_only);
+}
+
+static void number_of_regions_is_bounded(void **state)
+{
+    (void)state;
+    struct segment *segment = NULL;
+    struct segment_region many[33];
+    char names[33][16];
+    for (size_t i = 0; i < 33; i++) {
+        snprintf(names[i], sizeof names[i], "region %zu", i);
+        many[i] = (struct segment_region){.name = names[i], .size = 64, .schema = 1};
+    }
+    assert_int_equal(segment_open(&segment, help_directory, "test", many, 0, NULL), STATUS_INVALID);
+    assert_int_equal(segment_open(&segment, help_directory, "test", many, 33, NULL),
+                     STATUS_INVALID);
+    assert_null(segment);
+    assert_int_equal(count_files(), 0);
+    segment = help_open("test", many, 32);
+    assert_non_null(segment);
+    char *before = segment_find(segment, names[0]);
+    for (size_t i = 1; i < 32; i++) {
+        char *region = segment_find(segment, names[i]);
+        assert_int_equal(region - before, 4096);
+        before = region;
+    }
+    segment_close(segment);
+}
+
+/* As if the file had been made `wall` milliseconds of this clock and `boot` milliseconds since the
+ * machine's start ago, by somebody who could not read the boot id. */
+static bool is_kept_when_made(int64_t wall, int64_t boot)
+{
+    char path[512];
+    make_and_close(path);
+    char none[SEGMENT_BOOT_ID_SIZE] = "";
+    int64_t created_wall = clock_wall_milliseconds() - wall;
+    int64_t created_boot = (int64_t)clock_boot_nanoseconds() - boot * 1000000;
+    overwrite(path, offsetof(struct segment_header, boot_id), none, sizeof none);
+    overwrite(path, offsetof(struct segment_header, created_wall_milliseconds), &created_wall,
+              sizeof created_wall);
+    overwrite(path, offsetof(struct segment_header, created_boot_nanoseconds), &created_boot,
+              sizeof created_boot);
+    struct segment *segment = help_open("finder", regions, REGION_COUNT);
+    assert_non_null(segment);
+    bool is_kept = atomic_load(&alpha(segment)->counter) == 41;
+    segment_close(segment);
+    assert_int_equal(unlink(path), 0);
+    return is_kept;
+}
+
+static void without_boot_ids_a_start_within_a_minute_is_the_same(void **state)
+{
+    (void)state;
+    assert_true(is_kept_when_made(3000, 3000));
+    assert_true(is_kept_when_made(3000 + 55000, 3000));
+    assert_true(is_kept_when_made(3000 - 55000, 3000));
+    assert_false(is_kept_when_made(3000 + 65000, 3000));
+    assert_false(is_kept_when_made(3000 - 65000, 3000));
+    /* Made later after the start than it is now: before the machine was started again. */
+    assert_false(is_kept_when_made(-10000, -10000));
+}
+
+static int open_in_a_pid_namespace(void *context)
+{
+    (void)context;
+    struct segment *segment = help_open("inside", regions, REGION_COUNT);
+    return segment != NULL ? 0 : 1;
+}
+
+static int enter_a_pid_namespace(void *context)
+{
+    if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0) {
+        return 77;
+    }
+    /* /proc shows the namespace of who asks; this process stays outside, its children do not. */
+    if (help_wait(help_fork(open_in_a_pid_namespace, context)) != 0) {
+        return 1;
+    }
+    return 0;
+}
+
+/* A pid means nothing in another one. */
+static void pid_namespaces_that_share_a_directory_have_a_segment_each(void **state)
+{
+    (void)state;
+    struct segment *segment = help_open("outside", regions, REGION_COUNT);
+    assert_non_null(segment);
+    int result = help_wait(help_fork(enter_a_pid_namespace, NULL));
+    if (result == 77) {
+        segment_close(segment);
+        skip();
+    }
+    assert_int_equal(result, 0);
+    assert_int_equal(count_files(), 2);
+    segment_close(segment);
+}
+
+/* A root shell with the command line tool must not lock the daemons out. */
+static void files_that_root_makes_belong_to_the_owner_of_the_directory(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    assert_int_equal(chown(help_directory, 4321, 1234), 0);
+    char path[512];
+    struct stat status;
+    make_and_close(path);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_uid, 4321);
+    assert_int_equal(status.st_gid, 1234);
+    snprintf(path, sizeof path, "%s/segment.lock", help_directory);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_uid, 4321);
 }
 
 static void builds_with_different_schemas_do_not_disturb_each_other(void **state)
@@ -447,6 +567,10 @@ int main(void)
         SEGMENT_TEST(directory_in_its_place_is_reported),
         SEGMENT_TEST(full_disk_is_reported_and_leaves_no_file),
         SEGMENT_TEST(every_failing_allocation_is_survived),
+        SEGMENT_TEST(number_of_regions_is_bounded),
+        SEGMENT_TEST(without_boot_ids_a_start_within_a_minute_is_the_same),
+        SEGMENT_TEST(pid_namespaces_that_share_a_directory_have_a_segment_each),
+        SEGMENT_TEST(files_that_root_makes_belong_to_the_owner_of_the_directory),
         SEGMENT_TEST(builds_with_different_schemas_do_not_disturb_each_other),
         SEGMENT_TEST(segments_that_nobody_uses_any_more_are_removed),
         SEGMENT_TEST(racing_processes_get_the_same_segment),

@@ -4,6 +4,7 @@
 #include "segment_regions.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "segment/layout.h"
 
@@ -120,6 +121,72 @@ static void invalid_process_is_not_alive(void **state)
     segment_close(segment);
 }
 
+static void words_of_no_process_are_not_alive(void **state)
+{
+    (void)state;
+    static const uint64_t words[] = {0, UINT64_C(7) << 32, UINT64_C(7) << 32 | UINT32_MAX,
+                                     UINT64_C(7) << 32 | 0x80000000};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        assert_false(segment_owner_alive(words[i], true));
+        assert_false(segment_owner_alive(words[i], false));
+    }
+}
+
+static void process_that_could_not_read_its_start_is_known_by_its_pid(void **state)
+{
+    (void)state;
+    assert_true(segment_owner_alive((uint32_t)getppid(), true));
+    assert_true(segment_owner_alive((uint32_t)getpid(), false));
+}
+
+static int look_without_proc(void *context)
+{
+    (void)context;
+    uint64_t ghost = UINT64_C(0xfffffff0) << 32 | (uint32_t)getppid();
+    const struct rlimit none = {0, 0};
+    bool seen = segment_owner_alive(ghost, true);
+    /* No descriptor, no /proc. */
+    return !seen && setrlimit(RLIMIT_NOFILE, &none) == 0 && segment_owner_alive(ghost, true) ? 0
+                                                                                             : 1;
+}
+
+static void process_that_proc_does_not_show_counts_as_alive_while_it_runs(void **state)
+{
+    (void)state;
+    assert_int_equal(help_wait(help_fork(look_without_proc, NULL)), 0);
+}
+
+static int register_without_proc(void *context)
+{
+    struct guest *guest = context;
+    const struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_NOFILE, &none) != 0) {
+        return 1;
+    }
+    guest->process = segment_self(guest->inherited);
+    atomic_store(&guest->here, 1);
+    help_sleep_for_ever();
+    return 0;
+}
+
+static void process_that_cannot_read_its_own_start_has_a_slot_and_loses_it(void **state)
+{
+    (void)state;
+    struct guest *guest = help_share(sizeof *guest);
+    struct segment *segment = help_open("judge", regions, REGION_COUNT);
+    assert_non_null(segment);
+    guest->inherited = segment;
+    pid_t pid = help_fork(register_without_proc, guest);
+    help_await(&guest->here, 1);
+    struct segment_process_slot *slot = &segment->header->processes[guest->process.slot];
+    assert_int_equal(atomic_load(&slot->owner), pid);
+    assert_true(segment_process_alive(segment, guest->process));
+    help_kill(pid);
+    assert_false(segment_process_alive(segment, guest->process));
+    segment_close(segment);
+    munmap(guest, sizeof *guest);
+}
+
 static int use_inherited(void *context)
 {
     struct guest *guest = context;
@@ -127,6 +194,79 @@ static int use_inherited(void *context)
     atomic_store(&guest->here, 1);
     help_sleep_for_ever();
     return 0;
+}
+
+static void child_without_a_slot_counts_as_dead(void **state)
+{
+    (void)state;
+    struct guest *guest = help_share(sizeof *guest);
+    struct segment *segment = help_open("parent", regions, REGION_COUNT);
+    assert_non_null(segment);
+    help_fill_process_table(segment);
+    guest->inherited = segment;
+    pid_t pid = help_fork(use_inherited, guest);
+    help_await(&guest->here, 1);
+    assert_int_equal(guest->process.slot, SEGMENT_PROCESS_MAXIMUM);
+    assert_false(segment_process_alive(segment, guest->process));
+    help_kill(pid);
+    segment_close(segment);
+    munmap(guest, sizeof *guest);
+}
+
+/* A look into /proc costs a file; one a second serves. */
+static void proc_is_looked_into_once_a_second(void **state)
+{
+    (void)state;
+    struct guest *guest = help_share(sizeof *guest);
+    struct segment *segment = help_open("judge", regions, REGION_COUNT);
+    assert_non_null(segment);
+    pid_t pid = help_fork(stay_until_killed, guest);
+    help_await(&guest->here, 1);
+    assert_true(segment_process_alive(segment, guest->process));
+    _Atomic uint64_t *looked = &segment->looked[guest->process.slot];
+    assert_int_equal(atomic_load(looked) >> 32, guest->process.generation);
+    uint32_t now = (uint32_t)(clock_boot_nanoseconds() / 1000000000);
+    assert_in_range(now - (uint32_t)atomic_load(looked), 0, 10);
+    /* What this second has seen stands for all of it: a zombie is noticed in the next one. */
+    kill(pid, SIGKILL);
+    siginfo_t information;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &information, WEXITED | WNOWAIT), 0);
+    do {
+        now = (uint32_t)(clock_boot_nanoseconds() / 1000000000);
+        atomic_store(looked, (uint64_t)guest->process.generation << 32 | now);
+        (void)segment_process_alive(segment, guest->process);
+    } while (now != (uint32_t)(clock_boot_nanoseconds() / 1000000000));
+    assert_true(atomic_load(&segment->header->processes[guest->process.slot].owner) != 0);
+    atomic_store(looked, (uint64_t)guest->process.generation << 32 | (now - 1));
+    assert_false(segment_process_alive(segment, guest->process));
+    assert_int_equal(atomic_load(&segment->header->processes[guest->process.slot].owner), 0);
+    help_wait(pid);
+    segment_close(segment);
+    munmap(guest, sizeof *guest);
+}
+
+static void closed_segment_frees_its_slot(void **state)
+{
+    (void)state;
+    struct segment *judge = help_open("judge", regions, REGION_COUNT);
+    struct segment *guest = help_open("guest", regions, REGION_COUNT);
+    assert_non_null(judge);
+    assert_non_null(guest);
+    struct segment_process process = segment_self(guest);
+    assert_int_not_equal(process.slot, segment_self(judge).slot);
+    assert_true(segment_process_alive(judge, process));
+    /* Somebody has taken the slot over already: it is his. */
+    atomic_fetch_add(&judge->header->processes[process.slot].generation, 1);
+    segment_close(guest);
+    assert_true(atomic_load(&judge->header->processes[process.slot].owner) != 0);
+    atomic_store(&judge->header->processes[process.slot].owner, 0);
+    guest = help_open("guest", regions, REGION_COUNT);
+    assert_non_null(guest);
+    process = segment_self(guest);
+    segment_close(guest);
+    assert_int_equal(atomic_load(&judge->header->processes[process.slot].owner), 0);
+    assert_false(segment_process_alive(judge, process));
+    segment_close(judge);
 }
 
 static void forked_child_has_its_own_identity(void **state)
@@ -343,6 +483,13 @@ int main(void)
         SEGMENT_TEST(zombie_counts_as_dead),
         SEGMENT_TEST(reused_pid_does_not_count_as_the_old_process),
         SEGMENT_TEST(invalid_process_is_not_alive),
+        SEGMENT_TEST(words_of_no_process_are_not_alive),
+        SEGMENT_TEST(process_that_could_not_read_its_start_is_known_by_its_pid),
+        SEGMENT_TEST(process_that_proc_does_not_show_counts_as_alive_while_it_runs),
+        SEGMENT_TEST(process_that_cannot_read_its_own_start_has_a_slot_and_loses_it),
+        SEGMENT_TEST(child_without_a_slot_counts_as_dead),
+        SEGMENT_TEST(proc_is_looked_into_once_a_second),
+        SEGMENT_TEST(closed_segment_frees_its_slot),
         SEGMENT_TEST(forked_child_has_its_own_identity),
         SEGMENT_TEST(table_of_processes_is_bounded_and_recovers),
         SEGMENT_TEST(lock_excludes_processes_and_threads),
