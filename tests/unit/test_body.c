@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,6 +124,11 @@ static void body_that_fills_its_file_to_the_last_byte_has_its_nul(void **state)
     assert_memory_equal(whole.data, page, sizeof(page));
     assert_int_equal(whole.data[sizeof(page)], '\0');
     body_reset(&body, 0);
+    /* No page of the map stays. */
+    for (size_t i = 0; i < 2; i++) {
+        char *mapped = (char *)(uintptr_t)whole.data + i * sizeof(page);
+        assert_int_equal(msync(mapped, sizeof(page), MS_ASYNC), -1);
+    }
 }
 
 static void reset_body_keeps_as_much_memory_as_it_may(void **state)

@@ -7,11 +7,32 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #include "storage/ephemeral.h"
 
 #define NOT_MEMORY "/proc"
+
+/* What the file system of an open directory is said to be; all zeros: what it is. */
+static struct {
+    unsigned long type;
+    uint64_t size; /* bytes */
+    bool has_no_size;
+} pretended;
+
+int fstatfs(int descriptor, struct statfs *out)
+{
+    int result = (int)syscall(SYS_fstatfs, descriptor, out);
+    if (pretended.type != 0) {
+        out->f_type = (__typeof__(out->f_type))pretended.type;
+    }
+    if (pretended.size != 0 || pretended.has_no_size) {
+        out->f_bsize = 4096;
+        out->f_blocks = pretended.size / 4096;
+    }
+    return result;
+}
 
 struct fixture {
     char disk[64];   /* STATE_DIR, and what else may be anywhere */
@@ -30,7 +51,8 @@ static int set_up(void **state)
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     assert_non_null(fixture);
     *state = fixture;
-    buffer_init(&fixture->problem, 4096);
+    buffer_init(&fixture->problem, 8192);
+    memset(&pretended, 0, sizeof(pretended));
     snprintf(fixture->disk, sizeof(fixture->disk), "/tmp/quintet-test-XXXXXX");
     assert_non_null(mkdtemp(fixture->disk));
     if (has_memory()) {
@@ -176,6 +198,63 @@ static void the_limit_leaves_most_of_the_memory_to_the_log(void **state)
     assert_true(size == 0 || place.size_maximum <= size / 3);
 }
 
+#define MIB ((uint64_t)1 << 20)
+
+static void the_limit_is_a_third_of_what_there_is_beyond_sixteen_megabytes(void **state)
+{
+    static const struct {
+        uint64_t size;
+        uint64_t limit;
+    } cases[] = {
+        {1 * MIB, 1 * MIB},  {16 * MIB, 1 * MIB}, {19 * MIB - 4096, 1 * MIB},
+        {19 * MIB, 1 * MIB}, {22 * MIB, 2 * MIB}, {1024 * MIB, 336 * MIB},
+    };
+    struct fixture *fixture = *state;
+    struct ephemeral_options options = options_of(fixture);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pretended.size = cases[i].size;
+        assert_int_equal(settle(fixture, &options).size_maximum, cases[i].limit);
+    }
+    /* Where no limit is set, half of the machine's memory is there. */
+    pretended.size = 0;
+    pretended.has_no_size = true;
+    pretended.type = RAMFS_MAGIC;
+    uint64_t half = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+    assert_int_equal(settle(fixture, &options).size_maximum, (half - 16 * MIB) / 3);
+}
+
+/* Something may have been mounted over the place. */
+static void a_place_that_is_in_no_memory_after_all_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ephemeral_options options = options_of(fixture);
+    pretended.type = EXT4_SUPER_MAGIC;
+    assert_refused(fixture, &options, "is on no memory file system");
+}
+
+static void a_state_directory_that_is_not_there_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ephemeral_options options = options_of(fixture);
+    options.state_dir = "/nowhere/state";
+    assert_refused(fixture, &options, "/nowhere/state No such file or directory");
+}
+
+static void a_path_that_is_too_long_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ephemeral_options options = options_of(fixture);
+    /* As long as a path may be, and in memory; what is put behind it is too much. */
+    static char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s", fixture->memory);
+    size_t length = strlen(path);
+    while (length < sizeof(path) - 30) {
+        path[length++] = '/';
+    }
+    options.runtime_dir = path;
+    assert_refused(fixture, &options, "File name too long");
+}
+
 /* --- Whose -------------------------------------------------------------------------------- */
 
 /* Makes the place, then lets `spoil` put something else there. */
@@ -297,6 +376,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(installations_do_not_meet, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_limit_leaves_most_of_the_memory_to_the_log, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            the_limit_is_a_third_of_what_there_is_beyond_sixteen_megabytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_place_that_is_in_no_memory_after_all_is_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_state_directory_that_is_not_there_is_told, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_path_that_is_too_long_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_directory_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_root_makes_belongs_to_the_owner_of_the_state, set_up,

@@ -5,7 +5,9 @@
 
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/memory.h"
+#include "log/log.h"
 
 /* --- Opening ------------------------------------------------------------------------------ */
 
@@ -418,6 +420,80 @@ static void each_failing_allocation_is_survived(void **state)
     assert_true(is_through);
 }
 
+/* Each statement's name at DEBUG, if that is asked for, and never a value. */
+static void statements_are_echoed_by_name(void **state)
+{
+    struct database *database = *state;
+    char log[100];
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    snprintf(log, sizeof(log), "%s/log", database->directory);
+    static const struct {
+        bool echo;
+        enum log_level level;
+        bool is_told;
+    } cases[] = {{false, LOG_DEBUG, false}, {true, LOG_INFO, false}, {true, LOG_DEBUG, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct storage_options options = {.url = database->url, .echo = cases[i].echo};
+        struct storage *storage;
+        assert_int_equal(log_open("quintet", cases[i].level, log), STATUS_OK);
+        assert_int_equal(storage_open_dialect(&storage, &options, &item_dialect), STATUS_OK);
+        assert_int_equal(add_item(storage, 4711 + (int64_t)i), STATUS_OK);
+        storage_close(storage);
+        assert_int_equal(log_open("quintet", LOG_CRITICAL, NULL), STATUS_OK);
+        buffer_reset(&text);
+        assert_int_equal(file_read(log, &text), STATUS_OK);
+        bool is_told = strstr(buffer_text(&text), "statement_executed") != NULL &&
+                       strstr(buffer_text(&text), "add_item") != NULL;
+        assert_int_equal(is_told, cases[i].is_told);
+        assert_null(strstr(buffer_text(&text), "item 471"));
+    }
+    buffer_release(&text);
+}
+
+static enum status work_maintain(struct storage_connection *connection, void *context)
+{
+    (void)context;
+    return storage_maintain(connection->storage);
+}
+
+static void maintenance_and_scripts_have_their_place(void **state)
+{
+    struct storage *storage = ((struct database *)*state)->storage;
+    struct storage_connection *connection = connect_to(storage);
+    struct storage_statement *statement;
+    assert_int_equal(storage_transaction(connection, work_maintain, NULL), STATUS_INTERNAL);
+    assert_int_equal(storage_prepare(connection, "list_items", &statement), STATUS_OK);
+    assert_int_equal(storage_maintain(storage), STATUS_INTERNAL);
+    storage_finish(statement);
+    assert_int_equal(storage_maintain(storage), STATUS_OK);
+    assert_int_equal(storage_run_script(connection, "DELETE FROM items"), STATUS_INTERNAL);
+}
+
+static void a_copy_is_whole_or_not_there(void **state)
+{
+    struct database *database = *state;
+    static char path[5000];
+    struct stat found;
+    assert_int_equal(add_item(database->storage, 1), STATUS_OK);
+    snprintf(path, sizeof(path), "%s/copy", database->directory);
+    assert_int_equal(storage_copy(database->storage, path), STATUS_OK);
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0600);
+    assert_int_equal(storage_copy(database->storage, path), STATUS_CONFLICT);
+    char url[120];
+    snprintf(url, sizeof(url), "sqlite:%s/copy", database->directory);
+    struct storage_options options = {.url = url};
+    struct storage *copy;
+    assert_int_equal(storage_open_dialect(&copy, &options, &item_dialect), STATUS_OK);
+    assert_int_equal(count_items(copy), 1);
+    storage_close(copy);
+    snprintf(path, sizeof(path), "%s/nowhere/copy", database->directory);
+    assert_int_equal(storage_copy(database->storage, path), STATUS_CONFLICT);
+    memset(path, 'x', sizeof(path) - 1);
+    assert_int_equal(storage_copy(database->storage, path), STATUS_TOO_LARGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +514,9 @@ int main(void)
         ON_OPEN(a_lost_race_runs_the_function_again),
         ON_OPEN(nested_transactions_are_refused),
         ON_OPEN(a_forgotten_statement_refuses_the_transaction),
+        ON_OPEN(statements_are_echoed_by_name),
+        ON_OPEN(maintenance_and_scripts_have_their_place),
+        ON_OPEN(a_copy_is_whole_or_not_there),
         ON_OPEN(maintenance_cuts_a_grown_log),
         ON_OPEN(each_failing_allocation_is_survived),
     };

@@ -191,6 +191,56 @@ static void a_place_where_no_file_can_be_is_an_outage(void **state)
     storage_close(storage);
 }
 
+static enum status work_break(struct storage_connection *connection, void *context)
+{
+    enum status status = work_insert(connection, context);
+    connection->is_broken = true; /* as the driver says after an error of the disk */
+    return status != STATUS_OK ? status : STATUS_UNAVAILABLE;
+}
+
+/* It may hold the lock that everybody needs who writes. */
+static void a_connection_that_breaks_in_a_transaction_is_given_up_at_once(void **state)
+{
+    struct database *database = *state;
+    struct storage_connection *connection = connect_to(database->storage);
+    struct item item = {.id = 1, .label = "lost"};
+    assert_int_equal(storage_transaction(connection, work_break, &item), STATUS_UNAVAILABLE);
+    assert_null(connection->handle);
+    assert_false(connection->in_transaction);
+    assert_int_equal(connection->deadline, 0);
+    assert_int_equal(database->storage->writers, 0);
+    struct storage *other = open_items(database, 50);
+    assert_int_equal(add_item(other, 2), STATUS_OK);
+    storage_close(other);
+    /* Whoever has it still is told so, until he connects anew. */
+    assert_int_equal(storage_transaction(connection, work_insert, &item), STATUS_UNAVAILABLE);
+    assert_ptr_equal(connect_to(database->storage), connection);
+    assert_false(connection->is_broken);
+    assert_int_equal(storage_transaction(connection, work_insert, &item), STATUS_OK);
+    assert_int_equal(count_items(database->storage), 2);
+}
+
+/* What others read with it goes on to its end. */
+static void a_broken_connection_is_opened_anew_when_nothing_uses_it(void **state)
+{
+    struct database *database = *state;
+    struct storage_statement *statement;
+    assert_int_equal(add_item(database->storage, 1), STATUS_OK);
+    struct storage_connection *connection = connect_to(database->storage);
+    void *handle = connection->handle;
+    assert_int_equal(storage_prepare(connection, "list_items", &statement), STATUS_OK);
+    connection->is_broken = true;
+    assert_ptr_equal(connect_to(database->storage), connection);
+    assert_ptr_equal(connection->handle, handle);
+    assert_int_equal(storage_step(statement), STATUS_OK);
+    storage_finish(statement);
+    assert_true(connection->is_broken);
+    connect_to(database->storage);
+    assert_false(connection->is_broken);
+    assert_null(statement->handle); /* prepared anew when it is wanted */
+    assert_int_equal(count_items(database->storage), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +251,8 @@ int main(void)
         ON_OPEN(a_vanished_file_is_an_outage),
         ON_OPEN(a_schema_that_goes_away_under_prepared_statements_is_an_outage),
         ON_OPEN(a_place_where_no_file_can_be_is_an_outage),
+        ON_OPEN(a_connection_that_breaks_in_a_transaction_is_given_up_at_once),
+        ON_OPEN(a_broken_connection_is_opened_anew_when_nothing_uses_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

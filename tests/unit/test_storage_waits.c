@@ -97,6 +97,56 @@ static void no_wait_goes_on_beyond_the_deadline(void **state)
     storage_close(storage);
 }
 
+static void a_write_waits_five_seconds_unless_it_is_told_otherwise(void **state)
+{
+    struct database *database = *state;
+    uint64_t now = clock_monotonic_nanoseconds();
+    assert_in_range(storage_wait_until(database->storage) - now, 5000 * MILLISECOND,
+                    6000 * MILLISECOND);
+    struct storage *storage = open_narrow(database, 0);
+    now = clock_monotonic_nanoseconds();
+    assert_in_range(storage_wait_until(storage) - now, 20000 * MILLISECOND, 21000 * MILLISECOND);
+    storage_set_deadline(now + 30000 * MILLISECOND);
+    assert_in_range(storage_wait_until(storage) - now, 20000 * MILLISECOND, 21000 * MILLISECOND);
+    storage_set_deadline(now + 7);
+    assert_int_equal(storage_wait_until(storage), now + 7);
+    storage_set_deadline(0);
+    storage_close(storage);
+}
+
+/* Loses its race as often as it is told to. */
+struct race {
+    struct item item;
+    int losses;
+    int runs;
+};
+
+static enum status work_lose(struct storage_connection *connection, void *context)
+{
+    struct race *race = context;
+    enum status status = work_insert(connection, &race->item);
+    connection->must_retry = race->runs++ < race->losses;
+    return status;
+}
+
+static void a_race_is_run_again_until_it_is_won_or_the_time_is_up(void **state)
+{
+    struct database *database = *state;
+    struct race race = {.item = {.id = 1, .label = "won"}, .losses = 3};
+    struct storage_connection *connection = connect_to(database->storage);
+    assert_int_equal(storage_transaction(connection, work_lose, &race), STATUS_OK);
+    assert_int_equal(race.runs, 4);
+    assert_int_equal(count_items(database->storage), 1);
+    race = (struct race){.item = {.id = 2, .label = "lost"}, .losses = INT32_MAX};
+    uint64_t until = clock_monotonic_nanoseconds() + 50 * MILLISECOND;
+    storage_set_deadline(until);
+    assert_int_equal(storage_transaction(connection, work_lose, &race), STATUS_UNAVAILABLE);
+    assert_true(clock_monotonic_nanoseconds() >= until);
+    storage_set_deadline(0);
+    assert_true(race.runs > 1);
+    assert_int_equal(count_items(database->storage), 1);
+}
+
 /* --- Places ------------------------------------------------------------------------------- */
 
 struct writer {
@@ -182,6 +232,8 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, items_set_up, database_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(no_wait_goes_on_beyond_the_deadline),
+        TEST(a_write_waits_five_seconds_unless_it_is_told_otherwise),
+        TEST(a_race_is_run_again_until_it_is_won_or_the_time_is_up),
         TEST(a_lock_that_is_held_keeps_only_so_many_threads),
         TEST(writers_that_take_turns_are_all_let_in),
     };
