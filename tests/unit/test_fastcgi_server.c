@@ -4,6 +4,9 @@
  */
 #include "fastcgi_scene.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 /* --- Waiting for a worker -------------------------------------------------------------------- */
 
 static uint64_t moved_back; /* by how much */
@@ -314,6 +317,93 @@ static void connection_beyond_the_maximum_waits_until_one_is_closed(void **state
     stop();
 }
 
+static bool was_paused;
+
+static void note_pause(struct fastcgi_connection *connection)
+{
+    was_paused = connection->server->accept_again != 0;
+}
+
+static void leave_an_error(struct fastcgi_connection *connection)
+{
+    (void)connection;
+    errno = EMFILE;
+}
+
+/* Until the next peer has connected and sent: then it is read as soon as it is accepted. */
+static void hold_event_thread(struct fastcgi_connection *connection)
+{
+    (void)connection;
+    sem_post(&scene.inside);
+    sem_wait(&scene.gate);
+    scene.errand = leave_an_error;
+}
+
+/* Only an accept that fails for want of something pauses, not what happened before one. */
+static void accepting_goes_on_after_errors_of_others(void **state)
+{
+    (void)state;
+    start(2, 10, 100);
+    int peers[3] = {open_peer(), open_peer(), -1};
+    send_head(peers[0], "/", FASTCGI_KEEP_CONNECTION, 10);
+    scene.subject = await_plan(0);
+    scene.errand = hold_event_thread;
+    send_head(peers[1], "/errand", 0, 10);
+    sem_wait(&scene.inside);
+    peers[2] = open_peer();
+    send_head(peers[2], "/errand", 0, 10);
+    sem_post(&scene.gate);
+    await(&scene.plans, 3);
+    close(peers[1]);
+    close(peers[2]);
+    send_body(peers[0], 10, true);
+    expect(peers[0], "200 10");
+    /* Asked on a connection that need not be accepted. */
+    scene.errand = note_pause;
+    send_head(peers[0], "/errand", 0, 10);
+    await(&scene.plans, 4);
+    close(peers[0]);
+    assert_false(was_paused);
+    stop();
+}
+
+static void server_that_cannot_listen_ends_at_once(void **state)
+{
+    (void)state;
+    close(scene.listener);
+    scene.listener = -1;
+    start(2, 10, 100);
+    pthread_join(scene.thread, NULL);
+    assert_int_equal(scene.result, 1);
+    assert_int_equal(scene.stops, 0);
+}
+
+static void first_bytes_of_an_answer_over_tcp_do_not_wait_for_more(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int no_delay = 0;
+    close(scene.listener);
+    scene.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(scene.listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(scene.listener, 10), 0);
+    assert_int_equal(getsockname(scene.listener, (struct sockaddr *)&address, &size), 0);
+    start(2, 10, 100);
+    int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&address, size), 0);
+    send_head(peer, "/", FASTCGI_KEEP_CONNECTION, 10);
+    /* It is the event thread's, and stays open: the rest of its body is still to come. */
+    int descriptor = await_plan(0)->descriptor;
+    size = sizeof(no_delay);
+    assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
+    assert_true(no_delay != 0);
+    send_body(peer, 10, true);
+    expect(peer, "200 10");
+    close(peer);
+    stop();
+}
+
 /* --- Signals ----------------------------------------------------------------------------------- */
 
 static void reload_that_is_wanted_while_one_runs_runs_once_more(void **state)
@@ -384,6 +474,9 @@ int main(void)
         TEST(client_that_takes_nothing_of_its_answer_is_closed),
         TEST(burst_of_connections_gives_its_memory_back),
         TEST(connection_beyond_the_maximum_waits_until_one_is_closed),
+        TEST(accepting_goes_on_after_errors_of_others),
+        TEST(server_that_cannot_listen_ends_at_once),
+        TEST(first_bytes_of_an_answer_over_tcp_do_not_wait_for_more),
         TEST(reload_that_is_wanted_while_one_runs_runs_once_more),
         TEST(program_that_stops_ends_requests_and_closes_what_is_idle),
     };
