@@ -252,7 +252,7 @@ static void a_path_that_is_too_long_is_told(void **state)
         path[length++] = '/';
     }
     options.runtime_dir = path;
-    assert_refused(fixture, &options, "File name too long");
+    assert_refused(fixture, &options, "RUNTIME_DIR File name too long");
 }
 
 /* --- Whose -------------------------------------------------------------------------------- */
@@ -324,11 +324,15 @@ static void a_foreign_directory_is_refused(void **state)
         link_directory, make_a_file_of_it, open_directory_to_others, give_directory_away};
     struct fixture *fixture = *state;
     size_t count = sizeof(spoilers) / sizeof(spoilers[0]);
+    int next_descriptor = dup(0);
+    close(next_descriptor);
     for (size_t i = 0; i < (geteuid() == 0 ? count : count - 1); i++) {
         assert_spoilt_is_refused(fixture, spoilers[i], "not a directory of our own");
         nftw(fixture->memory, database_remove_entry, 8, FTW_DEPTH | FTW_PHYS);
         assert_int_equal(mkdir(fixture->memory, 0700), 0);
     }
+    assert_int_equal(dup(0), next_descriptor); /* none is left open */
+    close(next_descriptor);
 }
 
 static void a_foreign_file_is_refused(void **state)

@@ -1,6 +1,5 @@
 /*
- * Exchanges, workers and CGI: the parts of the transport below the sockets. What the FastCGI side
- * owes its peers is tested in tests/servers, against a running program.
+ * Exchanges and workers: the parts of the transport below the sockets.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,18 +9,12 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/memory.h"
-#include "transport/cgi.h"
 #include "transport/exchange_setup.h"
 #include "transport/pump_private.h"
 #include "transport/workers.h"
@@ -325,181 +318,6 @@ static void workers_that_cannot_have_memory_do_not_start(void **state)
     assert_null(workers);
 }
 
-/* --- CGI ----------------------------------------------------------------------------------------- */
-
-struct echo {
-    size_t limit;
-    bool refuses;
-    struct buffer seen;
-};
-
-static void plan_echo(struct exchange *exchange, void *context)
-{
-    exchange->body_maximum = ((struct echo *)context)->limit;
-}
-
-static void refuse_echo(struct exchange *exchange, int status, void *context)
-{
-    (void)context;
-    buffer_reset(&exchange->output);
-    buffer_append_format(&exchange->output, "Status: %d Refused\r\n\r\n", status);
-    exchange_complete(exchange);
-}
-
-static bool admit_echo(struct exchange *exchange, void *context)
-{
-    if (((struct echo *)context)->refuses) {
-        refuse_echo(exchange, 403, context);
-        return false;
-    }
-    return true;
-}
-
-static void echo_body(struct exchange *exchange, void *context)
-{
-    struct echo *echo = context;
-    buffer_append_format(&echo->seen, "%zu %d %d", exchange->body.length, exchange->body_too_large,
-                         exchange->body_differs);
-    if (exchange_write(exchange, slice_of("\r\n\r\n")) != STATUS_OK ||
-        exchange_write(exchange, exchange->body) != STATUS_OK) {
-        refuse_echo(exchange, 503, context);
-    }
-    exchange_complete(exchange);
-}
-
-/* Serves one request whose input is `input`, in pipes. */
-static void serve(struct echo *echo, const char *const *environment, const char *input,
-                  struct buffer *answer)
-{
-    int in[2];
-    int out[2];
-    const struct transport_options options = {
-        .program = "test",
-        .request_timeout_seconds = 1,
-        .write_timeout_seconds = 1,
-        .handlers = {plan_echo, admit_echo, echo_body, refuse_echo, NULL, echo}};
-    struct pump *pump = NULL;
-    buffer_init(&echo->seen, 1000);
-    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    assert_int_equal(write(in[1], input, strlen(input)), strlen(input));
-    close(in[1]);
-    int result = cgi_serve(&options, environment, in[0], out[1], &pump);
-    close(out[1]);
-    assert_int_equal(result, 0);
-    char *room = buffer_reserve(answer, 65536);
-    assert_non_null(room);
-    ssize_t length = read(out[0], room, 65536);
-    assert_true(length >= 0);
-    buffer_commit(answer, (size_t)length);
-    close(in[0]);
-    close(out[0]);
-}
-
-static void expect_cgi(const char *const *environment, size_t limit, const char *input,
-                       const char *seen)
-{
-    struct echo echo = {.limit = limit};
-    struct buffer answer;
-    buffer_init(&answer, 1 << 20);
-    serve(&echo, environment, input, &answer);
-    assert_string_equal(buffer_text(&echo.seen), seen);
-    buffer_release(&echo.seen);
-    buffer_release(&answer);
-}
-
-static void cgi_body_ends_where_rfc_3875_says(void **state)
-{
-    (void)state;
-    const char *const declared[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=3", NULL};
-    expect_cgi(declared, 100, "abcdef", "3 0 0");
-    expect_cgi(declared, 100, "ab", "2 0 1");
-    const char *const chunked[] = {"REQUEST_METHOD=POST", NULL};
-    expect_cgi(chunked, 100, "abcdef", "6 0 0");
-    const char *const get[] = {"REQUEST_METHOD=GET", NULL};
-    expect_cgi(get, 100, "not a body", "0 0 0");
-    const char *const get_with_body[] = {"REQUEST_METHOD=GET", "CONTENT_LENGTH=4", NULL};
-    expect_cgi(get_with_body, 100, "body", "4 0 0");
-}
-
-static void cgi_refuses_before_it_reads_the_body_and_lets_the_rest_in(void **state)
-{
-    (void)state;
-    const char *const post[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
-    struct echo echo = {.limit = 100, .refuses = true};
-    struct buffer answer;
-    buffer_init(&answer, 1 << 20);
-    serve(&echo, post, "abcdef", &answer);
-    assert_string_equal(buffer_text(&answer), "Status: 403 Refused\r\n\r\n");
-    assert_int_equal(echo.seen.length, 0);
-    buffer_release(&echo.seen);
-    buffer_release(&answer);
-}
-
-static void cgi_body_beyond_the_limit_is_read_and_dropped(void **state)
-{
-    (void)state;
-    const char *const post[] = {"REQUEST_METHOD=POST", NULL};
-    expect_cgi(post, 6, "abcdef", "6 0 0");
-    expect_cgi(post, 5, "abcdef", "0 1 0");
-    const char *const declared[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
-    expect_cgi(declared, 5, "abcdef", "0 1 0");
-}
-
-static void cgi_body_that_does_not_come_is_408(void **state)
-{
-    (void)state;
-    int in[2];
-    int out[2];
-    struct echo echo = {.limit = 100};
-    const char *const environment[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=3", NULL};
-    const struct transport_options options = {
-        .program = "test",
-        .request_timeout_seconds = 1,
-        .write_timeout_seconds = 1,
-        .handlers = {plan_echo, admit_echo, echo_body, refuse_echo, NULL, &echo}};
-    struct pump *pump = NULL;
-    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    assert_int_equal(cgi_serve(&options, environment, in[0], out[1], &pump), 0);
-    char answer[200] = "";
-    assert_true(read(out[0], answer, sizeof(answer) - 1) > 0);
-    assert_ptr_equal(strstr(answer, "Status: 408"), answer);
-    for (int i = 0; i < 2; i++) {
-        close(in[i]);
-        close(out[i]);
-    }
-}
-
-/* An answer without a head, when there is no memory for one, makes the web server answer 5xx. */
-static void cgi_without_memory_is_503_or_an_answer(void **state)
-{
-    (void)state;
-    const char *const environment[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
-    void (*const modes[])(unsigned long n) = {memory_fail_after, memory_fail_only};
-    for (size_t i = 0; i < 2; i++) {
-        unsigned long failures = 1;
-        for (unsigned long n = 1; failures > 0; n++) {
-            struct echo echo = {.limit = 100};
-            struct buffer answer;
-            buffer_init(&answer, 1 << 20);
-            char *room = buffer_reserve(&answer, 65536);
-            assert_non_null(room);
-            modes[i](n);
-            serve(&echo, environment, "abcdef", &answer);
-            failures = memory_failures_seen();
-            memory_fail_after(0);
-            const char *text = buffer_text(&answer);
-            bool is_whole = strcmp(text, "\r\n\r\nabcdef") == 0;
-            bool is_refusal = strncmp(text, "Status: 503 ", 12) == 0;
-            bool is_nothing = answer.length == 0 && modes[i] == memory_fail_after;
-            assert_true(is_whole || (failures > 0 && (is_refusal || is_nothing)));
-            buffer_release(&echo.seen);
-            buffer_release(&answer);
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,11 +330,6 @@ int main(void)
         cmocka_unit_test(work_that_waits_leaves_threads_to_the_rest),
         cmocka_unit_test(nothing_is_lost_with_many_producers_and_stop_runs_what_waits),
         cmocka_unit_test(workers_that_cannot_have_memory_do_not_start),
-        cmocka_unit_test(cgi_body_ends_where_rfc_3875_says),
-        cmocka_unit_test(cgi_refuses_before_it_reads_the_body_and_lets_the_rest_in),
-        cmocka_unit_test(cgi_body_beyond_the_limit_is_read_and_dropped),
-        cmocka_unit_test(cgi_body_that_does_not_come_is_408),
-        cmocka_unit_test(cgi_without_memory_is_503_or_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
