@@ -40,7 +40,8 @@ def folder_of(path):
 
 def equivalents():
     lines = EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []
-    return {line.split(" || ")[0] for line in lines if line and not line.startswith("#")}
+    # The line of code may have an "or" of its own; the reason has none.
+    return {line.rsplit(" || ", 1)[0] for line in lines if line and not line.startswith("#")}
 
 
 def sample(files, seed):

@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mutants"))
 
-from mutants import product_files, sample  # noqa: E402
+from mutants import ROOT, equivalents, product_files, sample  # noqa: E402
 from operators import mutations  # noqa: E402
 
 C = '''/* if (a < b) in a comment */
@@ -62,3 +62,10 @@ def test_a_seed_draws_the_same_sample_again():
 def test_only_named_files_are_drawn_from():
     assert product_files(["shared/base/text.c"]) == ["shared/base/text.c"]
     assert {name.split("/")[1] for name in product_files(["shared/json"])} == {"json"}
+
+
+def test_what_is_listed_as_equivalent_can_be_drawn_but_for_that():
+    for key in equivalents():
+        path = key.split(" | ")[0]
+        source = (ROOT / path).read_text()
+        assert key in {each.key(source) for each in mutations(path, source)}
