@@ -164,9 +164,62 @@ static void client_that_takes_a_little_does_not_keep_a_program_that_stops(void *
     close_client(&client);
 }
 
+static void note_timer(void *context)
+{
+    struct client *client = context;
+    const struct stream *stream = client->stream;
+    client->times[0] = stream->timer.is_set ? stream->timer.deadline : 0;
+    client->times[1] = stream->heartbeat_deadline;
+    client->times[2] = stream->user_deadline;
+}
+
+static void let_heartbeat_be_first(void *context)
+{
+    struct client *client = context;
+    stream_set_heartbeat(client->stream, 20);
+    stream_set_timer(client->stream, 60000);
+}
+
+static void let_timer_be_first(void *context)
+{
+    stream_set_timer(((struct client *)context)->stream, 10000);
+}
+
+static void want_nothing(void *context)
+{
+    struct client *client = context;
+    stream_set_heartbeat(client->stream, 0);
+    stream_set_timer(client->stream, 0);
+}
+
+/* Or the pump would turn for nothing. */
+static void stream_is_looked_at_when_the_first_of_its_times_comes(void **state)
+{
+    struct scene *scene = *state;
+    struct client client;
+    start_client(scene->pump, &client, NULL);
+    await(&client.starts, 1);
+    on_pump(scene->pump, note_timer, &client); /* the turn that started it is over now */
+    on_pump(scene->pump, note_timer, &client);
+    assert_int_equal(client.times[0], 0);
+    on_pump(scene->pump, let_heartbeat_be_first, &client);
+    on_pump(scene->pump, note_timer, &client);
+    assert_true(client.times[0] != 0 && client.times[0] == client.times[1]);
+    on_pump(scene->pump, let_timer_be_first, &client);
+    on_pump(scene->pump, note_timer, &client);
+    assert_true(client.times[0] != 0 && client.times[0] == client.times[2]);
+    on_pump(scene->pump, want_nothing, &client);
+    on_pump(scene->pump, note_timer, &client);
+    assert_int_equal(client.times[0], 0);
+    shutdown(client.theirs, SHUT_RDWR);
+    wait_for(&client.over);
+    close_client(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(stream_is_looked_at_when_the_first_of_its_times_comes),
         TEST(heartbeat_counts_from_the_last_write),
         TEST(heartbeats_go_on_after_the_first),
         TEST(client_that_makes_little_progress_is_kept),
