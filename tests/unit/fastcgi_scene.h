@@ -361,22 +361,27 @@ static inline struct fastcgi_connection *await_plan(int before)
     return atomic_load(&scene.planned);
 }
 
+/* What is in other hands is not looked into. */
 static struct {
     enum fastcgi_state state;
-    size_t body;   /* bytes that were taken in */
-    uint64_t left; /* nanoseconds */
-    uint64_t linger_left;
+    size_t body;       /* bytes that were taken in; of armed states, like the next two */
+    uint64_t deadline; /* monotonic nanoseconds */
+    uint64_t linger_end;
+    uint64_t at; /* when this was */
 } seen;
 
 static inline void look(struct fastcgi_connection *connection)
 {
-    uint64_t now = clock_monotonic_nanoseconds();
+    memset(&seen, 0, sizeof(seen));
     pthread_mutex_lock(&connection->lock);
+    seen.at = clock_monotonic_nanoseconds();
     seen.state = connection->state;
-    seen.left = connection->deadline - now;
-    seen.linger_left = connection->linger_end - now;
+    if (seen.state >= FASTCGI_READING) {
+        seen.body = connection->request.body.length;
+        seen.deadline = connection->deadline;
+        seen.linger_end = connection->linger_end;
+    }
     pthread_mutex_unlock(&connection->lock);
-    seen.body = seen.state == FASTCGI_READING ? connection->request.body.length : 0;
 }
 
 /* Waits until the connection is in that state, and so much of its body has come. */
