@@ -313,9 +313,82 @@ static void a_thousand_streams_end_each_in_its_time(void **state)
     memory_release(clients);
 }
 
+/* A client that takes so much and then no more. */
+static struct exchange_operations dosed_operations;
+static size_t dose;
+
+static enum status flush_dose(struct exchange *exchange)
+{
+    size_t waiting = exchange_waiting(exchange);
+    size_t taken = dose < waiting ? dose : waiting;
+    dose -= taken;
+    exchange_mark_sent(exchange, taken);
+    return taken == waiting ? STATUS_OK : STATUS_BUSY;
+}
+
+static void write_beyond_the_lag(void *context)
+{
+    struct client *client = context;
+    static char text[STREAM_LAG_BYTES + 1];
+    dosed_operations = operations;
+    dosed_operations.flush = flush_dose;
+    dose = 0;
+    client->exchange.operations = &dosed_operations;
+    client->calls_inside++;
+    stream_write(client->stream, (struct slice){text, STREAM_LAG_BYTES});
+    client->calls_inside--;
+    stream_set_timer(client->stream, 1);
+}
+
+static void write_a_byte(void *context)
+{
+    stream_write(((struct client *)context)->stream, slice_of("x"));
+}
+
+static void take_all_but_half_and_a_byte(void *context)
+{
+    dose = STREAM_LAG_BYTES / 2;
+    stream_set_timer(((struct client *)context)->stream, 1);
+}
+
+static void take_a_byte(void *context)
+{
+    CHECK(((struct client *)context)->recoveries == 0); /* the turn of the timer is over */
+    dose = 1;
+}
+
+static void take_everything(void *context)
+{
+    (void)context;
+    dose = SIZE_MAX;
+}
+
+static void a_lag_begins_beyond_its_bytes_and_ends_at_half_of_them(void **state)
+{
+    struct scene *scene = *state;
+    struct client client;
+    start_client(scene->pump, &client, NULL);
+    await(&client.starts, 1);
+    on_pump(scene->pump, write_beyond_the_lag, &client);
+    await(&client.timers, 1);
+    assert_int_equal(client.lags, 0);
+    on_pump(scene->pump, write_a_byte, &client);
+    await(&client.lags, 1);
+    on_pump(scene->pump, take_all_but_half_and_a_byte, &client);
+    await(&client.timers, 2);
+    on_pump(scene->pump, take_a_byte, &client);
+    await(&client.recoveries, 1);
+    assert_int_equal(client.lags, 1);
+    on_pump(scene->pump, take_everything, &client);
+    shutdown(client.theirs, SHUT_RDWR);
+    wait_for(&client.over);
+    close_client(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_lag_begins_beyond_its_bytes_and_ends_at_half_of_them),
         TEST(stream_sends_what_was_written_and_ends),
         TEST(client_that_leaves_is_told_once_and_nothing_is_sent),
         TEST(client_that_left_before_the_pump_had_the_stream_is_noticed),

@@ -308,6 +308,40 @@ static void nothing_is_lost_with_many_producers_and_stop_runs_what_waits(void **
     workers_stop(NULL);
 }
 
+struct named_thread {
+    char name[16];
+    sem_t done;
+};
+
+static void note_name(void *context)
+{
+    struct named_thread *thread = context;
+    pthread_getname_np(pthread_self(), thread->name, sizeof(thread->name));
+    sem_post(&thread->done);
+}
+
+/* For whoever looks which of them is busy. */
+static void threads_are_named_by_their_program_and_what_they_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *program;
+        const char *name;
+    } cases[] = {{"chat", "chat worker"}, {"a-long-name", "a-long- worker"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct workers *workers;
+        struct named_thread thread = {.name = ""};
+        struct worker_task task = {.run = note_name, .context = &thread};
+        sem_init(&thread.done, 0, 0);
+        assert_int_equal(workers_start(&workers, cases[i].program, 1, 1), STATUS_OK);
+        workers_add(workers, &task);
+        sem_wait(&thread.done);
+        workers_stop(workers);
+        sem_destroy(&thread.done);
+        assert_string_equal(thread.name, cases[i].name);
+    }
+}
+
 static void workers_that_cannot_have_memory_do_not_start(void **state)
 {
     (void)state;
@@ -329,6 +363,7 @@ int main(void)
         cmocka_unit_test(requests_that_wait_long_use_all_workers),
         cmocka_unit_test(work_that_waits_leaves_threads_to_the_rest),
         cmocka_unit_test(nothing_is_lost_with_many_producers_and_stop_runs_what_waits),
+        cmocka_unit_test(threads_are_named_by_their_program_and_what_they_do),
         cmocka_unit_test(workers_that_cannot_have_memory_do_not_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
