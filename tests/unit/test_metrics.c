@@ -523,6 +523,22 @@ static void live_processes_are_described_by_program(void **state)
     munmap(scene, sizeof *scene);
 }
 
+/* However often it is scraped, each tick counts once. */
+static void processor_time_is_what_the_process_has_used(void **state)
+{
+    (void)state;
+    struct fixture fixture = set_up("judge");
+    for (int i = 0; i < 3; i++) {
+        double before = (double)clock() / CLOCKS_PER_SEC;
+        double told =
+            read_sample(render(&fixture), "process_cpu_seconds_total{program=\"judge\"} ");
+        double after = (double)clock() / CLOCKS_PER_SEC;
+        assert_true(told > before - 0.05 && told < after + 0.05); /* a few ticks */
+        burn_processor_time();
+    }
+    tear_down(&fixture);
+}
+
 enum { MANY_DESCRIPTORS = 60, FEW_DESCRIPTORS = 20, MUCH_MEMORY = 64 << 20 };
 
 /* A process of the program "twin" with at least so many descriptors and so much memory. */
@@ -697,6 +713,7 @@ int main(void)
         METRICS_TEST(kill_storm_duplicates_and_loses_no_series),
         METRICS_TEST(presence_of_a_forked_child_is_its_own),
         METRICS_TEST(live_processes_are_described_by_program),
+        METRICS_TEST(processor_time_is_what_the_process_has_used),
         METRICS_TEST(processes_of_one_program_make_one_value_each),
         METRICS_TEST(process_without_a_slot_counts_where_there_is_a_series),
         METRICS_TEST(processor_time_of_processes_between_scrapes_counts),
