@@ -234,6 +234,11 @@ static void the_file_format_reads_what_other_programs_write(void **state)
         {"A=\n", "A", ""},
         {"A=b # comment\n", "A", "b"},
         {"A=b#c\n", "A", "b#c"},
+        {"A=b # c # d\n", "A", "b"},
+        {"A=b\t#c #d\n", "A", "b"},
+        {"zZ_09=b\n", "zZ_09", "b"},
+        {"export \t A=b\n", "A", "b"},
+        {"A='b' # c # d\n", "A", "b"},
         {"A=#c\n", "A", ""},
         {"A=b=c=\n", "A", "b=c="},
         {"A='b # \\n \"c'\n", "A", "b # \\n \"c"},
@@ -269,6 +274,98 @@ static void the_file_format_reads_what_other_programs_write(void **state)
         assert_int_equal(config_file_next(&parser, &arena, &out), STATUS_NOT_FOUND);
     }
     arena_destroy(&arena);
+}
+
+static enum status parse_first(struct slice text, struct arena *arena,
+                               struct config_assignment *out)
+{
+    struct config_file_parser parser;
+
+    arena_reset(arena);
+    config_file_start(&parser, text);
+    return config_file_next(&parser, arena, out);
+}
+
+/* Of the same bytes, once at the end of their memory and once with more behind them. */
+static void what_stands_behind_the_text_is_not_read(void **state)
+{
+    static const char *const texts[] = {"export  AB=b c #d", "A=\"b\\n${C}\" # d", "A='b c'  #d",
+                                        "A=$(b) ${C} \\${D}"};
+    struct arena arenas[2];
+
+    (void)state;
+    arena_init(&arenas[0], 65536);
+    arena_init(&arenas[1], 65536);
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        for (size_t length = 0; length <= strlen(texts[i]); length++) {
+            char *alone = malloc(length + 1);
+            struct config_assignment out[2] = {{0}, {0}};
+
+            assert_non_null(alone);
+            memcpy(alone, texts[i], length);
+            alone[length] = '\xff';
+            enum status status = parse_first((struct slice){alone, length}, &arenas[0], &out[0]);
+            assert_int_equal(parse_first((struct slice){texts[i], length}, &arenas[1], &out[1]),
+                             status);
+            if (status == STATUS_OK) {
+                assert_string_equal(out[0].name, out[1].name);
+                assert_string_equal(out[0].value, out[1].value);
+                assert_int_equal(out[0].is_unexpanded, out[1].is_unexpanded);
+            }
+            free(alone);
+        }
+    }
+    arena_destroy(&arenas[0]);
+    arena_destroy(&arenas[1]);
+}
+
+static void what_a_shell_would_expand_is_marked(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_marked;
+    } lines[] = {
+        {"A=${B}", true},        {"A=$(b)", true},        {"A=x${B", true},
+        {"A=${_}", true},        {"A=$B", false},         {"A=${1}", false},
+        {"A=${}", false},        {"A=${", false},         {"A=$", false},
+        {"A=$(", true},          {"A=\\${B}", false},     {"A=\\$(b)", false},
+        {"A='${B}'", false},     {"A=\"${B}\"", true},    {"A=\"x $(b)\"", true},
+        {"A=\"\\${B}\"", false}, {"A=\"\\x${B}\"", true}, {"A=\"${1}\"", false},
+        {"A=${B} c", true},      {"A=c # ${B}", false},   {"A=${B}\\", true},
+    };
+    struct config_assignment out;
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 65536);
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        assert_int_equal(parse_first(slice_of(lines[i].text), &arena, &out), STATUS_OK);
+        if (out.is_unexpanded != lines[i].is_marked) {
+            fail_msg("%s", lines[i].text);
+        }
+    }
+    arena_destroy(&arena);
+}
+
+static void a_line_without_room_for_it_is_neither_taken_nor_refused(void **state)
+{
+    static const char *const lines[] = {"A=b", "export AB='c d'", "A=\"b\\n\""};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        enum status status = STATUS_NO_MEMORY;
+
+        for (size_t room = 0; status == STATUS_NO_MEMORY; room++) {
+            struct config_assignment out;
+            struct arena arena;
+
+            assert_true(room < 4096);
+            arena_init(&arena, room);
+            status = parse_first(slice_of(lines[i]), &arena, &out);
+            arena_destroy(&arena);
+        }
+        assert_int_equal(status, STATUS_OK);
+    }
 }
 
 static void a_malformed_line_refuses_with_file_and_line(void **state)
@@ -341,6 +438,9 @@ int main(void)
         CONFIG_TEST(a_name_given_twice_counts_last_in_dot_env_and_refuses_in_quintet_conf),
         CONFIG_TEST(a_file_that_cannot_be_read_refuses),
         CONFIG_TEST(the_file_format_reads_what_other_programs_write),
+        CONFIG_TEST(what_stands_behind_the_text_is_not_read),
+        CONFIG_TEST(what_a_shell_would_expand_is_marked),
+        CONFIG_TEST(a_line_without_room_for_it_is_neither_taken_nor_refused),
         CONFIG_TEST(a_malformed_line_refuses_with_file_and_line),
         CONFIG_TEST(a_line_may_have_65536_bytes_and_no_more),
     };

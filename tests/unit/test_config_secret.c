@@ -323,23 +323,31 @@ static void programs_that_race_for_a_secret_get_the_same_one(void **state)
 
 /* --- Failing allocations -------------------------------------------------------------------- */
 
-static void every_failing_allocation_is_reported_and_leaks_nothing(void **state)
+/* Blocks of memory are larger than what is kept in them: what stands in front moves each piece in
+ * turn to the beginning of one, where it needs a new block. */
+#define PADDING_MAXIMUM 4096
+#define PADDING_STEP    64
+
+static unsigned long count_failing_allocations(struct fixture *fixture, const char *file,
+                                               size_t padding)
 {
-    struct fixture *fixture = *state;
-    const char *file = write_text(fixture, "quintet.conf",
-                                  "API_KEYS=[\"a\",\"b\"]\nRATE_LIMIT_PER_MINUTE=5\n"
-                                  "RATE_LIMIT_CHARTS=\"5/minute\"\nGROQ_API_KEY=x\n"
-                                  "RATE_LIMIT_TIERS={\"a\":\"1/minute\"}\n");
+    char name[PADDING_MAXIMUM + 1] = "";
     unsigned long n = 0;
     enum status status = STATUS_NO_MEMORY;
 
+    memset(name, 'x', padding);
+    memcpy(name, "PAD=", 4);
+    name[padding] = '\0';
     while (status == STATUS_NO_MEMORY) {
         assert_true(++n < 10000);
         config_release(fixture->config);
         fixture->config = NULL;
         buffer_release(&fixture->problem);
         memory_fail_after(n);
-        status = config_load_from(&fixture->config, ENVIRONMENT("CORS_ORIGINS=https://a.example"),
+        status = config_load_from(&fixture->config,
+                                  ENVIRONMENT(name, "CORS_ORIGINS=https://a.example",
+                                              "CONSOUL_CORS_ORIGINS=[\"https://a.example/\"]",
+                                              "CORS_ALLOW_HEADERS=*", "SMTP_HOST=mail.example"),
                                   file, &fixture->problem);
         memory_fail_after(0);
         if (status != STATUS_OK) {
@@ -348,8 +356,48 @@ static void every_failing_allocation_is_reported_and_leaks_nothing(void **state)
         }
     }
     assert_int_equal(status, STATUS_OK);
-    assert_true(n > 3);
-    assert_int_equal(fixture->config->api_keys.count, 2);
+    return n - 1;
+}
+
+static void every_failing_allocation_is_reported_and_leaks_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *file = write_text(fixture, "quintet.conf",
+                                  "API_KEYS=[\"a\",\"b\"]\nRATE_LIMIT_PER_MINUTE=5\n"
+                                  "RATE_LIMIT_CHARTS=\"5/minute\"\nGROQ_API_KEY=x\n"
+                                  "PROVIDER_GROQ_API_KEY=x\nGROQ_ENABLED=yes\n"
+                                  "RATE_LIMIT_TIERS={\"a\":\"1/minute\"}\n"
+                                  "RATE_LIMIT_AUTH=[\"5/minute\",\"9/hour\"]\n"
+                                  "DATABASE_URL=sqlite:q.db\nSTATE_DIR=./state\n");
+
+    for (size_t padding = 4; padding <= PADDING_MAXIMUM; padding += PADDING_STEP) {
+        assert_true(count_failing_allocations(fixture, file, padding) > 3);
+        assert_int_equal(fixture->config->api_keys.count, 2);
+        assert_string_equal(fixture->config->rate_limit_auth, "5/minute;9/hour");
+        assert_int_equal(fixture->config->cors_allow_headers.count, 13);
+        assert_string_equal(config_lookup(fixture->config, "GROQ_ENABLED"), "true");
+    }
+}
+
+static void a_configuration_without_memory_for_it_says_so(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned long failures = 1;
+
+    assert_non_null(buffer_reserve(&fixture->problem, 256));
+    for (unsigned long n = 1; failures > 0; n++) {
+        config_release(fixture->config);
+        buffer_reset(&fixture->problem);
+        memory_fail_only(n);
+        enum status status =
+            config_load_from(&fixture->config, NO_ENVIRONMENT, NULL, &fixture->problem);
+        failures = memory_failures_seen();
+        memory_fail_after(0);
+        assert_int_equal(status, failures > 0 ? STATUS_NO_MEMORY : STATUS_OK);
+        assert_string_equal(buffer_text(&fixture->problem),
+                            failures > 0 ? "the configuration needs more memory than there is"
+                                         : "");
+    }
 }
 
 int main(void)
@@ -369,6 +417,7 @@ int main(void)
         CONFIG_TEST(a_state_directory_that_cannot_be_made_is_named),
         CONFIG_TEST(programs_that_race_for_a_secret_get_the_same_one),
         CONFIG_TEST(every_failing_allocation_is_reported_and_leaks_nothing),
+        CONFIG_TEST(a_configuration_without_memory_for_it_says_so),
     };
     return cmocka_run_group_tests_name("config secrets", tests, NULL, NULL);
 }
