@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/memory.h"
+#include "heap_help.h"
 
 static void memory_of_size_zero_is_refused(void **state)
 {
@@ -279,6 +280,55 @@ static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
     assert_true(n > 5);
 }
 
+static void fill_reset_and_destroy(void)
+{
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 4; i++) {
+            assert_non_null(arena_allocate(&arena, 3000));
+        }
+        assert_non_null(arena_allocate(&arena, 9000));
+        arena_reset(&arena);
+    }
+    assert_non_null(arena_allocate(&arena, 9000));
+    assert_non_null(arena_allocate(&arena, 3000));
+    arena_destroy(&arena);
+}
+
+static void what_an_arena_took_is_given_back(void **state)
+{
+    (void)state;
+    assert_gives_all_back(fill_reset_and_destroy);
+}
+
+/* Large requests are answered out of large blocks: fewer allocations for as many pieces. */
+static void blocks_grow_with_what_is_asked_for(void **state)
+{
+    (void)state;
+    struct arena arena;
+    unsigned long first = 0;
+    arena_init(&arena, 1 << 20);
+    for (int i = 0; i < 256; i++) {
+        memory_fail_after(1);
+        bool has_room = arena_allocate(&arena, 1008) != NULL;
+        unsigned long failures = memory_failures_seen();
+        memory_fail_after(0);
+        assert_true(has_room == (failures == 0));
+        if (!has_room) {
+            first += i < 64;
+            assert_non_null(arena_allocate(&arena, 1008));
+        }
+        if (i == 128) {
+            assert_true(first >= 15);
+            first = 0;
+        }
+        first += i > 128 && !has_room;
+    }
+    assert_true(first <= 3);
+    arena_destroy(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +348,8 @@ int main(void)
         cmocka_unit_test(formatted_text_may_be_of_any_length),
         cmocka_unit_test(copies_end_with_a_nul),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
+        cmocka_unit_test(what_an_arena_took_is_given_back),
+        cmocka_unit_test(blocks_grow_with_what_is_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "heap_help.h"
 
 static void a_fresh_buffer_reads_as_empty_text_and_has_no_memory(void **state)
 {
@@ -256,6 +257,22 @@ static void every_failed_allocation_is_reported_and_keeps_the_content(void **sta
     assert_true(n > 3);
 }
 
+static void fill_and_release(void)
+{
+    struct buffer buffer;
+    buffer_init(&buffer, 4096);
+    for (int i = 0; i < 40; i++) {
+        buffer_append_text(&buffer, "0123456789");
+    }
+    buffer_release(&buffer);
+}
+
+static void what_a_buffer_took_is_given_back(void **state)
+{
+    (void)state;
+    assert_gives_all_back(fill_and_release);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +290,7 @@ int main(void)
         cmocka_unit_test(integers_are_spelled_in_decimal),
         cmocka_unit_test(release_is_idempotent_and_leaves_a_usable_buffer),
         cmocka_unit_test(every_failed_allocation_is_reported_and_keeps_the_content),
+        cmocka_unit_test(what_a_buffer_took_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

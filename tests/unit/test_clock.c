@@ -145,6 +145,80 @@ static void clocks_run_forward_and_agree(void **state)
     assert_in_range((int64_t)time(NULL) - seconds, 0, 2);
 }
 
+static void timestamps_are_read_in_every_offset(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t milliseconds;
+    } cases[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"1970-01-01t00:00:00z", 0},
+        {"1970-01-01 00:00:01Z", 1000},
+        {"1970-01-01T01:00:00+01:00", 0},
+        {"1969-12-31T23:29:00-00:31", 0},
+        {"1970-01-02T00:00:00+23:59", 60000},
+        {"1970-01-01T00:00:00.1Z", 100},
+        {"1970-01-01T00:00:00.12Z", 120},
+        {"1970-01-01T00:00:00.123Z", 123},
+        {"1970-01-01T00:00:00.1239999Z", 123},
+        {"1970-01-01T00:00:00.007Z", 7},
+        {"1970-01-01T23:59:60Z", 86400000},
+        {"2026-01-02T03:04:05.678Z", 1767323045678},
+        {"9999-12-31T23:59:59.999Z", 253402300799999},
+        {"0000-01-01T00:00:00Z", -62167219200000},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int64_t milliseconds = -1;
+        if (!clock_parse_timestamp(cases[i].text, &milliseconds) ||
+            milliseconds != cases[i].milliseconds) {
+            fail_msg("%s: %lld", cases[i].text, (long long)milliseconds);
+        }
+    }
+}
+
+static void what_is_no_timestamp_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "1970-01-01",
+        "1970-01-01T00:00:00",
+        "1970-01-01T00:00Z",
+        "70-01-01T00:00:00Z",
+        "1970/01-01T00:00:00Z",
+        "1970-01/01T00:00:00Z",
+        "1970-00-01T00:00:00Z",
+        "1970-13-01T00:00:00Z",
+        "1970-01-00T00:00:00Z",
+        "1970-02-29T00:00:00Z",
+        "1970-01-01x00:00:00Z",
+        "1970-01-01T24:00:00Z",
+        "1970-01-01T00:60:00Z",
+        "1970-01-01T00:00:61Z",
+        "1970-01-01T00-00:00Z",
+        "1970-01-01T00:00-00Z",
+        "1970-01-01T0:00:00Z",
+        "1970-01-01T00:00:00.Z",
+        "1970-01-01T00:00:00,5Z",
+        "1970-01-01T00:00:00+24:00",
+        "1970-01-01T00:00:00+00:60",
+        "1970-01-01T00:00:00+0000",
+        "1970-01-01T00:00:00+00",
+        "1970-01-01T00:00:00*00:00",
+        "1970-01-01T00:00:00ZZ",
+        "197/-01-01T00:00:00Z",
+        "197:-01-01T00:00:00Z",
+        " 1970-01-01T00:00:00Z",
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        int64_t milliseconds;
+        if (clock_parse_timestamp(bad[i], &milliseconds)) {
+            fail_msg("%s", bad[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +230,8 @@ int main(void)
         cmocka_unit_test(leap_days_follow_the_gregorian_rule),
         cmocka_unit_test(months_begin_on_their_first_day),
         cmocka_unit_test(clocks_run_forward_and_agree),
+        cmocka_unit_test(timestamps_are_read_in_every_offset),
+        cmocka_unit_test(what_is_no_timestamp_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

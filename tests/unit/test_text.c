@@ -452,13 +452,13 @@ static void bad_percent_escapes_are_refused(void **state)
 static void every_status_has_a_word_of_its_own(void **state)
 {
     (void)state;
-    for (int a = STATUS_OK; a <= STATUS_INTERNAL; a++) {
-        assert_string_not_equal(status_text((enum status)a), "unknown");
-        for (int b = STATUS_OK; b < a; b++) {
-            assert_string_not_equal(status_text((enum status)a), status_text((enum status)b));
-        }
+    static const char *const words[] = {
+        "ok",      "no_memory", "too_large", "invalid", "not_found",   "conflict", "denied",
+        "expired", "busy",      "timeout",   "closed",  "unavailable", "internal"};
+    for (size_t i = 0; i < COUNT(words); i++) {
+        assert_string_equal(status_text((enum status)i), words[i]);
     }
-    assert_string_equal(status_text(STATUS_NOT_FOUND), "not_found");
+    assert_int_equal(STATUS_INTERNAL + 1, COUNT(words));
     assert_string_equal(status_text((enum status)9999), "unknown");
 }
 
