@@ -7,9 +7,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
+#include "log/log.h"
 #include "upstream/libcurl.h"
 #include "upstream/upstream.h"
 
@@ -28,6 +31,10 @@ void *__wrap_dlopen(const char *name, int flags)
 static void a_missing_library_is_an_outage_of_calls_each_time(void **state)
 {
     (void)state;
+    char path[] = "/tmp/libcurl-XXXXXX";
+    char line[4096] = "";
+    int log = mkstemp(path);
+    assert_int_equal(log_open("test", LOG_INFO, path), STATUS_OK);
     const struct upstream_loop loop = {0};
     const struct upstream_request request = {.method = "GET", .url = "http://127.0.0.1:1/"};
     for (int i = 0; i < 3; i++) {
@@ -42,6 +49,15 @@ static void a_missing_library_is_an_outage_of_calls_each_time(void **state)
         arena_destroy(&arena);
     }
     assert_int_equal(looks, 1);
+    /* It is said once, with what the system says of it. */
+    assert_int_equal(log_open("test", LOG_INFO, NULL), STATUS_OK);
+    assert_true(read(log, line, sizeof line - 1) > 0);
+    assert_non_null(strstr(line, "\"level\":\"ERROR\""));
+    assert_non_null(strstr(line, "\"message\":\"library_missing\""));
+    assert_non_null(strstr(line, "\"problem\":\"libcurl.so.4\""));
+    assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+    close(log);
+    unlink(path);
 }
 
 int main(void)

@@ -173,11 +173,16 @@ static void a_socket_of_this_machine_is_connected_to(void **state)
     assert_string_equal(probe(SERVICE_UNIX, target), "");
     stop(&responder);
     assert_string_equal(probe(SERVICE_UNIX, target), "cannot connect");
-    /* The name of a socket has room for 107 bytes. */
-    memset(target, 'x', sizeof target);
-    memcpy(target, "unix:", 5);
-    target[5 + 108] = '\0';
+    /* The name of a socket has room for 107 bytes; one without an end is none of ours. */
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    memset(name.sun_path, 'x', sizeof name.sun_path);
+    memcpy(name.sun_path, path, strlen(path));
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof name), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    snprintf(target, sizeof target, "unix:%.*s", (int)sizeof name.sun_path, name.sun_path);
     assert_string_equal(probe(SERVICE_UNIX, target), "cannot connect");
+    close(listener);
 }
 
 static void what_does_not_answer_is_given_up_in_a_second(void **state)

@@ -149,6 +149,24 @@ static void large_event_comes_through_whole(void **state)
     memory_release(input);
 }
 
+static void line_of_the_maximum_is_read_whole_or_in_pieces(void **state)
+{
+    (void)state;
+    const size_t length = SSE_EVENT_MAXIMUM;
+    char *input = memory_allocate(length + 1);
+    memset(input, ':', length);
+    input[length] = '\n';
+    const size_t sizes[] = {1000, length + 1};
+    for (size_t i = 0; i < 2; i++) {
+        struct buffer out;
+        buffer_init(&out, 1000);
+        assert_int_equal(parse((struct slice){input, length + 1}, sizes[i], &out), STATUS_OK);
+        assert_int_equal(out.length, 0);
+        buffer_release(&out);
+    }
+    memory_release(input);
+}
+
 static void too_long_line_is_refused_and_stays_refused(void **state)
 {
     (void)state;
@@ -227,6 +245,7 @@ int main(void)
         cmocka_unit_test(last_id_stays_until_it_changes),
         cmocka_unit_test(id_with_nul_is_ignored),
         cmocka_unit_test(large_event_comes_through_whole),
+        cmocka_unit_test(line_of_the_maximum_is_read_whole_or_in_pieces),
         cmocka_unit_test(too_long_line_is_refused_and_stays_refused),
         cmocka_unit_test(data_of_many_lines_is_bounded),
         cmocka_unit_test(failing_memory_is_told),

@@ -2,6 +2,7 @@
  * The blocking way in: probes and small control calls, bounded in time and size.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -109,6 +110,10 @@ static void fetch_fails_as_calls_do(void **state)
     assert_int_equal(answer.result, UPSTREAM_TOO_LARGE);
     assert_int_equal(answer.status_code, 200);
     assert_true(slice_equals(answer.body, "hel"));
+    struct upstream_request exact = {.response_maximum = 5};
+    assert_int_equal(fetch(&arena, "/", exact, &answer), STATUS_OK);
+    assert_int_equal(answer.result, UPSTREAM_COMPLETE);
+    assert_true(slice_equals(answer.body, "hello"));
     struct upstream_request nowhere = {.url = "http://127.0.0.1:1/"};
     assert_int_equal(fetch(&arena, "", nowhere, &answer), STATUS_OK);
     assert_int_equal(answer.result, UPSTREAM_UNREACHABLE);
@@ -159,14 +164,42 @@ static void fetch_without_memory_says_so(void **state)
     }
 }
 
+static void authorities_are_a_directory_or_a_file_with_something_in_it(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/upstream-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    assert_int_equal(upstream_authorities("/tmp"), UPSTREAM_AUTHORITIES_DIRECTORY);
+    assert_int_equal(upstream_authorities(path), UPSTREAM_AUTHORITIES_UNUSABLE);
+    assert_int_equal(write(descriptor, "x", 1), 1);
+    assert_int_equal(upstream_authorities(path), UPSTREAM_AUTHORITIES_FILE);
+    close(descriptor);
+    unlink(path);
+    assert_int_equal(upstream_authorities(path), UPSTREAM_AUTHORITIES_UNUSABLE);
+    assert_int_equal(upstream_authorities("/dev/null"), UPSTREAM_AUTHORITIES_UNUSABLE);
+}
+
+/* A connection that its server has closed must end no program that has not thought of it. */
+static void a_broken_pipe_ends_nobody_once_libcurl_is_there(void **state)
+{
+    (void)state;
+    struct sigaction now;
+    assert_int_equal(sigaction(SIGPIPE, NULL, &now), 0);
+    assert_true(now.sa_handler == SIG_IGN);
+}
+
 int main(void)
 {
+    signal(SIGPIPE, SIG_DFL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fetch_returns_the_answer),
         cmocka_unit_test(fetch_goes_over_a_unix_socket),
         cmocka_unit_test(fetch_fails_as_calls_do),
         cmocka_unit_test(fetch_blocks_no_longer_than_its_deadlines),
         cmocka_unit_test(fetch_without_memory_says_so),
+        cmocka_unit_test(authorities_are_a_directory_or_a_file_with_something_in_it),
+        cmocka_unit_test(a_broken_pipe_ends_nobody_once_libcurl_is_there),
     };
     return cmocka_run_group_tests(tests, open_server, close_server);
 }
