@@ -186,6 +186,32 @@ static void a_refresh_token_that_is_over_says_so(void **state)
     assert_member(pipeline, "message", "The refresh token has expired");
 }
 
+/* One that was made by hand belongs to no login: it cannot end its own, but all others. */
+static void a_token_without_a_session_ends_all_or_none(void **state)
+{
+    struct pipeline *pipeline = *state;
+    struct person person = auth_register_as(pipeline, ADDRESS);
+    const char *token = NULL;
+    int64_t now = clock_wall_seconds();
+    struct token_claims claims = {.subject = person.id,
+                                  .token_id = "made by hand",
+                                  .scope = "",
+                                  .issued_at = now,
+                                  .expires_at = now + HOUR};
+    assert_int_equal(token_issue(authenticator_token_keys(pipeline->app->authenticator),
+                                 &auth_arena, &claims, &token),
+                     STATUS_OK);
+    const char *bearer = auth_format("HTTP_AUTHORIZATION=Bearer %s", token);
+    assert_refused(pipeline, POST("/auth/logout", "{}", bearer), 400, "invalid_request");
+    assert_member(pipeline, "message", "This token belongs to no session");
+    assert_answers(pipeline, GET("/auth/me", person.bearer), 200);
+    assert_answers(pipeline,
+                   CALL(.method = "POST", .path = "/auth/logout", .query = "all=true", .json = "{}",
+                        .cgi = {bearer}),
+                   200);
+    assert_answers(pipeline, GET("/auth/me", person.bearer), 401);
+}
+
 static void a_changed_password_is_told(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -256,6 +282,7 @@ int main(void)
         TEST(a_key_has_bounds),
         TEST(each_refusal_says_what_is_wrong),
         TEST(a_refresh_token_that_is_over_says_so),
+        TEST(a_token_without_a_session_ends_all_or_none),
         TEST(a_changed_password_is_told),
         TEST(a_lock_tells_how_long_and_is_logged_with_whom_and_from_where),
         TEST(a_locked_account_keeps_its_password),

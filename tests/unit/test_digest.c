@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "auth/digest.h"
@@ -90,6 +91,33 @@ static void what_was_sealed_is_unsealed(void **state)
         assert_int_equal(out_length, length);
         assert_memory_equal(out, plain, length);
     }
+}
+
+static void a_mebibyte_of_text_or_context_is_sealed_and_no_more(void **state)
+{
+    (void)state;
+    const size_t size = DIGEST_SEAL_MAXIMUM + 1;
+    char *large = calloc(1, size);
+    unsigned char *sealed = malloc(size + DIGEST_SEAL_OVERHEAD);
+    unsigned char *out = malloc(size + DIGEST_SEAL_OVERHEAD);
+    assert_true(large != NULL && sealed != NULL && out != NULL);
+    const struct slice key = slice_of("key");
+    const struct slice most = {large, DIGEST_SEAL_MAXIMUM};
+    const struct slice more = {large, DIGEST_SEAL_MAXIMUM + 1};
+    size_t length = 0;
+    assert_int_equal(digest_seal(key, most, most, sealed, &length), STATUS_OK);
+    const struct slice text = {(char *)sealed, length};
+    assert_int_equal(digest_unseal(key, most, text, out, &length), STATUS_OK);
+    assert_int_equal(length, DIGEST_SEAL_MAXIMUM);
+    assert_memory_equal(out, large, length);
+    assert_int_equal(digest_seal(key, slice_of(""), more, out, &length), STATUS_TOO_LARGE);
+    assert_int_equal(digest_seal(key, more, slice_of(""), out, &length), STATUS_TOO_LARGE);
+    assert_int_equal(digest_unseal(key, more, text, out, &length), STATUS_INVALID);
+    const struct slice longer = {(char *)sealed, text.length + 1};
+    assert_int_equal(digest_unseal(key, most, longer, out, &length), STATUS_INVALID);
+    free(large);
+    free(sealed);
+    free(out);
 }
 
 static void a_wrong_key_or_context_does_not_open(void **state)
@@ -223,6 +251,7 @@ int main(void)
         cmocka_unit_test(hmac_gives_the_published_values),
         cmocka_unit_test(derived_keys_are_the_published_values_and_differ_by_purpose),
         cmocka_unit_test(what_was_sealed_is_unsealed),
+        cmocka_unit_test(a_mebibyte_of_text_or_context_is_sealed_and_no_more),
         cmocka_unit_test(a_wrong_key_or_context_does_not_open),
         cmocka_unit_test(every_damaged_bit_and_every_cut_is_noticed),
         cmocka_unit_test(sealing_twice_gives_different_texts),

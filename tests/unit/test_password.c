@@ -120,6 +120,9 @@ static void hashes_of_other_programs_are_verified(void **state)
         {"type", true,
          "$argon2i$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$"
          "uOCBTyHvYcm1h5pfrT7axFhmwgGyiexbyIbwinhlSB0"},
+        {"the third type", true,
+         "$argon2d$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$"
+         "Sh5WFftcpxlEMEqGQmXiZr9r2KAVFHtqlFqnbXGGzVM"},
         {"version", true,
          "$argon2id$v=16$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$"
          "uLG3kmx1H6l6EUAwm397RsATjwfuZ6PVmWW2cr+Aw3Q"},

@@ -265,6 +265,37 @@ static void times_have_a_minute_of_leeway(void **state)
     }
 }
 
+/* NumericDate, RFC 7519 section 2: the fraction is cut. */
+static void times_may_have_a_fraction(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *issued_at;
+        const char *expires_at;
+        enum status status;
+    } cases[] = {
+        {"0.0", "1700000000.5", STATUS_OK},
+        {"0.5", "1699999941.0", STATUS_OK},
+        {"1700000060.9", "1700000090", STATUS_OK},
+        {"1700000061.0", "1700000090", STATUS_INVALID},
+        {"0", "1699999940.9", STATUS_EXPIRED},
+        {"0", "1.7e9", STATUS_OK},
+        {"0", "9007199254740991.0", STATUS_OK},
+        {"0", "9007199254740992.0", STATUS_INVALID},
+        {"0", "1e300", STATUS_INVALID},
+        {"-0.5", "1700000090", STATUS_INVALID},
+        {"-1", "1700000090", STATUS_INVALID},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char payload[300];
+        snprintf(payload, sizeof(payload), "{" REQUIRED ",\"iat\":%s,\"exp\":%s}",
+                 cases[i].issued_at, cases[i].expires_at);
+        if (verify(forge(HEADER, payload)) != cases[i].status) {
+            fail_msg("%s: %s", payload, status_text(verify(forge(HEADER, payload))));
+        }
+    }
+}
+
 static void an_expired_token_is_expired_only_if_all_else_is_right(void **state)
 {
     (void)state;
@@ -294,6 +325,7 @@ int main(void)
         TEST(issuer_and_audience_must_be_ours),
         TEST(payloads_that_are_not_strict_json_are_refused),
         TEST(times_have_a_minute_of_leeway),
+        TEST(times_may_have_a_fraction),
         TEST(an_expired_token_is_expired_only_if_all_else_is_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
