@@ -297,6 +297,19 @@ def test_a_text_that_is_too_long_is_said_with_its_maximum(ada, option):
         ada.ok("key", "create", "ada", option, "é" * maximum)
 
 
+@pytest.mark.parametrize("arguments", [
+    ["user", "create", "a@b.de"], ["user", "list"], ["user", "promote", "a"], ["user", "lock", "a"],
+    ["user", "unlock", "a"], ["user", "password", "a"], ["user", "delete", "a"], ["user", "invite"],
+    ["key", "create", "a"], ["key", "list"], ["key", "revoke", "a"]])
+def test_every_command_on_accounts_needs_the_schema_of_this_program(migrated, arguments):
+    latest = len(migrated.json("migrate", "status"))
+    migrated.ok("migrate", "down", "--yes")
+    done = migrated.run(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(f"quintet: the database has schema {latest - 1}, this program needs {latest} "
+                                "(quintet migrate up)\n")
+
+
 def test_keys_of_a_user_who_is_not_there_exit_1(ada):
     for action in ("list", "create"):
         done = ada.run("key", action, "eve")

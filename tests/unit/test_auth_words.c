@@ -212,6 +212,29 @@ static void a_token_without_a_session_ends_all_or_none(void **state)
     assert_answers(pipeline, GET("/auth/me", person.bearer), 401);
 }
 
+/* For a day, so that late use of its token is still told from that of a forged one. */
+static void a_session_that_is_over_is_kept_for_a_while(void **state)
+{
+    struct pipeline *pipeline = *state;
+    struct person person = auth_register_as(pipeline, ADDRESS);
+    move_clock(7 * DAY + 12 * HOUR);
+    auth_sweep(pipeline->app);
+    assert_refused(
+        pipeline,
+        POST("/auth/refresh", auth_format("{\"refresh_token\":\"%s\"}", person.refresh), NULL), 401,
+        "credential_expired");
+}
+
+static void a_device_may_have_the_shortest_of_names(void **state)
+{
+    struct pipeline *pipeline = *state;
+    assert_answers(pipeline,
+                   POST("/auth/register", login_body(ADDRESS, PASSWORD), "HTTP_USER_AGENT=x"), 201);
+    struct person person = auth_person(pipeline);
+    assert_answers(pipeline, GET("/auth/sessions", person.bearer), 200);
+    assert_non_null(strstr(buffer_text(&pipeline->answer), "\"device\":\"x\""));
+}
+
 static void a_changed_password_is_told(void **state)
 {
     struct pipeline *pipeline = *state;
@@ -283,6 +306,8 @@ int main(void)
         TEST(each_refusal_says_what_is_wrong),
         TEST(a_refresh_token_that_is_over_says_so),
         TEST(a_token_without_a_session_ends_all_or_none),
+        TEST(a_session_that_is_over_is_kept_for_a_while),
+        TEST(a_device_may_have_the_shortest_of_names),
         TEST(a_changed_password_is_told),
         TEST(a_lock_tells_how_long_and_is_logged_with_whom_and_from_where),
         TEST(a_locked_account_keeps_its_password),

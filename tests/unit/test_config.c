@@ -157,6 +157,10 @@ static void types_accept_their_spellings(void **state)
         {"HEALTH_SERVICES=chroma=http://127.0.0.1:8000/x,box=tcp://127.0.0.1:9000",
          "HEALTH_SERVICES", "chroma=http://127.0.0.1:8000/x,box=tcp://127.0.0.1:9000"},
         {"DEFAULT_PROVIDER=OpenAI", "DEFAULT_PROVIDER", "openai"},
+        {"CORS_ALLOW_HEADERS=X-A,X-B", "CORS_ALLOW_HEADERS", "X-A,X-B"},
+        {"CORS_ALLOW_HEADERS=X-A,*", "CORS_ALLOW_HEADERS",
+         "Authorization,Content-Type,X-API-Key,X-Correlation-ID,X-Request-ID,X-Company-ID,"
+         "Idempotency-Key,Last-Event-ID,traceparent,tracestate,x-stainless-*,openai-*,anthropic-*"},
         {"CORS_ALLOW_HEADERS=*", "CORS_ALLOW_HEADERS",
          "Authorization,Content-Type,X-API-Key,X-Correlation-ID,X-Request-ID,X-Company-ID,"
          "Idempotency-Key,Last-Event-ID,traceparent,tracestate,x-stainless-*,openai-*,anthropic-*"},

@@ -150,6 +150,7 @@ static const struct kind_case cases[] = {
     {"<service>", "=http://h", NULL},
     {"<service>", "a b=http://h", NULL},
     {"<service>", "a@=http://h", NULL},
+    {"<service>", "@a=http://h", NULL},
     {"<service>", "a=http://h h", NULL},
     {"<database>", "sqlite:q", "sqlite:q"},
     {"<database>", "sqlite:/q", "sqlite:/q"},

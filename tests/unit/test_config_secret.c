@@ -264,6 +264,11 @@ static void a_damaged_secret_file_is_refused_not_replaced(void **state)
              "plain text; remove the file and a new one is made",
              fixture->directory);
     assert_string_equal(buffer_text(&fixture->problem), problem);
+    write_text(fixture, "var/secrets/secret_key", " 0123456789012345678901234567890\n");
+    assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_INVALID);
+    write_text(fixture, "var/secrets/secret_key", " 01234567890123456789012345678901\n");
+    assert_int_equal(settle(fixture, NO_ENVIRONMENT), STATUS_OK);
+    assert_string_equal(fixture->config->secret_key, "01234567890123456789012345678901");
 }
 
 static void a_state_directory_that_cannot_be_made_is_named(void **state)

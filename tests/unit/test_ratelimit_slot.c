@@ -269,6 +269,17 @@ static void a_slot_begins_with_what_its_share_has_counted(void **state)
         ratelimit_group_assign(&group, 3, &rule, NULL);
         assert_int_equal(count_more(&group.slots[3], &rule, 5900), 5);
     }
+    /* Also when it is forgotten again. */
+    struct ratelimit_rule rule = rule_of(RATELIMIT_MOVING_WINDOW, 590, 5);
+    struct ratelimit_slot share;
+    ratelimit_slot_prepare(&share, &rule);
+    ratelimit_slot_advance(&share, 5900);
+    ratelimit_slot_charge(&share, 2);
+    ratelimit_slot_advance(&share, 6000);
+    ratelimit_slot_charge(&share, 1);
+    ratelimit_group_assign(&group, 3, &rule, &share);
+    assert_int_equal(count_more(&group.slots[3], &rule, 6499), 2);
+    assert_int_equal(count_more(&group.slots[3], &rule, 6500), 4);
 }
 
 /* --- the whole table ------------------------------------------------------------------------- */

@@ -431,6 +431,35 @@ static void what_the_suite_leans_on_is_listed_in_order(void **state)
     forget(&listed);
 }
 
+/* What is wrong stands in a line of its own, whatever was said before. */
+static void a_fault_of_the_list_is_told_behind_others(void **state)
+{
+    static const char *const settings[][2] = {
+        {"PROVIDER_REDIS_BASE_URL=http://h",
+         "first\nprovider redis: /health/redis is something else already"},
+        {"HEALTH_SERVICES=disk=tcp://h:1",
+         "first\nHEALTH_SERVICES: entry 1 has a name that is taken (environment)"}};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        struct catalogue *catalogue;
+        struct service_list services;
+        struct arena arena;
+
+        arena_init(&arena, 65536);
+        assert_loads(fixture, ENVIRONMENT(settings[i][0]), NULL);
+        assert_int_equal(catalogue_create(&catalogue, fixture->config, &fixture->problem),
+                         STATUS_OK);
+        buffer_append_text(&fixture->problem, "first");
+        assert_int_equal(
+            services_load(fixture->config, catalogue, &arena, &services, &fixture->problem),
+            STATUS_INVALID);
+        assert_string_equal(buffer_text(&fixture->problem), settings[i][1]);
+        catalogue_release(catalogue);
+        arena_destroy(&arena);
+    }
+}
+
 static void a_list_without_room_for_it_is_told(void **state)
 {
     enum status status = STATUS_NO_MEMORY;
@@ -461,6 +490,7 @@ int main(void)
         cmocka_unit_test(a_long_answer_is_looked_at_from_its_beginning),
         cmocka_unit_test(a_provider_is_shown_its_key),
         CONFIG_TEST(what_the_suite_leans_on_is_listed_in_order),
+        CONFIG_TEST(a_fault_of_the_list_is_told_behind_others),
         CONFIG_TEST(a_list_without_room_for_it_is_told),
     };
     return cmocka_run_group_tests_name("service probe", tests, NULL, NULL);
