@@ -259,7 +259,9 @@ static void a_lock_tells_how_long_and_is_logged_with_whom_and_from_where(void **
     }
     assert_refused(pipeline, POST("/auth/login", login_body(ADDRESS, PASSWORD), NULL), 401,
                    "account_locked");
-    int seconds = atoi(answer_header(pipeline, "Retry-After"));
+    int64_t seconds = 0;
+    assert_int_equal(text_parse_integer(slice_of(answer_header(pipeline, "Retry-After")), &seconds),
+                     STATUS_OK);
     assert_in_range(seconds, 30 * 60 - 10, 30 * 60);
     const char *log = pipeline_log(pipeline);
     assert_int_equal(count_in(log, "\"message\":\"account_locked\""), 1);
