@@ -353,6 +353,10 @@ def test_status_has_every_field_of_every_step(migrated):
     assert lines[-1] == f"{len(steps):04}  {steps[-1]['name']:8}  pending"
 
 
+def test_the_log_tells_that_it_was_the_command(migrated):
+    assert {line["logger"] for line in migrated.log_lines()} == {"quintet"}
+
+
 @pytest.mark.parametrize("words,target", [([], -1), (["1"], -1), (["2"], -2), (["10000"], None)])
 def test_going_down_says_from_where_to_where(migrated, words, target):
     latest = len(migrated.json("migrate", "status"))

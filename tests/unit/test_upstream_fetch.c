@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "heap_help.h"
 #include "upstream/upstream.h"
 #include "upstream_server.h"
 
@@ -180,6 +181,22 @@ static void authorities_are_a_directory_or_a_file_with_something_in_it(void **st
     assert_int_equal(upstream_authorities("/dev/null"), UPSTREAM_AUTHORITIES_UNUSABLE);
 }
 
+static void ask_nobody(void)
+{
+    struct arena arena;
+    struct upstream_answer answer;
+    arena_init(&arena, 1 << 20);
+    const struct upstream_request request = {.method = "GET", .url = "http://127.0.0.1:1/"};
+    assert_int_equal(upstream_fetch(&request, "", &arena, &answer), STATUS_OK);
+    arena_destroy(&arena);
+}
+
+static void fetch_gives_back_what_it_took(void **state)
+{
+    (void)state;
+    assert_gives_all_back(ask_nobody);
+}
+
 /* A connection that its server has closed must end no program that has not thought of it. */
 static void a_broken_pipe_ends_nobody_once_libcurl_is_there(void **state)
 {
@@ -198,6 +215,7 @@ int main(void)
         cmocka_unit_test(fetch_fails_as_calls_do),
         cmocka_unit_test(fetch_blocks_no_longer_than_its_deadlines),
         cmocka_unit_test(fetch_without_memory_says_so),
+        cmocka_unit_test(fetch_gives_back_what_it_took),
         cmocka_unit_test(authorities_are_a_directory_or_a_file_with_something_in_it),
         cmocka_unit_test(a_broken_pipe_ends_nobody_once_libcurl_is_there),
     };
