@@ -29,10 +29,11 @@ static void items_come_in_order_with_version_and_quality(void **state)
                     {"", "", 1000},
                     {"a", "", 1000},
                     {"*/*", "x y", 0},
-                    {"b", "\"", 1000}};
+                    {"b", "\"", 1000},
+                    {"c", "", 1000}};
     struct slice rest = slice_of(" text/plain ; version=0.0.4;q=0.5,application/openmetrics-text; "
                                  "VERSION = \"1.0.0\" ; charset=utf-8,,a;flag;other=version,"
-                                 "*/*;version=\"x y\";Q=0,b;version=\"");
+                                 "*/*;version=\"x y\";Q=0,b;version=\",c;version=\"\"");
     struct accept_item item;
 
     (void)state;

@@ -227,6 +227,7 @@ static void formatted_text_may_be_of_any_length(void **state)
     (void)state;
     struct arena arena;
     arena_init(&arena, 10000);
+    assert_string_equal(arena_format(&arena, "%s", ""), "");
     assert_string_equal(arena_format(&arena, "%s=%d", "a", 1), "a=1");
     static const int widths[] = {254, 255, 256, 257, 5000};
     for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
