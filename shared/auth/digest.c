@@ -10,15 +10,12 @@
  */
 #include "auth/digest.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "auth/libcrypto.h"
 #include "base/memory.h"
 #include "base/random.h"
 
@@ -34,28 +31,32 @@ static struct {
     EVP_CIPHER *aes_256_gcm;
 } algorithms = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static bool fetch_algorithms(void)
+static enum status fetch_algorithms(void)
 {
+    if (libcrypto_load() != STATUS_OK) {
+        return STATUS_UNAVAILABLE;
+    }
     pthread_mutex_lock(&algorithms.lock);
     if (algorithms.sha256 == NULL) {
-        algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+        algorithms.sha256 = libcrypto()->EVP_MD_fetch(NULL, "SHA256", NULL);
     }
     if (algorithms.hmac == NULL) {
-        algorithms.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+        algorithms.hmac = libcrypto()->EVP_MAC_fetch(NULL, "HMAC", NULL);
     }
     if (algorithms.aes_256_gcm == NULL) {
-        algorithms.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+        algorithms.aes_256_gcm = libcrypto()->EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     }
     bool are_there =
         algorithms.sha256 != NULL && algorithms.hmac != NULL && algorithms.aes_256_gcm != NULL;
     atomic_store_explicit(&algorithms.are_there, are_there, memory_order_release);
     pthread_mutex_unlock(&algorithms.lock);
-    return are_there;
+    return are_there ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static bool have_algorithms(void)
+static enum status need_algorithms(void)
 {
-    return atomic_load_explicit(&algorithms.are_there, memory_order_acquire) || fetch_algorithms();
+    return atomic_load_explicit(&algorithms.are_there, memory_order_acquire) ? STATUS_OK
+                                                                             : fetch_algorithms();
 }
 
 /* OpenSSL does not take NULL for an empty text everywhere. */
@@ -66,48 +67,57 @@ static const unsigned char *bytes_of(struct slice slice)
 
 enum status digest_sha256(struct slice bytes, unsigned char out[DIGEST_SIZE])
 {
-    if (!have_algorithms() ||
-        EVP_Digest(bytes_of(bytes), bytes.length, out, NULL, algorithms.sha256, NULL) != 1) {
-        return STATUS_NO_MEMORY;
+    enum status status = need_algorithms();
+    if (status == STATUS_OK && libcrypto()->EVP_Digest(bytes_of(bytes), bytes.length, out, NULL,
+                                                       algorithms.sha256, NULL) != 1) {
+        status = STATUS_NO_MEMORY;
     }
-    return STATUS_OK;
+    return status;
 }
 
 enum status digest_hmac_sha256(struct slice key, struct slice bytes, unsigned char out[DIGEST_SIZE])
 {
-    EVP_MAC_CTX *context = have_algorithms() ? EVP_MAC_CTX_new(algorithms.hmac) : NULL;
+    enum status status = need_algorithms();
+    if (status != STATUS_OK) {
+        return status;
+    }
+    EVP_MAC_CTX *context = libcrypto()->EVP_MAC_CTX_new(algorithms.hmac);
     if (context == NULL) {
         return STATUS_NO_MEMORY;
     }
     char digest[] = "SHA256";
     const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
+        libcrypto()->OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        libcrypto()->OSSL_PARAM_construct_end(),
     };
     size_t length;
-    bool ok = EVP_MAC_init(context, bytes_of(key), key.length, parameters) == 1 &&
-              EVP_MAC_update(context, bytes_of(bytes), bytes.length) == 1 &&
-              EVP_MAC_final(context, out, &length, DIGEST_SIZE) == 1;
-    EVP_MAC_CTX_free(context);
+    bool ok = libcrypto()->EVP_MAC_init(context, bytes_of(key), key.length, parameters) == 1 &&
+              libcrypto()->EVP_MAC_update(context, bytes_of(bytes), bytes.length) == 1 &&
+              libcrypto()->EVP_MAC_final(context, out, &length, DIGEST_SIZE) == 1;
+    libcrypto()->EVP_MAC_CTX_free(context);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status digest_derive(struct slice secret, const char *purpose, unsigned char out[DIGEST_SIZE])
 {
-    EVP_KDF *hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    EVP_KDF_CTX *context = hkdf != NULL ? EVP_KDF_CTX_new(hkdf) : NULL;
+    if (libcrypto_load() != STATUS_OK) {
+        return STATUS_UNAVAILABLE;
+    }
+    EVP_KDF *hkdf = libcrypto()->EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *context = hkdf != NULL ? libcrypto()->EVP_KDF_CTX_new(hkdf) : NULL;
     char digest[] = "SHA256";
     const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)secret.data,
-                                          secret.length),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)purpose,
-                                          strlen(purpose)),
-        OSSL_PARAM_construct_end(),
+        libcrypto()->OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        libcrypto()->OSSL_PARAM_construct_octet_string(
+            OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)secret.data, secret.length),
+        libcrypto()->OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO,
+                                                       (void *)(uintptr_t)purpose, strlen(purpose)),
+        libcrypto()->OSSL_PARAM_construct_end(),
     };
-    bool ok = context != NULL && EVP_KDF_derive(context, out, DIGEST_SIZE, parameters) == 1;
-    EVP_KDF_CTX_free(context);
-    EVP_KDF_free(hkdf);
+    bool ok =
+        context != NULL && libcrypto()->EVP_KDF_derive(context, out, DIGEST_SIZE, parameters) == 1;
+    libcrypto()->EVP_KDF_CTX_free(context);
+    libcrypto()->EVP_KDF_free(hkdf);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -130,23 +140,26 @@ enum status digest_seal(struct slice key_text, struct slice context, struct slic
     unsigned char *nonce = out;
     unsigned char *cipher = nonce + NONCE_SIZE;
     random_bytes(nonce, NONCE_SIZE);
-    EVP_CIPHER_CTX *state = EVP_CIPHER_CTX_new();
+    EVP_CIPHER_CTX *state = libcrypto()->EVP_CIPHER_CTX_new();
     if (state == NULL) {
         status = STATUS_NO_MEMORY;
         goto out;
     }
     int length;
-    if (EVP_EncryptInit_ex2(state, algorithms.aes_256_gcm, key, nonce, NULL) != 1 ||
-        EVP_EncryptUpdate(state, NULL, &length, bytes_of(context), (int)context.length) != 1 ||
-        EVP_EncryptUpdate(state, cipher, &length, bytes_of(plain), (int)plain.length) != 1 ||
-        EVP_EncryptFinal_ex(state, cipher + plain.length, &length) != 1 ||
-        EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, cipher + plain.length) != 1) {
+    if (libcrypto()->EVP_EncryptInit_ex2(state, algorithms.aes_256_gcm, key, nonce, NULL) != 1 ||
+        libcrypto()->EVP_EncryptUpdate(state, NULL, &length, bytes_of(context),
+                                       (int)context.length) != 1 ||
+        libcrypto()->EVP_EncryptUpdate(state, cipher, &length, bytes_of(plain),
+                                       (int)plain.length) != 1 ||
+        libcrypto()->EVP_EncryptFinal_ex(state, cipher + plain.length, &length) != 1 ||
+        libcrypto()->EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE,
+                                         cipher + plain.length) != 1) {
         status = STATUS_NO_MEMORY;
         goto out;
     }
     *out_length = plain.length + DIGEST_SEAL_OVERHEAD;
 out:
-    EVP_CIPHER_CTX_free(state);
+    libcrypto()->EVP_CIPHER_CTX_free(state);
     memory_wipe(key, sizeof(key));
     return status;
 }
@@ -170,27 +183,28 @@ enum status digest_unseal(struct slice key_text, struct slice context, struct sl
     for (size_t i = 0; i < TAG_SIZE; i++) {
         tag[i] = cipher[size + i];
     }
-    EVP_CIPHER_CTX *state = EVP_CIPHER_CTX_new();
+    EVP_CIPHER_CTX *state = libcrypto()->EVP_CIPHER_CTX_new();
     if (state == NULL) {
         status = STATUS_NO_MEMORY;
         goto out;
     }
     int length;
-    if (EVP_DecryptInit_ex2(state, algorithms.aes_256_gcm, key, nonce, NULL) != 1 ||
-        EVP_DecryptUpdate(state, NULL, &length, bytes_of(context), (int)context.length) != 1 ||
-        EVP_DecryptUpdate(state, out, &length, cipher, (int)size) != 1 ||
-        EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, tag) != 1) {
+    if (libcrypto()->EVP_DecryptInit_ex2(state, algorithms.aes_256_gcm, key, nonce, NULL) != 1 ||
+        libcrypto()->EVP_DecryptUpdate(state, NULL, &length, bytes_of(context),
+                                       (int)context.length) != 1 ||
+        libcrypto()->EVP_DecryptUpdate(state, out, &length, cipher, (int)size) != 1 ||
+        libcrypto()->EVP_CIPHER_CTX_ctrl(state, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, tag) != 1) {
         status = STATUS_NO_MEMORY;
         goto out;
     }
-    if (EVP_DecryptFinal_ex(state, out + size, &length) != 1) {
+    if (libcrypto()->EVP_DecryptFinal_ex(state, out + size, &length) != 1) {
         memory_wipe(out, size); /* what failed authentication must not be used by mistake */
         status = STATUS_INVALID;
         goto out;
     }
     *out_length = size;
 out:
-    EVP_CIPHER_CTX_free(state);
+    libcrypto()->EVP_CIPHER_CTX_free(state);
     memory_wipe(key, sizeof(key));
     return status;
 }

@@ -1,8 +1,8 @@
 /*
  * auth/digest: SHA-256, HMAC-SHA-256, HKDF and sealing (AES-256-GCM) by libcrypto.
  *
- * The only other place beside auth/token.c that includes OpenSSL headers. Algorithms are fetched
- * once per process; thread-safe.
+ * Algorithms are fetched once per process; thread-safe. Each function also returns STATUS_NO_MEMORY,
+ * or STATUS_UNAVAILABLE where libcrypto is missing.
  */
 #ifndef AUTH_DIGEST_H
 #define AUTH_DIGEST_H

@@ -11,14 +11,12 @@
  */
 #include "auth/token.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "auth/digest.h"
+#include "auth/libcrypto.h"
 #include "base/memory.h"
 #include "json/json.h"
 #include "json/write.h"
@@ -88,7 +86,10 @@ void token_keys_release(struct token_keys *keys)
     if (keys == NULL) {
         return;
     }
-    EVP_MAC_CTX_free(atomic_load(&keys->prepared)); /* wipes its key */
+    EVP_MAC_CTX *prepared = atomic_load(&keys->prepared);
+    if (prepared != NULL) {
+        libcrypto()->EVP_MAC_CTX_free(prepared); /* wipes its key */
+    }
     if (keys->secret != NULL) {
         memory_wipe(keys->secret, keys->secret_length);
     }
@@ -111,51 +112,60 @@ static EVP_MAC_CTX *make_context(struct token_keys *keys)
     }
     char digest[] = "SHA256";
     const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
+        libcrypto()->OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        libcrypto()->OSSL_PARAM_construct_end(),
     };
-    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *context = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-    if (context != NULL &&
-        EVP_MAC_init(context, (const unsigned char *)key.data, key.length, parameters) != 1) {
-        EVP_MAC_CTX_free(context);
+    EVP_MAC *hmac = libcrypto()->EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *context = hmac == NULL ? NULL : libcrypto()->EVP_MAC_CTX_new(hmac);
+    if (context != NULL && libcrypto()->EVP_MAC_init(context, (const unsigned char *)key.data,
+                                                     key.length, parameters) != 1) {
+        libcrypto()->EVP_MAC_CTX_free(context);
         context = NULL;
     }
-    EVP_MAC_free(hmac);
+    libcrypto()->EVP_MAC_free(hmac);
     memory_wipe(derived, sizeof(derived));
     return context;
 }
 
-/* NULL when there is no memory; the next token tries again. */
-static EVP_MAC_CTX *prepare(struct token_keys *keys)
+/* Without memory the next token tries again. */
+static enum status prepare(struct token_keys *keys, EVP_MAC_CTX **out)
 {
-    EVP_MAC_CTX *context = atomic_load_explicit(&keys->prepared, memory_order_acquire);
-    if (context != NULL) {
-        return context;
+    *out = atomic_load_explicit(&keys->prepared, memory_order_acquire);
+    if (*out != NULL) {
+        return STATUS_OK;
+    }
+    enum status status = libcrypto_load();
+    if (status != STATUS_OK) {
+        return status;
     }
     pthread_mutex_lock(&keys->lock);
-    context = atomic_load_explicit(&keys->prepared, memory_order_relaxed);
-    if (context == NULL) {
-        context = make_context(keys);
-        atomic_store_explicit(&keys->prepared, context, memory_order_release);
+    *out = atomic_load_explicit(&keys->prepared, memory_order_relaxed);
+    if (*out == NULL) {
+        *out = make_context(keys);
+        atomic_store_explicit(&keys->prepared, *out, memory_order_release);
     }
     pthread_mutex_unlock(&keys->lock);
-    return context;
+    return *out != NULL ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 /* A copy of the prepared context has the key already hashed in: no fetch, no key schedule. */
 static enum status sign(struct token_keys *keys, struct slice text,
                         unsigned char out[SIGNATURE_SIZE])
 {
-    EVP_MAC_CTX *prepared = prepare(keys);
-    EVP_MAC_CTX *context = prepared != NULL ? EVP_MAC_CTX_dup(prepared) : NULL;
+    EVP_MAC_CTX *prepared;
+    enum status status = prepare(keys, &prepared);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    EVP_MAC_CTX *context = libcrypto()->EVP_MAC_CTX_dup(prepared);
     if (context == NULL) {
         return STATUS_NO_MEMORY;
     }
     size_t length;
-    bool ok = EVP_MAC_update(context, (const unsigned char *)text.data, text.length) == 1 &&
-              EVP_MAC_final(context, out, &length, SIGNATURE_SIZE) == 1;
-    EVP_MAC_CTX_free(context);
+    bool ok =
+        libcrypto()->EVP_MAC_update(context, (const unsigned char *)text.data, text.length) == 1 &&
+        libcrypto()->EVP_MAC_final(context, out, &length, SIGNATURE_SIZE) == 1;
+    libcrypto()->EVP_MAC_CTX_free(context);
     return ok ? STATUS_OK : STATUS_NO_MEMORY;
 }
 

@@ -41,3 +41,18 @@ def test_libcurl_is_mapped_by_those_alone_who_have_called_somebody(suite):
     assert complete(suite, "stub/ok").status == 200
     assert who_maps(suite, "libcurl") - {"health"} == {"chat"}
 
+
+def test_libcrypto_is_mapped_by_those_alone_who_were_shown_a_credential(stub):
+    suite = Suite({"PROVIDER_STUB_BASE_URL": stub.url})
+    try:
+        suite.start_process()
+        for path in ("/health", "/health/ready", "/metrics", "/auth/me", "/api/charts"):
+            assert suite.get(path).status < 500
+        assert who_maps(suite, "libcrypto") - who_maps(suite, "libcurl") == set()
+        token = suite.token()
+        assert suite.get("/auth/me", token=token).status == 200
+        assert who_maps(suite, "libcrypto") - who_maps(suite, "libcurl") == {"auth"}
+        assert suite.get("/api/charts", token=token).status == 200
+        assert who_maps(suite, "libcrypto") - who_maps(suite, "libcurl") == {"auth", "charts"}
+    finally:
+        suite.stop()
