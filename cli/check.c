@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "upstream/service_probe.h"
+#include "services/probe.h"
 #include "json/write.h"
 
 #define PROBLEM_MAXIMUM ((size_t)64 * 1024)

@@ -15,10 +15,10 @@
 #include "budget.h"
 #include "http/app.h"
 #include "http/request.h"
+#include "models/catalogue.h"
 #include "session_gate.h"
 #include "session_release.h"
 #include "stores/ledger_queue.h"
-#include "upstream/providers.h"
 
 struct chat {
     struct app *app;

@@ -25,8 +25,8 @@
 #include "completion_reader.h"
 #include "demo.h"
 #include "model_outcome.h"
+#include "models/catalogue.h"
 #include "transport/pump.h"
-#include "upstream/providers.h"
 #include "upstream/upstream.h"
 #include "usage.h"
 

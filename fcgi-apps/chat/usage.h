@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
-#include "upstream/providers.h"
+#include "models/catalogue.h"
 
 struct token_usage {
     int64_t input_tokens;

@@ -2,7 +2,7 @@
  * health: the program that says how the suite and what it leans on are doing.
  *
  * routes.h routes; main.c starts; health.c keeps what requests share; services.c finds services in
- * the list of upstream/services.h; probe.c probes one, by upstream/service_probe.h if it is reached
+ * the list of services/services.h; probe.c probes one, by services/probe.h if it is reached
  * over a network; prober.c runs probes in parallel, each at most once at a time, shares their results
  * with all processes (segment/board) and keeps history; report.c and history.c answer.
  *
@@ -34,9 +34,9 @@
 
 #include "http/app.h"
 #include "http/request.h"
+#include "models/catalogue.h"
 #include "segment/board.h"
-#include "upstream/providers.h"
-#include "upstream/service_probe.h"
+#include "services/probe.h"
 
 /* How long anybody waits for a probe: a little longer than it waits for the network, so that its own
  * words reach the answer. */

@@ -14,7 +14,7 @@
 
 #include "http/app.h"
 #include "http/live.h"
-#include "upstream/services.h"
+#include "services/services.h"
 
 /* --- Providers and services --------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
-#include "upstream/service_probe.h"
+#include "services/probe.h"
 
 /* --- A service of one answer ------------------------------------------------------------------ */
 

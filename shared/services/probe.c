@@ -1,7 +1,7 @@
 /*
- * upstream/service_probe: see the header.
+ * services/probe: see the header.
  */
-#include "upstream/service_probe.h"
+#include "services/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>

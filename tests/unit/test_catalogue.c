@@ -4,7 +4,7 @@
  */
 #include "config_fixture.h"
 
-#include "upstream/providers.h"
+#include "models/catalogue.h"
 
 struct opened {
     struct fixture *fixture;

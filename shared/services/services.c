@@ -1,7 +1,7 @@
 /*
- * upstream/services: which services there are; see services.h.
+ * services/services: which services there are; see services.h.
  */
-#include "upstream/services.h"
+#include "services/services.h"
 
 #include <string.h>
 

@@ -1,15 +1,15 @@
 /*
- * upstream/service_probe: asks one of the services that are reached over a network whether it is
+ * services/probe: asks one of the services that are reached over a network whether it is
  * well, in the words of its protocol. For health's probes and for `quintet check`.
  *
  * A provider is well when it answers its list of models with JSON, or says that it has none (404,
  * 405, 501); 401 and 403 mean that it does not take our key. Of other HTTP services the status
  * alone decides.
  */
-#ifndef UPSTREAM_SERVICE_PROBE_H
-#define UPSTREAM_SERVICE_PROBE_H
+#ifndef SERVICES_PROBE_H
+#define SERVICES_PROBE_H
 
-#include "upstream/services.h"
+#include "services/services.h"
 
 /* Of one probe. */
 #define SERVICE_PROBE_MILLISECONDS 950

@@ -1,5 +1,5 @@
 /*
- * upstream/providers: which language model providers are configured, and who answers for a model.
+ * models/catalogue: which language model providers are configured, and who answers for a model.
  *
  * Made once at the start from the configuration:
  *
@@ -15,8 +15,8 @@
  *
  * Immutable afterwards; may be shared by threads.
  */
-#ifndef UPSTREAM_PROVIDERS_H
-#define UPSTREAM_PROVIDERS_H
+#ifndef MODELS_CATALOGUE_H
+#define MODELS_CATALOGUE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,12 +1,12 @@
 /*
- * upstream/services: what the suite leans on and health reports: the database, the charts and the
+ * services/services: what the suite leans on and health reports: the database, the charts and the
  * disk always, every provider of language models, and others by HEALTH_SERVICES.
  *
  * Here, and not in the program health, so that everybody can find out beforehand whether health
  * would start. A list refers to texts of the configuration, the catalogue and the arena.
  */
-#ifndef UPSTREAM_SERVICES_H
-#define UPSTREAM_SERVICES_H
+#ifndef SERVICES_SERVICES_H
+#define SERVICES_SERVICES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "config/config.h"
-#include "upstream/providers.h"
+#include "models/catalogue.h"
 
 #define SERVICE_MAXIMUM      128
 #define SERVICE_NAME_MAXIMUM PROVIDER_NAME_MAXIMUM

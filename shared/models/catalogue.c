@@ -1,7 +1,7 @@
 /*
- * upstream/providers: reading the settings into a catalogue, and searching it.
+ * models/catalogue: reading the settings into a catalogue, and searching it.
  */
-#include "upstream/providers.h"
+#include "models/catalogue.h"
 
 #include <string.h>
 #include <strings.h>

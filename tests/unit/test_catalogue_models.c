@@ -5,7 +5,7 @@
 #include "config_fixture.h"
 
 #include "log/log.h"
-#include "upstream/providers.h"
+#include "models/catalogue.h"
 
 static enum status create(struct fixture *fixture, const char *const *environment,
                           struct catalogue **out)
