@@ -169,6 +169,7 @@ enum status pump_watch(struct pump *pump, int descriptor, bool read, bool write,
     }
     source->ready = ready;
     source->context = context;
+    source->origin = *context_current();
     uint32_t events = (read ? (uint32_t)EPOLLIN : 0) | (write ? (uint32_t)EPOLLOUT : 0);
     if (!set_events(pump, source, is_new, events)) {
         pump_unwatch(pump, descriptor);
@@ -211,8 +212,10 @@ static void dispatch(struct pump *pump, const struct epoll_event *event)
         stream_ready(source->stream, event->events);
     } else if (source->ready != NULL) {
         uint32_t ended = event->events & (EPOLLERR | EPOLLHUP);
+        const struct context before = context_enter(&source->origin);
         source->ready(source->descriptor, (event->events & EPOLLIN) != 0 || ended != 0,
                       (event->events & EPOLLOUT) != 0 || ended != 0, source->context);
+        context_leave(&before);
     }
 }
 
@@ -256,6 +259,7 @@ enum status pump_set_timer(struct pump *pump, int64_t milliseconds, pump_expired
         named->context = context;
         *at = named;
     }
+    (*at)->origin = *context_current();
     uint64_t deadline = clock_monotonic_nanoseconds() + (uint64_t)milliseconds * 1000000;
     pump_timers_set(&pump->named_timers, &(*at)->timer, deadline);
     return STATUS_OK;
@@ -286,8 +290,10 @@ static void expire_timers(struct pump *pump)
         struct pump_named_timer *named = (struct pump_named_timer *)timer;
         pump_expired *expired = named->expired;
         void *context = named->context;
+        const struct context before = context_enter(&named->origin);
         forget_timer(pump, find_timer(pump, expired, context));
         expired(context);
+        context_leave(&before);
         timer = pump->named_timers.root;
     }
 }

@@ -85,8 +85,7 @@ bool stream_is_lagging(const struct stream *stream);
 
 /* --- Event sources for upstream/ ---------------------------------------------------------------- */
 
-/* A descriptor may carry the answers of many requests, and so may a timer be theirs together: these
- * callbacks run in an empty context, and upstream/ restores that of each call. */
+/* Both run in the context that has asked for them. */
 typedef void pump_ready(int descriptor, bool readable, bool writable, void *context);
 typedef void pump_expired(void *context);
 

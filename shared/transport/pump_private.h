@@ -53,6 +53,7 @@ struct pump_source {
     struct stream *stream; /* of a client's descriptor; NULL: the rest is of pump_watch */
     pump_ready *ready;     /* NULL once it is not watched any more */
     void *context;
+    struct context origin; /* of who has asked for it last */
     struct pump_source *next_retired;
 };
 
@@ -103,6 +104,7 @@ struct pump_named_timer {
     struct pump_timer timer; /* first */
     pump_expired *expired;
     void *context;
+    struct context origin;         /* of who has set it last */
     struct pump_named_timer *next; /* in its bucket, or retired */
 };
 

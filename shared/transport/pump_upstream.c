@@ -3,11 +3,19 @@
  */
 #include "transport/pump_upstream.h"
 
+#include "base/context.h"
+
+/* A connection of libcurl carries the answers of many requests, and a timer of it is for all of them:
+ * both run in nobody's context, and upstream/ restores that of each call. */
+
 static enum status watch(void *loop, int descriptor, bool read, bool write,
                          void (*ready)(int descriptor, bool readable, bool writable, void *context),
                          void *context)
 {
-    return pump_watch(loop, descriptor, read, write, ready, context);
+    const struct context before = context_enter(NULL);
+    enum status status = pump_watch(loop, descriptor, read, write, ready, context);
+    context_leave(&before);
+    return status;
 }
 
 static void unwatch(void *loop, int descriptor)
@@ -18,7 +26,10 @@ static void unwatch(void *loop, int descriptor)
 static enum status set_timer(void *loop, int64_t milliseconds, void (*expired)(void *context),
                              void *context)
 {
-    return pump_set_timer(loop, milliseconds, expired, context);
+    const struct context before = context_enter(NULL);
+    enum status status = pump_set_timer(loop, milliseconds, expired, context);
+    context_leave(&before);
+    return status;
 }
 
 static bool turn_is_long(void *loop)

@@ -10,22 +10,24 @@ from suite import Suite, wait_until
 
 STREAMS = 200
 # What each kind of stream asks for, and the lines of a failure that it must cause.
-KINDS = {"ok": 0, "status-500": 1, "truncate": 1, "no-such-model": 1}
+KINDS = {"stub/ok": 0, "stub/status-500": 1, "stub/status-503": 1, "stub/truncate": 1, "stub/no-such-model": 1,
+         "demo/echo": 0}
+TRIED_AGAIN = {"stub/status-500", "stub/status-503"}
 
 
 @pytest.fixture(scope="module")
 def chat(stub):  # noqa: F811
-    suite = Suite(environment_for(stub, LOG_LEVEL="DEBUG", DATABASE_ECHO="true", UPSTREAM_RETRIES="0")).start_process()
+    suite = Suite(environment_for(stub, LOG_LEVEL="DEBUG", DATABASE_ECHO="true")).start_process()
     yield suite
     suite.stop()
 
 
 def ask(suite, number):
     kind = list(KINDS)[number % len(KINDS)]
-    correlation = f"{kind}-{number:03}"
-    path, body = (("/v1/chat/completions", {"model": f"stub/{kind}", "messages": HELLO, "stream": True})
-                  if number % 2 else
-                  ("/chat/stream", {"session_id": f"s-{number}", "model": f"stub/{kind}", "message": "hello"}))
+    correlation = f"{kind.replace('/', '.')}-{number:03}"
+    path, body = (("/v1/chat/completions", {"model": kind, "messages": HELLO, "stream": True})
+                  if number // len(KINDS) % 2 else
+                  ("/chat/stream", {"session_id": f"s-{number}", "model": kind, "message": "hello"}))
     answer = suite.post(path, body, headers={"X-API-Key": KEY, "X-Correlation-ID": correlation}, timeout=60)
     assert answer.headers["x-correlation-id"] == correlation
     return correlation
@@ -45,10 +47,11 @@ def test_of_200_interleaved_streams_no_line_carries_anothers_id(chat):
             assert line["correlation_id"] is None and "model" not in line and "owner" not in line, line
     assert by_request.keys() == asked
     for correlation, lines in by_request.items():
-        kind = correlation.rpartition("-")[0]
+        kind = correlation.rpartition("-")[0].replace(".", "/")
         words = collections.Counter(line["message"] for line in lines)
         assert words["incoming_request"] == 1, words
         assert words["provider_failed"] == KINDS[kind], (correlation, words)
+        assert (words["provider_tried_again"] > 0) == (kind in TRIED_AGAIN), (correlation, words)
         is_session = any(line.get("session_id") for line in lines)
         assert words["statement_executed"] > 0 or not is_session, (correlation, words)
-        assert {line["model"] for line in lines if "model" in line} <= {kind, f"stub/{kind}"}, lines
+        assert {line["model"] for line in lines if "model" in line} <= {kind, kind.split("/")[1]}, lines

@@ -136,6 +136,70 @@ static void what_is_posted_to_the_pump_has_the_context_of_its_sender(void **stat
     await(&done, 2);
 }
 
+struct clock {
+    struct pump *pump;
+    int descriptor;
+    struct job jobs[3];
+};
+
+static void set_timers(void *context)
+{
+    struct clock *clock = context;
+    for (size_t i = 0; i < 3; i++) {
+        const struct context owner = somebody(clock->jobs[i].owner);
+        const struct context before = context_enter(&owner);
+        CHECK(pump_set_timer(clock->pump, (int64_t)i, work_for_owner, &clock->jobs[i]) ==
+              STATUS_OK);
+        context_leave(&before);
+    }
+}
+
+static void a_timer_of_the_pump_has_the_context_it_was_set_in(void **state)
+{
+    struct scene *scene = *state;
+    static atomic_int done;
+    atomic_store(&done, 0);
+    struct clock clock = {.pump = scene->pump,
+                          .jobs = {{.owner = "ada", .done = &done},
+                                   {.owner = "", .done = &done},
+                                   {.owner = "grace", .done = &done}}};
+    on_pump(scene->pump, set_timers, &clock);
+    await(&done, 3);
+}
+
+static void be_ready(int descriptor, bool readable, bool writable, void *context)
+{
+    struct clock *clock = context;
+    (void)readable;
+    (void)writable;
+    pump_unwatch(clock->pump, descriptor);
+    work_for_owner(&clock->jobs[0]);
+}
+
+static void watch_for_ada(void *context)
+{
+    struct clock *clock = context;
+    const struct context owner = somebody("ada");
+    const struct context before = context_enter(&owner);
+    CHECK(pump_watch(clock->pump, clock->descriptor, false, true, be_ready, clock) == STATUS_OK);
+    context_leave(&before);
+}
+
+static void a_descriptor_of_the_pump_has_the_context_it_was_watched_in(void **state)
+{
+    struct scene *scene = *state;
+    static atomic_int done;
+    atomic_store(&done, 0);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    struct clock clock = {.pump = scene->pump, .jobs = {{.owner = "ada", .done = &done}}};
+    clock.descriptor = ends[1];
+    on_pump(scene->pump, watch_for_ada, &clock);
+    await(&done, 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +209,8 @@ int main(void)
         cmocka_unit_test(the_trace_goes_on_with_its_parent),
         TEST(each_task_of_the_workers_has_the_context_it_was_queued_in),
         TEST(what_is_posted_to_the_pump_has_the_context_of_its_sender),
+        TEST(a_timer_of_the_pump_has_the_context_it_was_set_in),
+        TEST(a_descriptor_of_the_pump_has_the_context_it_was_watched_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
