@@ -40,8 +40,8 @@ static bool begins_as_json(const struct buffer *text)
 
 /* --- Values ---------------------------------------------------------------------------------- */
 
-/* Goes on to where brackets are balanced. Whether that is JSON is for its reader to say, who mends
- * some of what is not. */
+/* Reads on until the brackets balance. Whether that is JSON is left to completion_reader, which mends
+ * some texts that are not. */
 static void scan_value(struct answer_body *body)
 {
     const struct buffer *text = &body->text;
@@ -90,7 +90,8 @@ static enum status take_values(struct answer_body *body, sse_dispatch *dispatch,
 
 /* --- Telling the forms apart ----------------------------------------------------------------- */
 
-/* Takes away what may stand before any form; false while nothing else has come. */
+/* Removes blanks and byte order marks, which may precede any form; false while nothing else has
+ * come. */
 static bool skip_beginning(struct buffer *text)
 {
     for (;;) {

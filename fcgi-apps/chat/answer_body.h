@@ -3,9 +3,10 @@
  *
  * Providers answer with a stream where one text was asked for, and with one text where a stream was;
  * they send JSON values one after the other without anything between, blank lines to keep the
- * connection open, and any Content-Type or none. So what has come decides: what begins as JSON is
- * JSON, all else is an event stream, of which a reader passes over what it does not know. JSON is
- * one text until a second value begins; then each value is as the data of an event.
+ * connection open, and any Content-Type or none. So the bytes decide, not the header: an answer that
+ * begins as JSON is read as JSON, any other as an event stream, whose unknown lines are ignored.
+ * JSON is one text until a second value begins; from then on each value is taken as the data of an
+ * event.
  */
 #ifndef CHAT_ANSWER_BODY_H
 #define CHAT_ANSWER_BODY_H
@@ -19,7 +20,7 @@
 #include "upstream/sse.h"
 
 enum answer_form {
-    ANSWER_UNKNOWN, /* nothing has come yet that tells */
+    ANSWER_UNKNOWN, /* nothing but blanks has come yet */
     ANSWER_TEXT,
     ANSWER_VALUES,
     ANSWER_EVENTS
@@ -27,7 +28,7 @@ enum answer_form {
 
 struct answer_body {
     enum answer_form form;
-    struct buffer text; /* what has come of ANSWER_TEXT; of ANSWER_VALUES the value that goes on */
+    struct buffer text; /* ANSWER_TEXT: all that has come; ANSWER_VALUES: the unfinished value */
     /* Private: */
     struct sse_parser events;
     size_t scanned; /* of `text` */
@@ -37,13 +38,13 @@ struct answer_body {
     bool is_value_complete;
 };
 
-/* `maximum` bytes of a text or of a value. */
+/* A text, or each value, may have `maximum` bytes. */
 void answer_body_init(struct answer_body *body, size_t maximum);
 void answer_body_release(struct answer_body *body);
 
-/* Calls `dispatch` for each event that these bytes complete. What is left at the end without having
- * been completed was cut off. STATUS_INVALID: no JSON behind a JSON value. STATUS_TOO_LARGE,
- * STATUS_NO_MEMORY. */
+/* Calls `dispatch` for each event that these bytes complete. An event or a value that is not complete
+ * when the body ends was cut off. STATUS_INVALID: something other than JSON follows a JSON value.
+ * STATUS_TOO_LARGE, STATUS_NO_MEMORY. */
 enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_dispatch *dispatch,
                              void *context) MUST_CHECK;
 

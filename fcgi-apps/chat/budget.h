@@ -5,10 +5,10 @@
  * companies and administrators have no budget. What a call may cost is reserved before it is sent and
  * given back when the ledger has its row or keeps it, before the client hears the end. So calls at the
  * same time cannot each spend the same rest, and no call counts twice for the next. A stream that has
- * used more than was reserved holds what it has used. A budget is exceeded at most by what the calls
- * that were under way when it ended have cost beyond their estimates: with a maximum of tokens by the
- * error in estimating the request, without one by what answers are longer than BUDGET_OUTPUT_TOKENS
- * (docs/operating.md). A model without a price costs nothing.
+ * used more than it reserved holds as much as it has used. Only calls that were under way when a
+ * budget ended can exceed it, by their cost beyond their reservations: with a maximum of tokens that
+ * is the error in the estimate of the request, without one the part of each answer beyond
+ * BUDGET_OUTPUT_TOKENS (docs/operating.md). A model without a price costs nothing.
  *
  * Reservations are of one process; any thread may use them.
  */
@@ -49,8 +49,8 @@ enum status budget_reserve(struct budget *budget, struct storage *storage, struc
                            int64_t output_tokens, struct budget_reservation *out,
                            int64_t *retry_after) MUST_CHECK;
 
-/* The call has gone on: what it has used so far counts, if that is more than was reserved. Pump
- * thread. */
+/* To be called while the call goes on: raises the reservation to what it has used so far, if that is
+ * more. Pump thread. */
 void budget_follow(struct budget_reservation *reservation, const struct model_call *call);
 
 /* Idempotent. Does not wait for those who reserve. */

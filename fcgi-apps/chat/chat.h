@@ -1,8 +1,9 @@
 /*
  * chat: what the requests of this program share.
  *
- * The catalogue is constant, the ledger and the releases lock by themselves. What stands under "pump thread" belongs to
- * that thread alone, which is why one set of scratch memory serves all streams.
+ * The catalogue is constant; the ledger, the budget and the releases lock by themselves. The members
+ * under "pump thread" belong to that thread alone, which is why one set of scratch memory serves all
+ * streams.
  */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H

@@ -1,7 +1,7 @@
 /*
- * chat/completion_cut_off: what has come of a whole answer whose end is missing.
+ * chat/completion_cut_off: counts the part that has come of a whole answer whose end is missing.
  *
- * The text is given an end and then read as any other, so that the same is counted.
+ * The text is given an end and then read like any other, so that it is counted by the same rules.
  */
 #include <string.h>
 
@@ -11,14 +11,14 @@
 struct cut {
     const char *bytes;
     size_t at;
-    size_t kept; /* until here it is JSON but for the ends of what `open` names */
-    char open[JSON_DEPTH_MAXIMUM];
+    size_t kept; /* up to here the text is JSON once the brackets in `open` follow */
+    char open[JSON_DEPTH_MAXIMUM]; /* the closing brackets that are missing, outermost first */
     size_t depth;
     bool awaits_name; /* the next string is the name of a member */
 };
 
-/* From behind the opening quote to behind the closing one; false when that is missing. *kept is
- * where a text may be cut that has no end: not within an escape. */
+/* Goes from behind the opening quote to behind the closing one; false when that is missing. Then *kept
+ * is the end of the last whole character or escape. */
 static bool skip_string(struct cut *cut, size_t length, size_t *kept)
 {
     while (cut->at < length) {
@@ -91,7 +91,7 @@ void completion_read_cut_off(struct slice text, struct arena *scratch,
     while (cut.depth > 0) {
         ended[length++] = cut.open[--cut.depth];
     }
-    /* Whether it is an answer does not matter: what was understood of it counts. */
+    /* It need not be a valid answer: `progress` has all that was understood of it. */
     enum status ignored =
         completion_read_whole((struct slice){ended, length}, scratch, progress, &chunk, NULL);
     (void)ignored;

@@ -1,8 +1,8 @@
 /*
- * chat/completion_fold: a tree of what has been said so far.
+ * chat/completion_fold: a tree of the answer so far.
  *
- * Texts are kept as they are spelled in JSON, so that putting them together is appending; halves of
- * surrogate pairs have been mended before.
+ * Texts are kept as JSON spells them, so that a piece is simply appended; completion_read_chunk has
+ * mended halves of surrogate pairs before.
  */
 #include "completion_fold.h"
 
@@ -10,8 +10,8 @@
 
 #include "json/walk.h"
 
-/* Room grows by doubling and is not given back: a text takes at most four times its length. The rest
- * is for the tree. */
+/* A text's room doubles as it grows and the arena gives none back, so a text takes at most four times
+ * its length. The other half is for the tree. */
 #define ARENA_FACTOR 8
 #define FIRST_ROOM   64
 
@@ -20,8 +20,8 @@
 struct fold_node {
     struct slice name;   /* of a member */
     int64_t index;       /* of an element; NO_INDEX: it has none */
-    enum json_kind kind; /* of a value that is kept as it is spelled: JSON_NUMBER */
-    char *text;          /* of a string what stands between its quotes */
+    enum json_kind kind; /* JSON_NULL: no value yet; JSON_NUMBER: any value kept as it is spelled */
+    char *text;          /* of a string the text between its quotes */
     size_t length, room;
     struct fold_node *first, *last, *next; /* members or elements */
 };
@@ -167,7 +167,7 @@ static enum status merge_object(struct completion_fold *fold, struct fold_node *
     while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         bool is_delta = place == IN_CHOICE && slice_equals(walk.name, "delta");
         if (place == IN_CHOICE && slice_equals(walk.name, "message")) {
-            continue; /* all that has been said so far, beside the delta */
+            continue; /* some repeat the whole answer so far beside the delta */
         }
         struct fold_node *member = member_of(fold, node, walk.name);
         status = member == NULL ? STATUS_NO_MEMORY
@@ -280,8 +280,8 @@ static void write_name(const char *name, size_t length, struct buffer *out)
     buffer_append(out, "\":", 2);
 }
 
-/* A delta becomes a message, which has a content, be it null. Calls of tools are numbered in chunks
- * only. */
+/* A delta becomes a message, which always has a `content`, null if need be. Tool calls have an `index`
+ * in chunks only, so that member is left out. */
 static void write_object(const struct fold_node *node, bool is_call, struct buffer *out)
 {
     const char *comma = "";

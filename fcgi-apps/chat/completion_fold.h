@@ -1,11 +1,11 @@
 /*
- * chat/completion_fold: the whole answer that the chunks of a stream add up to, for a client who did
- * not ask for a stream and a provider that sends one nevertheless.
+ * chat/completion_fold: the whole answer that the chunks of a stream add up to, for a client that
+ * did not ask for a stream and a provider that sends one nevertheless.
  *
- * Within a choice, what a model says in pieces is put together: texts of a delta one behind the
- * other, elements of lists by their `index`, those without one behind each other. Names, roles, ids
- * and types are whole in each chunk that has them, as is all that stands outside of choices: there
- * the last one counts. Numbers keep their spelling, members that nobody here knows are kept.
+ * Within a choice the pieces are put together: texts of a delta are joined, elements of lists are
+ * matched by their `index`, and those without one are added at the end. Names, roles, ids and types
+ * are whole in each chunk that has them, and so is everything outside of choices: of these the last
+ * one counts. Numbers keep their spelling, and unknown members are kept.
  */
 #ifndef CHAT_COMPLETION_FOLD_H
 #define CHAT_COMPLETION_FOLD_H
@@ -24,13 +24,15 @@ struct completion_fold {
     size_t maximum;
 };
 
-/* `maximum` bytes are taken of texts. Takes no memory. */
+/* All texts together may have `maximum` bytes. Allocates nothing. */
 void completion_fold_init(struct completion_fold *fold, size_t maximum);
 void completion_fold_release(struct completion_fold *fold);
 
-/* A chunk as completion_read_chunk has mended it. STATUS_TOO_LARGE; STATUS_NO_MEMORY. */
+/* `chunk` is one that completion_read_chunk has read and mended. STATUS_TOO_LARGE;
+ * STATUS_NO_MEMORY. */
 enum status completion_fold_add(struct completion_fold *fold, struct slice chunk) MUST_CHECK;
 
+/* Appends the whole answer, a "chat.completion". */
 enum status completion_fold_write(const struct completion_fold *fold,
                                   struct buffer *out) MUST_CHECK;
 

@@ -127,16 +127,16 @@ bool completion_is_complete(const struct completion_progress *progress)
 
 /* --- Usage ----------------------------------------------------------------------------------- */
 
-/* A zero of output is a count only of an answer that says nothing. */
+/* A count of 0 is believed only for an answer that says nothing. */
 static int64_t believe_output(const struct completion_progress *progress, int64_t told)
 {
     return told > 0 || (told == 0 && progress->output_weight == 0) ? told : COMPLETION_UNTOLD;
 }
 
-/* Which zeros are believed. Nothing but zeros is no usage: some send it before they have counted. One
- * that never counts the output, or has not yet, makes no answer free. That the input was nothing is
- * for the provider to say once it has counted the output. What one of the numbers does not tell, the
- * total does, or nobody. */
+/* Some providers send zeros before they have counted, or never count the output; no answer is free
+ * for that. So a usage of nothing but zeros is ignored, an output of 0 is not believed beside a text,
+ * and an input of 0 is believed once the output is counted. A number that is missing is derived from
+ * the total, if there is one. */
 static void take_usage(struct completion_progress *progress, int64_t input, int64_t output,
                        int64_t total)
 {

@@ -3,10 +3,10 @@
  *
  * One reader serves whole answers (object "chat.completion") and the chunks of streams. The text is
  * passed on as it is, but for what is odd and harmless, which is mended so that OpenAI's clients
- * read what is meant: choices, tool calls and roles without an index or a name, or with that of another, content as a list
- * of parts, names and words in other case, halves of surrogate pairs, a byte order mark. Of a
- * member that stands twice the last one counts, as it does for every client. Usage that only we
- * asked for is taken out. What cannot be an answer is STATUS_INVALID.
+ * read what is meant: choices, tool calls and roles without an index or a name, or with that of
+ * another, content as a list of parts, names and words in other case, halves of surrogate pairs, a
+ * byte order mark. Of a member that stands twice the last one counts, as it does for every client.
+ * Usage that only we asked for is taken out. A text that cannot be an answer is STATUS_INVALID.
  */
 #ifndef CHAT_COMPLETION_READER_H
 #define CHAT_COMPLETION_READER_H
@@ -38,11 +38,11 @@ struct completion_progress {
     uint64_t finished[COMPLETION_CHOICES_MAXIMUM / 64];
     uint16_t tool_calls[COMPLETION_CHOICES_MAXIMUM]; /* of each choice, so far */
     struct completion_tool_call last_call;
-    int64_t output_weight;
-    bool has_usage;       /* the provider told it; the last one counts */
-    int64_t input_tokens; /* or COMPLETION_UNTOLD; likewise below, never both */
+    int64_t output_weight; /* of all that was said (usage.h) */
+    bool has_usage;        /* the provider told it; the last one counts */
+    int64_t input_tokens;  /* or COMPLETION_UNTOLD; likewise below, never both */
     int64_t output_tokens;
-    int64_t told_weight; /* output_weight when it told the output */
+    int64_t told_weight; /* output_weight when the provider last told the output */
     bool was_filtered;   /* a choice ended with content_filter */
     unsigned pending;    /* half of a surrogate pair */
 };
@@ -74,8 +74,8 @@ enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
 
-/* Reads what has come of a whole answer that was cut off somewhere, only to count it: `progress`
- * begins anew. */
+/* Reads the part that has come of a whole answer that was cut off, only to count it into `progress`,
+ * which is reset first. Out of memory, nothing is counted. */
 void completion_read_cut_off(struct slice text, struct arena *scratch,
                              struct completion_progress *progress);
 

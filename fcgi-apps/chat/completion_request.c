@@ -14,7 +14,7 @@
 #define SCRATCH_MAXIMUM ((size_t)64 << 20)
 #define MESSAGES_NAME   "messages"
 #define OUTPUT_MAXIMUM  INT64_C(10000000)
-/* What is no text, a picture for one, costs about a thousand tokens. */
+/* A part that is no text, such as a picture, costs about a thousand tokens. */
 #define WEIGHT_OF_A_PART 4000
 
 /* One reading of a body. */

@@ -23,7 +23,7 @@ struct completion_request {
     struct slice model;
     bool is_streamed;
     bool wants_usage;       /* the client asked for the usage of a stream */
-    int64_t input_weight;   /* of what the model reads; about, for what is no text */
+    int64_t input_weight;   /* of all that the model reads (usage.h) */
     int64_t output_maximum; /* tokens of a choice; 0: the client has set none */
     int64_t choices;        /* at least 1 */
     /* Where things stand in `text`: */

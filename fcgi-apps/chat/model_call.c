@@ -1,8 +1,8 @@
 /*
  * chat/model_call: the provider's side of a request.
  *
- * Two sources feed the same reading of chunks: an upstream call, through the parser of event
- * streams, and the demo, through a timer.
+ * Two sources feed the same reading of chunks: an upstream call, through answer_body, and the demo,
+ * through a timer.
  */
 #include "model_call.h"
 
@@ -105,7 +105,8 @@ static bool is_success(const struct model_call *call)
     return call->status_code == 200;
 }
 
-/* What has come of a whole answer that will not come to its end has been paid for, as chunks have. */
+/* A whole answer that is cut off has been paid for as far as it came, just like the chunks of a
+ * stream. */
 static void count_cut_off(struct model_call *call)
 {
     const struct buffer *text = &call->received.text;
@@ -138,7 +139,7 @@ static void succeed(struct model_call *call)
 
 /* --- Trying again ---------------------------------------------------------------------------- */
 
-/* What has come of an answer that was none. */
+/* Before the next try. Nothing has been folded: there is no next try once a chunk has come. */
 static void forget_answer(struct model_call *call)
 {
     answer_body_release(&call->received);
@@ -339,8 +340,8 @@ static void take_as_chunk(struct model_call *call, struct completion_progress *p
     chat_trim(made);
 }
 
-/* A provider that does not stream: what it said is one chunk, its usage another. What it has told
- * counts as it was read in the whole, also when passing it on fails. */
+/* For a provider that does not stream: its text becomes one chunk, its usage another. call->progress
+ * stays as it was read from the whole, so that the usage counts even if passing it on fails. */
 static void take_whole_as_chunks(void *context)
 {
     struct model_call *call = context;
@@ -552,7 +553,7 @@ static enum status prepare_headers(struct model_call *call, struct arena *arena)
 
 enum status model_call_prepare(struct model_call *call, struct arena *arena)
 {
-    /* What is mended may be longer than what has come. */
+    /* A mended answer may be longer than the one that came. */
     buffer_init(&call->answer, 2 * MODEL_ANSWER_MAXIMUM);
     answer_body_init(&call->received, MODEL_ANSWER_MAXIMUM);
     completion_fold_init(&call->fold, MODEL_ANSWER_MAXIMUM);
@@ -643,7 +644,7 @@ struct token_usage model_call_usage(const struct model_call *call)
     }
     int64_t input = progress->has_usage ? progress->input_tokens : COMPLETION_UNTOLD;
     int64_t output = progress->has_usage ? progress->output_tokens : COMPLETION_UNTOLD;
-    /* What came after the provider told for the last time. */
+    /* The text that came after the provider last told the output. */
     int64_t told = output != COMPLETION_UNTOLD ? progress->told_weight : 0;
     int64_t more = usage_estimate_tokens(progress->output_weight - told);
     return (struct token_usage){

@@ -3,14 +3,15 @@
  *
  * The owner embeds a model_call, sets what is asked, prepares it on a worker and starts it on the
  * pump thread; everything after that happens there. A stream arrives as chunks of OpenAI's format,
- * one at a time and checked; any other answer as one text, whichever of the two the provider sends
- * (answer_body.h, completion_fold.h). In the end `done` tells how it went (model_outcome.h).
+ * one at a time and checked; any other answer as one text. The provider may send either; it is turned
+ * into the one that was asked for (answer_body.h, completion_fold.h). In the end `done` tells how it
+ * went (model_outcome.h).
  *
  * A call is tried again while nothing of an answer has come, when the provider could not be reached,
  * or has refused with 429, 500, 502, 503 or 529. It waits as long as the provider asks, else a
  * quarter of a second, then twice as long each time, a quarter more or less by chance; never beyond
- * UPSTREAM_FIRST_BYTE_TIMEOUT from the start. What else went wrong may have cost money and is not
- * repeated. A provider that refuses `stream_options` is asked without, from then on.
+ * UPSTREAM_FIRST_BYTE_TIMEOUT from the start. A call that failed in another way may have cost money
+ * and is not repeated. A provider that refuses `stream_options` is asked without, from then on.
  */
 #ifndef CHAT_MODEL_CALL_H
 #define CHAT_MODEL_CALL_H
@@ -33,7 +34,7 @@
 struct chat;
 struct model_call;
 
-#define MODEL_ANSWER_MAXIMUM ((size_t)8 << 20) /* bytes of an answer that is not streamed */
+#define MODEL_ANSWER_MAXIMUM ((size_t)8 << 20) /* bytes of a whole answer, or of a JSON value */
 
 struct model_call_handlers {
     /* A chunk of a stream; `mended` is the text for OpenAI's clients, one line. Both live until
@@ -56,12 +57,12 @@ struct model_call {
     bool asks_usage;  /* `body` has stream_options that we added */
     struct slice body;
     const char *tracestate; /* NULL = none */
-    int64_t input_weight;   /* of the request, for an estimate */
+    int64_t input_weight;   /* of the request (usage.h), for an estimate */
     const struct model_call_handlers *handlers;
     void *context;
     /* To be read by the owner: */
     struct completion_progress progress;
-    struct buffer answer;    /* the whole one, of a call that is not streamed */
+    struct buffer answer;    /* the whole text, if the call is not streamed */
     bool has_answered;       /* with success: tokens have been used */
     bool was_sent;           /* the provider may know of it; told when the call is over */
     bool was_refused;        /* by an HTTP status, at the last try: it cost nothing */
@@ -74,8 +75,8 @@ struct model_call {
     const char *const *headers;
     struct upstream_call *upstream; /* NULL when there is none (any more) */
     struct demo_answer *demo;
-    struct answer_body received;
-    struct completion_fold fold; /* of chunks that have come although nobody wants them */
+    struct answer_body received; /* of a refusal only its text is used */
+    struct completion_fold fold; /* the chunks of a stream that was not asked for */
     struct arena scratch;
     int status_code;
     int64_t retry_after; /* milliseconds */
@@ -99,14 +100,14 @@ void model_call_pause(struct model_call *call, bool paused);
  * comes to tell `lagging` at the end of its turn. */
 void model_call_follow(struct model_call *call, struct stream *client);
 
-/* Nothing more is heard of it. */
+/* No handler is called any more. The part that has come of a whole answer is counted first. */
 void model_call_cancel(struct model_call *call);
 
 /* Cancels if need be and frees what is not in the arena. Idempotent; also for one not started. */
 void model_call_release(struct model_call *call);
 
-/* What has been used so far: as the provider told it, else an estimate. What was never sent, or
- * refused, has used nothing. */
+/* The tokens used so far: as the provider told them, else an estimate. A call that was never sent, or
+ * was refused, has used none. */
 struct token_usage model_call_usage(const struct model_call *call);
 
 #endif

@@ -31,7 +31,7 @@ static const struct route chat_routes[] = {
      BODY_NONE, 0},
 };
 
-/* Messages are walked from the newest one back. */
+/* Not a list by pages: messages are walked from the newest one back, by `before`. */
 #define CHAT_MESSAGES "/chat/sessions/{id}/messages"
 
 static const struct unbuilt_parameter chat_unbuilt[] = {

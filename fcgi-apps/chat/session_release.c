@@ -33,7 +33,7 @@ static void note(struct session_releases *releases, const struct conversation_lo
 {
     struct owed_lock *owed = memory_allocate(sizeof *owed);
     if (owed == NULL) {
-        return; /* the lease will end */
+        return; /* the end of the lease frees it */
     }
     *owed = (struct owed_lock){.lock = *lock,
                                .forget_at = clock_monotonic_nanoseconds() +
@@ -66,7 +66,8 @@ static void forget(struct session_releases *releases, struct owed_lock *owed)
     memory_release(owed);
 }
 
-/* Only here are locks forgotten, and never twice at once, so `owed` and what follows it stay. */
+/* Entries are removed here only, and never by two threads at once; others add at the front. So `owed`
+ * and those behind it stay valid without the mutex. */
 void session_releases_flush(struct session_releases *releases, struct storage *storage)
 {
     enum status status = STATUS_OK;
@@ -78,7 +79,7 @@ void session_releases_flush(struct session_releases *releases, struct storage *s
         if (status == STATUS_OK) {
             status = conversation_release(storage, &owed->lock, NULL);
         }
-        /* Of those behind one that the database does not take, only the time is looked at. */
+        /* After the first failure the database is not asked again; locks whose time is up go. */
         if (status == STATUS_OK || clock_monotonic_nanoseconds() >= owed->forget_at) {
             forget(releases, owed);
         }

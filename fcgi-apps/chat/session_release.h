@@ -1,11 +1,11 @@
 /*
- * chat/session_release: giving back the locks of sessions, also when the database takes nothing.
+ * chat/session_release: gives back the locks of sessions, also after the database was out of order.
  *
- * A lock that could not be given back would keep its session from everybody until its lease is over.
- * It is noted here, and housekeeping gives it back as soon as the database takes that. When its
- * lease is over it is forgotten. Locks of a process that has died are free anyway.
+ * A lock that could not be given back would block its session until its lease is over. So it is noted
+ * here, and the background job gives it back as soon as the database accepts that. A lock whose lease
+ * is over is forgotten. Locks of a process that has died are free anyway.
  *
- * Any thread.
+ * Any thread may release; session_releases_flush belongs to the background job alone.
  */
 #ifndef CHAT_SESSION_RELEASE_H
 #define CHAT_SESSION_RELEASE_H
@@ -26,12 +26,12 @@ struct session_releases {
 void session_releases_init(struct session_releases *releases);
 void session_releases_destroy(struct session_releases *releases);
 
-/* conversation_release; when that fails the lock is noted, but not `entry`. */
+/* As conversation_release. When that fails the lock is noted for later, but `entry` is not. */
 enum status session_release(struct session_releases *releases, struct storage *storage,
                             const struct conversation_lock *lock,
                             const struct ledger_entry *entry) MUST_CHECK;
 
-/* Gives back what is owed. Waits for the database. */
+/* Gives back the locks that were noted. Waits for the database. */
 void session_releases_flush(struct session_releases *releases, struct storage *storage);
 
 #endif

@@ -28,7 +28,8 @@ static int64_t weigh_code_point(uint32_t code)
     return 1;
 }
 
-/* The character that begins at *at, which moves behind it. What is no UTF-8 weighs as a character. */
+/* Weighs the character at *at and moves *at behind it. A byte that is not UTF-8 counts as a
+ * character. */
 static int64_t weigh_character(const char **at, const char *end)
 {
     const unsigned char *bytes = (const unsigned char *)*at;
@@ -44,8 +45,8 @@ static int64_t weigh_character(const char **at, const char *end)
     return weigh_code_point(code);
 }
 
-/* \uXXXX, of which the digits begin at `digits`. Of a pair the second half weighs as a character, the
- * first as what is missing. */
+/* Weighs \uXXXX, whose digits begin at `digits`. Each half of a surrogate pair is weighed alone: the
+ * second weighs 1, the first the rest. */
 static int64_t weigh_escape(const char *digits)
 {
     unsigned char unit[2];

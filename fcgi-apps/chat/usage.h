@@ -2,9 +2,9 @@
  * chat/usage: tokens and what they cost.
  *
  * Providers tell the tokens of a call; when one does not (or the client left before the end) they
- * are estimated by the weight of the texts, and the ledger says that it is an estimate. Weight counts
- * in quarters of a token: that is what a character weighs, but one of Chinese, Japanese or Korean is
- * about a token by itself and weighs four. Vocabularies differ; none is far from that.
+ * are estimated by the weight of the texts, and the ledger says that it is an estimate. The unit of
+ * weight is a quarter of a token. A character weighs one, but a character of Chinese, Japanese or
+ * Korean is about a token by itself and weighs four. Tokenizers differ, but not far from that.
  */
 #ifndef CHAT_USAGE_H
 #define CHAT_USAGE_H
@@ -21,10 +21,10 @@ struct token_usage {
     bool is_estimated;
 };
 
-/* Of a JSON string as it is spelled, with its quotes. */
+/* The weight of a JSON string as it is spelled, with its quotes. */
 int64_t usage_weigh_string(struct slice string_text);
 
-/* Of plain text. */
+/* The weight of plain text. */
 int64_t usage_weigh_text(const char *text);
 
 /* At least 1 for anything at all. */
