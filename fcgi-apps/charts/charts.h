@@ -80,8 +80,8 @@ void charts_remove_loose(struct request *request);
  * answered and NULL is returned. */
 const char *charts_chart_id(struct request *request);
 
-/* False when the request has been answered: 422 too long, 400 other characters than an id has; in a
- * body 422 like any value that does not fit. */
+/* False when the request has been answered: 422 for an id that is too long, 400 for characters that an
+ * id cannot have, or 422 for those too where `source` is "body". */
 bool charts_check_id(struct request *request, const char *source, const char *name,
                      const char *value);
 

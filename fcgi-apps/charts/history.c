@@ -78,7 +78,7 @@ static bool has_fraction(const struct number *number)
     return number->is_given && floor(number->value) != number->value;
 }
 
-/* What is wrong with where the number lies; NULL: nothing. */
+/* The limit that the number exceeds, as the end of a message; NULL: none. */
 static const char *range_fault(const struct page *page, const struct number *number)
 {
     if (!number->is_given) {
@@ -93,7 +93,8 @@ static const char *range_fault(const struct page *page, const struct number *num
                                                 : NULL;
 }
 
-/* False when answered: first what is no number at all, then what is out of range. */
+/* False when answered. In a body every fault is a field of one 422. In a query only text that is no
+ * whole number is 422; a number that is out of range is 400, and the first of these is told. */
 static bool read_page(struct request *request, struct page *page)
 {
     *page = (struct page){
@@ -227,9 +228,9 @@ struct budget {
 
 static const struct budget whole_budget = {COUNT_MAXIMUM, CHARTS_ANSWER_MAXIMUM};
 
-/* One request of a body, which is request->json; `key` has owner and chart. What it asks for is
- * taken from the budget's points and must be there, what it gets from the bytes: without any left a
- * page has one point. */
+/* Answers one query of a body; the query is request->json, and `key` has owner and chart. The budget
+ * must have all points that the query asks for. The bytes of its page are taken from the budget
+ * afterwards: once they are used up a page has one point. */
 static void answer_query(struct request *request, struct series_key *key, struct budget *budget)
 {
     if (request_refuse_unbuilt(request)) {

@@ -108,7 +108,7 @@ static enum status locate(struct slice body, struct located *out)
     return status;
 }
 
-/* Which point is no JSON? What Python's json makes of a NaN arrives here. */
+/* Names the first point that is not JSON: Python's json writes NaN, for one. */
 static void refuse_broken_points(struct request *request, struct slice data)
 {
     struct json_walk walk;
@@ -217,7 +217,7 @@ static int64_t read_pane(struct request *request)
 
 /* --- The points --------------------------------------------------------------------------- */
 
-/* No JSON is 400 like in any body, what is wrong with its values 422. */
+/* As in any body: 400 for points that are not JSON, 422 for values that do not fit. */
 static void refuse_points(struct request *request, const struct points_problem *problem)
 {
     static const char *const types[] = {

@@ -25,8 +25,8 @@
 
 struct app;
 
-/* A query parameter of a route that is documented and not built: 400. Where a body stands for a query
- * (request_refuse_unbuilt), a member of it too. */
+/* A query parameter that a route refuses with 400, because it is documented and not built, or works on
+ * other routes only. Where a body stands for a query (request_refuse_unbuilt), also a member of it. */
 struct unbuilt_parameter {
     const char *template; /* of the route */
     const char *name;

@@ -66,7 +66,8 @@ bool request_query(const struct request *request, const char *name, struct slice
     return false;
 }
 
-/* Of what is documented and not built: an answer without it would be taken for one with it. */
+/* Used for parameters that are not built: an answer that ignored one would be taken for one that heeds
+ * it. */
 static bool is_asked_for(const struct request *request, const char *name)
 {
     struct slice value;
@@ -88,7 +89,8 @@ bool request_refuse_unbuilt(struct request *request)
     return false;
 }
 
-/* A parameter that pages lists elsewhere: whoever walks by it would get the first page for ever. */
+/* True when a list is asked for with a parameter that other APIs page by. If it were ignored, every
+ * request would get the first page. */
 static bool walks_otherwise(const struct request *request)
 {
     static const char *const others[] = {"limit", "offset", "after", "before", "cursor"};

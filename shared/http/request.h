@@ -77,7 +77,7 @@ struct request {
     bool is_https;
     bool is_openai;                  /* errors in OpenAI's shape */
     enum problem refusal;            /* of target_check; PROBLEM_COUNT when none */
-    const char *tracestate;          /* of the trace of its context, or NULL */
+    const char *tracestate;          /* inbound, beside the trace in the context; or NULL */
     struct ratelimit_decision limit; /* of the last check; limit.limit NULL when none applied */
     int64_t retry_after;             /* for the next problem; 0 = default */
     const char *openai_type, *openai_param, *openai_code;
@@ -107,9 +107,9 @@ struct slice request_header(const struct request *request, const char *name);
  * A malformed escape makes the whole query 400 before the handler runs. */
 bool request_query(const struct request *request, const char *name, struct slice *value);
 
-/* 400 when the query, or request->json by a member, asks for what is documented and not built
- * (app.h). True when answered. Queries have been asked before the handler runs; a handler that takes
- * a body for a query asks again. */
+/* Answers 400 and returns true when the query has an unbuilt parameter (app.h), or request->json has it
+ * as a member. Every query is checked before its handler runs; a handler whose body stands for a query
+ * calls this for the body. */
 bool request_refuse_unbuilt(struct request *request);
 
 /* --- Answering ---------------------------------------------------------------------------------- */
@@ -129,8 +129,9 @@ const char *request_timestamp(struct request *request);
 
 /* --- Streams ------------------------------------------------------------------------------------- */
 
-/* Hands the request to the pump; the handlers and the work of stream_offload are called with `context`.
- * `ended` need not log: the pipeline does. On failure a 503 has been answered and false is returned. */
+/* Hands the request to the pump; the handlers (copied) and the work of stream_offload are called with
+ * `context`. `ended` need not log: the pipeline does. On failure a 503 has been answered and false is
+ * returned. */
 bool request_stream(struct request *request, const struct stream_handlers *handlers, void *context);
 
 /* Pump thread: sends the head of the response with the content type given (no Content-Length),

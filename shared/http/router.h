@@ -60,7 +60,7 @@ enum route_flags {
     ROUTE_GUARDED = 8,     /* AUTH_BYPASS_PATHS does not open it (ACCESS_ADMIN never is) */
     ROUTE_ONE_TIME = 16,   /* open to a login by a one-time password, before it is changed */
     ROUTE_READS = 32,      /* waits for no write lock and no password's hash, whatever its method */
-    ROUTE_LIST = 64        /* walked by page and page_size (http/fields), by no other parameters */
+    ROUTE_LIST = 64        /* a list by page and page_size (http/fields); limit and so on are 400 */
 };
 
 typedef void route_handler(struct request *request);

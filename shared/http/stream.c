@@ -1,6 +1,6 @@
 /*
- * http/stream: requests that outlive their worker. The pump calls the handler's functions, and after the
- * last of them the request is counted and logged here.
+ * http/stream: requests that outlive their worker. The pump calls the functions of the handler; after
+ * the last of them, `ended`, the request is counted and logged here.
  */
 #include "http/pipeline.h"
 #include "http/request.h"

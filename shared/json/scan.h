@@ -67,8 +67,9 @@ enum status json_validate(struct slice text, struct arena *scratch) MUST_CHECK;
 enum status json_unescape(struct arena *arena, struct slice string_text,
                           struct slice *out) MUST_CHECK;
 
-/* What stands between the quotes of a string, as a name of json_scan_next_member does, without its
- * escapes: itself if it has none, else in the arena. It may hold U+0000. STATUS_NO_MEMORY. */
+/* The same for the text between the quotes, which is how json_scan_next_member gives a name: *out is
+ * `inside` itself when it has no escapes, else a copy in the arena. No NUL follows it, and it may
+ * hold U+0000. STATUS_NO_MEMORY. */
 enum status json_plain_text(struct arena *arena, struct slice inside, struct slice *out) MUST_CHECK;
 
 #endif

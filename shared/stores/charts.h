@@ -39,8 +39,8 @@ enum status chart_set_options(struct storage *storage, const char *owner, const 
 /* With all its series; their points are left to series_remove_loose. */
 enum status chart_delete(struct storage *storage, const char *owner, const char *id) MUST_CHECK;
 
-/* At most `limit` charts in the order of their ids, without the first `offset`; *total counts all of
- * the owner's. */
+/* At most `limit` charts in the order of their ids, after the first `offset`; *total counts all charts
+ * of the owner. */
 enum status chart_list(struct storage *storage, struct arena *arena, const char *owner,
                        int64_t limit, int64_t offset, struct chart **out, size_t *count,
                        int64_t *total) MUST_CHECK;

@@ -118,8 +118,8 @@ enum status conversation_find(struct storage *storage, struct arena *arena,
                               const struct conversation_key *key, int64_t now,
                               struct conversation *out) MUST_CHECK;
 
-/* At most `limit` of the owner's, the most recently used first, without the first `offset`; *total
- * counts all that have not expired. */
+/* At most `limit` of the owner's conversations, the most recently used first, after the first
+ * `offset`; *total counts all of them that have not expired. */
 enum status conversation_list(struct storage *storage, struct arena *arena, const char *owner,
                               int64_t now, int64_t limit, int64_t offset, struct conversation **out,
                               size_t *count, int64_t *total) MUST_CHECK;

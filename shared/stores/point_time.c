@@ -94,7 +94,7 @@ static enum status read_text(struct arena *scratch, struct slice quoted, struct 
     int64_t month;
     int64_t day;
     struct slice text = {.data = quoted.data + 1, .length = quoted.length - 2};
-    /* A day is short; a text that is not cannot be one, whatever is in it. */
+    /* A longer text cannot be a date, even with every character escaped. */
     enum status status =
         quoted.length > TEXT_LENGTH_MAXIMUM ? STATUS_OK : json_plain_text(scratch, text, &text);
     if (status != STATUS_OK) {
@@ -120,7 +120,7 @@ static bool read_whole_number(struct slice text, int64_t *number)
     return true;
 }
 
-/* The three members in any order and nothing else; that each is there once has been checked. */
+/* The three members in any order and nothing else. The caller has checked that none stands twice. */
 static enum status read_object(struct arena *scratch, struct slice text, struct point_time *out,
                                const char **message)
 {

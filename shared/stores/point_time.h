@@ -24,7 +24,7 @@ struct point_time {
 };
 
 /* STATUS_INVALID: *message is a fixed text that says why; STATUS_NO_MEMORY. `scratch` is used for
- * texts with escapes. An object has no member twice. */
+ * texts with escapes. The caller has checked that no member of an object stands twice. */
 enum status point_time_read(const struct json_value *value, struct arena *scratch,
                             struct point_time *out, const char **message) MUST_CHECK;
 

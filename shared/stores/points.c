@@ -34,7 +34,7 @@ struct spelling {
 
 struct field {
     struct spelling usual;
-    struct spelling other; /* name NULL: there is none */
+    struct spelling other; /* in snake_case; name NULL: there is none */
 };
 
 #define SPELLING(name)                                                                             \
@@ -136,7 +136,7 @@ static enum status refuse(struct reader *reader, enum points_problem_kind kind, 
     return STATUS_INVALID;
 }
 
-/* `member` NULL: the rule is one for the whole point. */
+/* `member` NULL: the rule concerns the whole point. */
 static enum status refuse_rule(struct reader *reader, const char *member, const char *message)
 {
     return refuse(reader, POINTS_RULE, member, message);
@@ -181,7 +181,7 @@ static int role_of(const struct reader *reader, struct slice name)
     return ROLE_OTHER;
 }
 
-/* The spelling of a field that is known to have this name, plain or with escapes. */
+/* The spelling that the client uses for this field. A name with escapes counts as the usual one. */
 static const struct spelling *spelling_of(const struct field *field, struct slice name)
 {
     bool is_other = field->other.name != NULL && slice_equals(name, field->other.name);
@@ -256,13 +256,13 @@ static bool is_container(const struct json_value *value)
     return value->kind == JSON_ARRAY || value->kind == JSON_OBJECT;
 }
 
-/* Members that are there twice, at any depth: json/scan lets them pass. */
+/* Refuses members that stand twice at any depth, which json/scan lets pass. */
 static enum status check_names_within(struct reader *reader, const struct json_value *value)
 {
     if (!is_container(value)) {
         return STATUS_OK;
     }
-    /* What the scratch arena has no room for has none in a point either. */
+    /* A value that is too large for the scratch arena is also too large for a point. */
     return value->text.length > POINT_TEXT_MAXIMUM
                ? refuse_size(reader)
                : refuse_text(reader, json_validate(value->text, &reader->scratch));
@@ -292,7 +292,7 @@ static enum status read_field(struct reader *reader, const struct field *field,
                                                          : spelling->not_numeric);
 }
 
-/* A field that a point lacks, spelled as the point spells the others. */
+/* Refuses a point for a field that it lacks, spelled as the point spells its other fields. */
 static enum status refuse_absent(struct reader *reader, const struct field *field, size_t count)
 {
     const struct spelling *spelling = &field->usual;

@@ -66,7 +66,7 @@ enum points_problem_kind {
 struct points_problem {
     enum points_problem_kind kind;
     const char *message; /* fixed text: "Field 'open' must be numeric" */
-    const char *member;  /* "open", as the client spells it; NULL: it is about the whole point */
+    const char *member;  /* "open", as the client spells it; NULL: the whole point */
     size_t index;        /* of the first bad point */
 };
 

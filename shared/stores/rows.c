@@ -86,7 +86,7 @@ enum status rows_change_values(struct storage *storage, const char *name, int64_
     struct change change = {.name = name, .values = values, .count = count, .changes = changes};
     enum status status = rows_transaction(storage, work_change, &change);
     if (status != STATUS_OK && changes != NULL) {
-        *changes = 0; /* what was counted has been taken back */
+        *changes = 0; /* rows counted before the failure were rolled back */
     }
     return status;
 }

@@ -55,7 +55,8 @@ enum status rows_find_values(struct storage *storage, const char *name,
 #define rows_find(storage, name, statement, ...)                                                   \
     rows_find_values((storage), (name), (statement), ROW_VALUES(__VA_ARGS__))
 
-/* One statement as a transaction of its own. *changes, if not NULL: rows, 0 on failure. */
+/* One statement as a transaction of its own. *changes (NULL: not wanted) is the number of rows that
+ * were changed, 0 on failure. */
 enum status rows_change_values(struct storage *storage, const char *name, int64_t *changes,
                                const struct row_value *values, size_t count) MUST_CHECK;
 #define rows_change(storage, name, changes, ...)                                                   \

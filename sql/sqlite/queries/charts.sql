@@ -5,7 +5,7 @@ SELECT number, id, options, created_at, updated_at, series_count
 FROM charts WHERE owner = ?1 AND id = ?2;
 
 -- name: chart_list
--- What comes before the page is counted off in the index alone.
+-- The charts before the page are skipped in the index alone, without reading their rows.
 SELECT number, id, options, created_at, updated_at, series_count
 FROM charts
 WHERE owner = ?1 AND id >= (SELECT id FROM charts WHERE owner = ?1 ORDER BY id LIMIT 1 OFFSET ?3)
