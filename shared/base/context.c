@@ -1,5 +1,5 @@
 /*
- * context: a value for each thread.
+ * base/context: one value for each thread.
  */
 #include "base/context.h"
 

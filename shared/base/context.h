@@ -1,11 +1,11 @@
 /*
- * base/context: on whose behalf the calling thread works.
+ * base/context: the request on whose behalf the calling thread works.
  *
  * Each thread has one context, empty at first. Code that posts work for later (a task of the workers,
  * a stream of the pump, a call of an upstream) keeps a copy of the context it runs in, and restores
- * it around the callback. Log lines, the ledger and outgoing requests read it from here, so that no
- * function has to pass it on and none can forget to. Contexts are values: one that is entered
- * stays valid when the request it came from has been freed.
+ * it around the callback. Log lines, answers and requests to providers read it from here, so that no
+ * function has to pass it on and none can forget to. Contexts are values: they do not depend on the
+ * memory of the request that they came from.
  */
 #ifndef BASE_CONTEXT_H
 #define BASE_CONTEXT_H
@@ -19,14 +19,15 @@ struct context {
     char correlation_id[CONTEXT_CORRELATION_MAXIMUM + 1]; /* "": none */
     /* W3C Trace Context level 1, section 3.2, in lower-case hexadecimal. */
     char trace_id[33]; /* "": none, and then the two below mean nothing */
-    char span_id[17];  /* of the parent of whatever is called from here */
+    char span_id[17];  /* the client's; the parent of the requests that we send */
     char trace_flags[3];
 };
 
 /* Of the calling thread; never NULL. Valid until the thread changes its context. */
 const struct context *context_current(void);
 
-/* The work in hand turns out to be this: replaces the context until the one before is restored. */
+/* Replaces the thread's context once a request has been identified; context_leave still restores the
+ * one before. */
 void context_replace(const struct context *context);
 
 /* Makes `context` the calling thread's (NULL: the empty one) and returns the one before, which
@@ -34,7 +35,7 @@ void context_replace(const struct context *context);
 struct context context_enter(const struct context *context);
 void context_leave(const struct context *before);
 
-/* `traceparent` for what is called on behalf of the context; false when there is no trace. */
+/* The `traceparent` header of a request sent on behalf of the context; false when it has no trace. */
 bool context_traceparent(const struct context *context, char out[CONTEXT_TRACEPARENT_SIZE]);
 
 #endif

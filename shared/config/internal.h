@@ -129,7 +129,7 @@ struct config_entry {
     const char *name; /* as given */
     const char
         *known_as; /* without CONSOUL_ and aliases; equals `name` for settings of the table */
-    const char *compared_as; /* config_compared_name of that */
+    const char *compared_as; /* config_compared_name of known_as */
     const char *value;
     const struct config_origin *origin;
     int line; /* in the file; 0 for the environment */
@@ -198,8 +198,8 @@ enum status config_refuse_unknown(const struct config_entry *entry, struct buffe
  * replaced. Points into `name` or to a constant. */
 const char *config_plain_name(const char *name);
 
-/* A plain name as it is compared: equal for two names of one setting, as PROVIDER_GROQ_API_KEY and
- * GROQ_API_KEY are. Points into `name`. */
+/* A plain name in the form in which names are compared: the same text for both names of one setting,
+ * such as PROVIDER_GROQ_API_KEY and GROQ_API_KEY. Points into `name`. */
 const char *config_compared_name(const char *name);
 
 /* Whether it looks like the name of a provider's setting (PROVIDER_X_API_KEY), of any provider. */

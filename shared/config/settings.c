@@ -77,8 +77,7 @@ const void *config_read_field(const struct config *config, size_t index)
 
 /* --- By name -------------------------------------------------------------------------------- */
 
-/* Names and aliases by their hash, the next place being tried when one is taken. A start asks for some
- * thousand names. */
+/* A hash table of names and aliases, with linear probing: a start looks up some thousand names. */
 #define PLACES 2048 /* a power of two, several times the names */
 
 static struct place {

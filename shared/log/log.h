@@ -56,8 +56,9 @@ bool log_enabled(enum log_level level);
 /* "DEBUG".."CRITICAL" (also WARN), any case. */
 enum status log_parse_level(const char *text, enum log_level *level) MUST_CHECK;
 
-/* Writes a line, with the correlation id of the thread's context. `message` is an event word (request_completed); values go into fields. A line
- * longer than 8 KiB loses its last fields and says "truncated":true. */
+/* Writes a line with the correlation id of the thread's context. `message` is an event word
+ * (request_completed); values go into fields. A line longer than 8 KiB loses its last fields and says
+ * "truncated":true. */
 void log_write_fields(enum log_level level, const char *message, const struct log_field *fields,
                       size_t count);
 

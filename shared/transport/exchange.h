@@ -57,7 +57,7 @@ struct exchange {
     struct buffer output;         /* the answer; write with exchange_write */
     size_t output_sent;           /* bytes at the front of output that are sent already */
     void *state;                  /* of the layer above, in the arena */
-    struct context origin;        /* what `admit` has made of it, for the handlers after it */
+    struct context origin;        /* made by `admit`; the handlers after it run in it */
     const struct exchange_operations *operations;
 };
 

@@ -24,7 +24,7 @@ void exchange_mark_sent(struct exchange *exchange, size_t count);
 /* The parameters are set: reads CONTENT_LENGTH and calls handlers->plan. */
 void exchange_plan(struct exchange *exchange, const struct exchange_handlers *handlers);
 
-/* The handlers of the same names, each in the context of the exchange. */
+/* Each calls the handler of that name in the context of the exchange. */
 bool exchange_admit(struct exchange *exchange, const struct exchange_handlers *handlers);
 void exchange_handle(struct exchange *exchange, const struct exchange_handlers *handlers);
 void exchange_refuse(struct exchange *exchange, const struct exchange_handlers *handlers,

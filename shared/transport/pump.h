@@ -31,8 +31,9 @@
 struct pump;
 struct stream;
 
-/* Each runs in the context that called pump_adopt, and may be NULL except `ended`; without `client_gone` or `shutdown` the stream is ended instead.
- * `context` is what pump_adopt was given. Handlers are never called from within a call of theirs. */
+/* Each may be NULL except `ended`; without `client_gone` or `shutdown` the stream is ended instead.
+ * `context` is what pump_adopt was given. Each runs in the context (base/context.h) of the caller of
+ * pump_adopt, and never within another call of the same stream's handlers. */
 struct stream_handlers {
     void (*start)(struct stream *stream, void *context); /* first call, on the pump thread */
     /* The client lags (true) or has caught up (false). */
@@ -85,7 +86,7 @@ bool stream_is_lagging(const struct stream *stream);
 
 /* --- Event sources for upstream/ ---------------------------------------------------------------- */
 
-/* Both run in the context that has asked for them. */
+/* Both run in the context (base/context.h) that asked for them. */
 typedef void pump_ready(int descriptor, bool readable, bool writable, void *context);
 typedef void pump_expired(void *context);
 

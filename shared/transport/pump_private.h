@@ -68,7 +68,7 @@ struct stream {
     struct exchange *exchange;
     const struct stream_handlers *handlers;
     void *context;
-    struct context origin; /* of who has given it to the pump; its handlers run in it */
+    struct context origin; /* of the caller of pump_adopt; the handlers run in it */
     struct pump_source source;
     struct pump_message message; /* start, or the end of an offload */
     struct pump_timer timer;     /* the earliest of the four below, or earlier */

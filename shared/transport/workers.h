@@ -28,8 +28,8 @@ enum worker_kind {
     WORKER_KINDS
 };
 
-/* Owned by the caller; must live, and must not be queued again, until `run` has been called. It runs
- * on behalf of whoever has queued it. */
+/* Owned by the caller; must live, and must not be queued again, until `run` has been called. `run` is
+ * called in the context (base/context.h) in which the task was queued. */
 struct worker_task {
     void (*run)(void *context);
     void *context;

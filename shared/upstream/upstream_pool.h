@@ -77,7 +77,7 @@ struct upstream_call {
     struct curl_slist *headers;
     const struct upstream_handlers *handlers;
     void *context;
-    struct context origin; /* of who has started it; its handlers run in it */
+    struct context origin; /* of the caller of upstream_start; the handlers run in it */
     struct upstream_head head;
     uint64_t started;
     uint64_t last_activity;
