@@ -1,4 +1,4 @@
-"""One rule for every body of every program: what is no JSON is 400, what is JSON and does not fit is 422.
+"""One rule for every body of every program: text that is not JSON is 400, JSON that does not fit is 422.
 
 Under /v1 it is 400 for both, which is what OpenAI's client libraries know. What fits is read from docs/openapi.yaml.
 """
@@ -15,7 +15,7 @@ NO_JSON = [b"{", b"{}x", b"{} {}", b"[1,", b"{'a':1}", b'{"a":1,}', b'{"a":1,"a"
 NO_OBJECT = [b"[]", b"[{}]", b"7", b"null", b"true", b'"{}"']
 # One of each kind, and texts and numbers at the ends of what members take.
 VALUES = [None, True, 0, -1, 1.5, 101, 10001, 10 ** 15, "", "a b..", "x" * 129, "x" * 16385, [], [1], [[]], {}, {"a": 1}]
-# Whether such a text is right is known only to what it is compared with, or depends on other members.
+# Texts that no schema can judge: they are compared with something stored, or with other members.
 BEYOND_SCHEMAS = {"refresh_token", "token", "current_password", "email", "username", "password", "chart_ids", "model"}
 PLACES = {"chart_id": "bodies", "series_id": "spx"}
 
@@ -105,6 +105,6 @@ def test_a_number_that_no_double_holds_is_422(ask, method, path, schema, body):
 def test_a_name_that_holds_nul_is_one_that_nobody_knows(ask, method, path, schema, body):
     """U+0000 is valid JSON."""
     if path.startswith("/auth/"):
-        body = {**body, next(iter(schema["properties"])): 7}  # what fits can be asked for once
+        body = {**body, next(iter(schema["properties"])): 7}  # a body that fits can be sent only once
     asked, plain = (ask(method, path, json.dumps({**body, name: 1}).encode()) for name in ("a\0b", "ab"))
     assert asked.status == plain.status, (asked, plain)

@@ -371,7 +371,7 @@ def test_history_refuses_what_is_no_whole_number(chart, query, name, value):
 
 
 def test_a_series_that_cannot_be_read_fails_all_that_were_asked_for_with_it(suite):
-    """A fault of ours is no answer to one of several."""
+    """An outage fails the whole request: it is not told as the answer to one of its queries."""
     private = suite.start()
     chart = Chart(private, private.token())
     chart.replace(line(0, 3), series="whole")

@@ -150,7 +150,7 @@ def test_a_budget_counts_every_choice_and_the_larger_maximum(suite, stub):
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/stream"])
 def test_what_a_stream_has_used_beyond_its_estimate_counts_while_it_runs(suite, stub, path):
-    """Estimated at 1024 tokens, as the next call is; it has used 2000, and goes on."""
+    """1024 tokens are reserved for the stream, as for the next call; it has used 2000 and still runs."""
     private = suite.start(environment_for(stub, MODEL_PRICES='{"stub/long":"0/1000"}',
                                           BUDGET_NEW_USER="3/day"))
     _, key = user_with_key(private)

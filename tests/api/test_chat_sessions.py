@@ -329,7 +329,7 @@ def wakes_of(pid):
 
 
 def test_a_turn_that_waits_sleeps_until_its_time_has_come(suite, stub):
-    """It does not look a thousand times a second whether it has."""
+    """A waiting turn does not look a thousand times a second whether the lock is free."""
     private = suite.start(environment_for(stub, SESSION_LOCK_WAIT="2"))
     session = new_id()
     before = stub.count("silent")
@@ -426,7 +426,7 @@ def test_a_turn_that_cannot_be_saved_is_told_logged_charged_and_forgotten(suite,
 
 
 def test_the_lock_of_a_turn_that_cannot_be_saved_is_given_back_to_others_as_well(suite, stub):
-    """To another program, or another host, which knows no more than the database."""
+    """The lock goes to another program or host, which knows only what the database has."""
     private = suite.start(environment_for(stub))
     session = new_id()
     with concurrent.futures.ThreadPoolExecutor(1) as pool, \

@@ -191,7 +191,7 @@ def test_what_cannot_be_listed_is_named_and_nothing_is_listed(migrated, command,
 
 
 def test_what_the_command_does_is_logged_as_its_own(migrated):
-    """Beside what the programs do, in the same file."""
+    """In the same file as the lines of the programs."""
     lines = [line for line in migrated.log_lines() if line["message"] == "migration_applied"]
     assert len(lines) == LATEST and {line["logger"] for line in lines} == {"quintet"}
 

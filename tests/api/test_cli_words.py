@@ -1,4 +1,4 @@
-"""What the `quintet` command says, word for word, and the bounds of what it takes."""
+"""The messages of the `quintet` command, word for word, and the bounds of its arguments."""
 import datetime
 import hashlib
 import json
@@ -197,7 +197,7 @@ def test_an_invitation_is_good_for_the_days_asked_for_and_stored_as_a_hash(migra
     assert began <= row[0][1] <= time.time() and row[0][2] - row[0][1] == days * DAY
 
 
-# What a terminal must not see is refused where it would be stored, and nothing else is.
+# Characters that a terminal must not get are refused before they are stored; no other ones are.
 @pytest.mark.parametrize("name", ["~", "\u00a0", "\u07ff", "\u0800", "\uffff", "\U00010000", "\U0010ffff", "é" * 128, " "])
 def test_a_name_may_hold_every_character_that_shows(migrated, name):
     migrated.ok("user", "create", "ada@example.com", "--name", name)

@@ -650,7 +650,7 @@ def test_usage_that_is_not_told_is_estimated(chat, stream):
 ], ids=["both", "output"])
 def test_no_output_told_beside_a_text_makes_it_not_free(chat, stub, told, tokens,
                                                                       stream):
-    """Told with a whole answer, or with the first chunk of a stream."""
+    """`told` stands in a whole answer, or in the first chunk of a stream."""
     name, request_id = "delta" if stream else "message", f"zeros-{sum(told.values())}-{stream}"
     body = json.dumps({"usage": told, "choices": [
         {"index": 0, name: {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]})

@@ -294,7 +294,7 @@ def test_an_answer_is_read_in_whatever_form_it_comes(chat, stub, name, pieces):
 
 
 def test_lines_are_passed_on_while_they_come(chat, stub):
-    """The second tells that there are several; from then on none is held back."""
+    """Only a second value tells that there are several; from then on none is held back."""
     stub.answers["slow-lines"] = [stream(b"\n".join(EVENTS[:2]) + b"\n", kind=b"application/json"), 30]
     client = RawClient(chat, "/v1/chat/completions",
                        {"model": "stub/slow-lines", "messages": HELLO, "stream": True})
@@ -310,7 +310,7 @@ CUT_OFF = {  # with the tokens of its output, and whether these are an estimate
     "within-an-escape": (answer(WHOLE[:MIDDLE - 3], length=len(WHOLE)), 1, 1),
     "before-the-usage": (answer(WHOLE[:WHOLE.index(b', "usage"')], length=len(WHOLE)), 2, 1),
     "reset-within-the-text": ([answer(WHOLE[:MIDDLE], length=len(WHOLE)), 0.1, None], 1, 1),
-    # Of this one what fits into the bytes that are taken of an answer.
+    # Of this one, as much as fits into the largest answer that is read.
     "larger-than-may-be": (answer(WHOLE.replace(b"h\\u", b"h" * (9 << 20) + b"\\u")), 2 << 20, 1),
 }
 
@@ -346,7 +346,7 @@ def test_what_has_come_of_a_whole_answer_when_its_client_leaves_is_charged(chat,
 
 
 def test_the_usage_that_was_told_counts_when_passing_the_answer_on_fails(chat, stub):
-    """A whole answer that is taken; the text of a session it is made into is longer than may be."""
+    """The whole answer is not too large, but the message of a session that it becomes is."""
     grows = AT_ONCE.replace(b"h\xc3\xa9", b"\x01" * (3 << 19))
     for is_streamed in (False, True):
         request_id = f"grows-{is_streamed}"

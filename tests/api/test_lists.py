@@ -21,7 +21,7 @@ def token(shared_suite):
 
 
 def test_what_answers_with_items_is_a_list():
-    """A list that is new is tested here as well."""
+    """New lists must be added to this test."""
     described = [path for (method, path), (_, parameters) in OPERATIONS.items()
                  if method == "GET" and "page" in [parameter["name"] for parameter in parameters]]
     assert sorted(described) == sorted(LISTS)
@@ -49,7 +49,7 @@ def test_a_page_that_cannot_be_is_refused(shared_suite, token, path, query):
 @pytest.mark.parametrize("word", ["limit", "offset", "after", "before", "cursor"])
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_is_not_walked_otherwise(shared_suite, token, path, word):
-    """Ignored, each request would be answered by the first page."""
+    """If they were ignored, every request would get the first page."""
     answer = shared_suite.get(f"{path}?page=1&{word}=1", token=token)
     assert answer.status == 400 and answer.json["error"] == "invalid_request"
     assert "page_size" in answer.json["message"]

@@ -1,5 +1,5 @@
-"""Each line of the log carries the id of the request it belongs to, whichever thread wrote it and whatever
-else that thread had in hand."""
+"""Each line of the log carries the id of its request, whichever thread wrote it, and whatever other requests
+that thread worked on."""
 import collections
 import concurrent.futures
 
@@ -9,7 +9,7 @@ from chat_help import HELLO, KEY, environment_for, stub  # noqa: F401 (a fixture
 from suite import Suite, wait_until
 
 STREAMS = 200
-# What each kind of stream asks for, and the lines of a failure that it must cause.
+# The model that each kind of stream asks for, and how many lines about a failure it must cause.
 KINDS = {"stub/ok": 0, "stub/status-500": 1, "stub/status-503": 1, "stub/truncate": 1, "stub/no-such-model": 1,
          "demo/echo": 0}
 TRIED_AGAIN = {"stub/status-500", "stub/status-503"}
@@ -43,7 +43,7 @@ def test_of_200_interleaved_streams_no_line_carries_anothers_id(chat):
         if line["correlation_id"] in asked:
             by_request[line["correlation_id"]].append(line)
         elif line["logger"].endswith("chat"):
-            # Nobody's: only where no request was in hand.
+            # Lines without an id are right only where no request was in hand.
             assert line["correlation_id"] is None and "model" not in line and "owner" not in line, line
     assert by_request.keys() == asked
     for correlation, lines in by_request.items():

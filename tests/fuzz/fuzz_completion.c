@@ -4,9 +4,9 @@
  *
  * Promises that must hold whatever the input: a request that is accepted is still accepted when it
  * has been written for a provider, with the provider's model and, streamed, with its usage asked
- * for. A mended chunk is one line of JSON that needs no more mending, and if it is complete it adds
- * up to a whole answer that is accepted. A whole answer that is accepted makes a chunk that is. Of
- * one that is cut off no more is counted than it can hold.
+ * for. A mended chunk is one line of JSON that needs no more mending, and if it is complete, the fold of
+ * it is accepted as a whole answer. A whole answer that is accepted becomes a chunk that is accepted.
+ * An answer that is cut off counts for no more than its bytes can hold.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -173,7 +173,7 @@ class Workshop:
         (WORK / "measured.json").write_text(json.dumps({"tests": tests, "covers": covers}))
 
     def _leave_out_unfit(self):
-        """A unit test that fails without a mutant where the library is a shared one notices nothing."""
+        """Leaves out unit tests that fail without a mutant, as some do with a shared library: they notice nothing."""
         unfit = {name for name in self.unit_programs if not self._passes(name, self.build, UNIT_SECONDS)}
         for name in sorted(unfit):
             print(f"fails without a mutant, left out: {name}", flush=True)

@@ -1,5 +1,5 @@
-"""What the documents tell people to type or to copy, run as it is written. Only places change: an address
-becomes that of the test's server, an installation that of the test's directory."""
+"""The commands and files that the documents tell people to type or to copy, run as they are written. Only
+places change: addresses become those of the test's server, paths those of the test's directory."""
 import getpass
 import grp
 import json
@@ -53,7 +53,7 @@ def shell(text, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory):
-    """What the README's lines for an installation leave, without its bootstrap."""
+    """The installation that the README's lines make; bootstrap is left out."""
     folder = tmp_path_factory.mktemp("installed")
     text = block("README.md", "script/bootstrap build run && script/build && make -C build install")
     last = text.split("&&")[-1].split("#")[0].replace("-C build", f"-C {BUILD}")
@@ -173,7 +173,7 @@ def test_the_account_of_a_shared_host_is_set_up_by_its_lines(prefix, tmp_path):
 
 
 def test_the_first_administrator_under_systemd_is_made_by_its_lines(prefix, tmp_path):
-    """What needs no systemd: the configuration, and the account."""
+    """Only the lines that need no systemd: those of the configuration, and of the account."""
     setup = block("deploy/systemd/README.md", "systemd-sysusers\n")
     account = block("deploy/systemd/README.md", "cd /\nrunuser")
     configuration = prefix / "etc/quintet/quintet.conf"
@@ -194,7 +194,7 @@ def test_the_first_administrator_under_systemd_is_made_by_its_lines(prefix, tmp_
 
 
 def test_each_block_of_each_document_is_run():
-    """Stands last: a block that no test has taken is one that nobody runs."""
+    """Must stand last: a block that no test has taken so far is run by nobody."""
     run = {beginning for _, beginning in TAKEN} | set(ELSEWHERE)
     if len(TAKEN) < 5:
         pytest.skip("needs all tests of this file beside it")

@@ -98,7 +98,7 @@ static void a_wrong_password_counts_once_or_not_at_all(void **state)
     torture_request(*state, POST("/auth/login", WRONG), 401);
 }
 
-/* Where it cannot be looked up whether there is a lock, nobody gets in. */
+/* Nobody gets in while it cannot be looked up whether an account is locked. */
 static void a_lock_holds_also_when_memory_runs_out(void **state)
 {
     struct pipeline *pipeline = *state;

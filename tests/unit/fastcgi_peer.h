@@ -1,5 +1,5 @@
 /*
- * What a web server sends to a FastCGI program, for tests.
+ * The records that a web server sends to a FastCGI program, for tests.
  */
 #ifndef TESTS_UNIT_FASTCGI_PEER_H
 #define TESTS_UNIT_FASTCGI_PEER_H

@@ -35,7 +35,7 @@ struct scene {
     struct transport_options options;
     pthread_t thread;
     int result;
-    /* What the handlers have seen. */
+    /* Set by the handlers. */
     _Atomic(struct fastcgi_connection *) planned; /* the last one */
     atomic_int plans;
     atomic_int admissions;
@@ -361,7 +361,7 @@ static inline struct fastcgi_connection *await_plan(int before)
     return atomic_load(&scene.planned);
 }
 
-/* What is in other hands is not looked into. */
+/* A copy, made on the event thread; a connection that another thread holds shows only its state. */
 static struct {
     enum fastcgi_state state;
     size_t body;       /* bytes that were taken in; of armed states, like the next two */

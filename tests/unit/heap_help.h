@@ -1,5 +1,5 @@
 /*
- * tests/unit/heap_help: whether what is done again and again gives back the memory it takes.
+ * tests/unit/heap_help: whether work that is repeated gives back the memory that it takes.
  */
 #ifndef TESTS_UNIT_HEAP_HELP_H
 #define TESTS_UNIT_HEAP_HELP_H

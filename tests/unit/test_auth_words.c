@@ -1,5 +1,5 @@
 /*
- * What the auth program says, word for word, and the bounds of what it is told.
+ * The answers of the auth program, word for word, and the bounds of its input.
  */
 #include "auth_help.h"
 

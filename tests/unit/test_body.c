@@ -306,7 +306,7 @@ static void one_owner_holds_no_more_than_half_but_a_single_body_may_have_all(voi
     struct body_room room;
     struct place places[4];
     body_room_init(&room, directory, DISK);
-    /* What he has in memory does not count. */
+    /* Bytes that an owner has in memory do not count. */
     assert_int_equal(claim(&room, &places[0], 7, 1000), STATUS_OK);
     assert_int_equal(claim(&room, &places[1], 7, DISK), STATUS_OK);
     leave(&room, &places[1]);

@@ -1,6 +1,6 @@
 /*
- * The catalogue of providers word for word: what is known of each without a setting, the bounds of
- * what settings may hold, and what is said of those that cannot be used.
+ * The catalogue of providers word for word: the entry of each without any setting, the bounds of its
+ * settings, and the messages about providers that cannot be used.
  */
 #include "config_fixture.h"
 
@@ -34,7 +34,7 @@ static void assert_refused(struct fixture *fixture, const char *const *environme
     assert_string_equal(buffer_text(&fixture->problem), problem);
 }
 
-/* --- What is known ---------------------------------------------------------------------------- */
+/* --- Known providers -------------------------------------------------------------------------- */
 
 static void append_provider(struct buffer *out, const struct provider *provider)
 {

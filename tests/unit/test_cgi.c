@@ -211,7 +211,7 @@ static void cgi_without_memory_is_503_or_an_answer(void **state)
     }
 }
 
-/* --- What it reads from and writes to ---------------------------------------------------------- */
+/* --- Input and output -------------------------------------------------------------------------- */
 
 static char directory[] = "/tmp";
 

@@ -1,5 +1,5 @@
 /*
- * Streams that nobody asked for: the whole answer that their chunks add up to.
+ * Streams that were not asked for: the whole answer that their chunks add up to.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,7 +79,7 @@ static void calls_of_tools_are_put_together_by_their_index(void **state)
         SAYS(CALL(0, "\"id\":\"a\",\"type\":\"function\","
                      "\"function\":{\"name\":\"f\",\"arguments\":\"\"}")),
         SAYS(CALL(1, "\"function\":{\"arguments\":\"\\\"x\\\":1}\"}")),
-        /* Some repeat with each piece whose it is. */
+        /* Some providers repeat id, name and type with each piece. */
         SAYS(CALL(0, "\"id\":\"a\",\"type\":\"function\","
                      "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}")),
         CHOICE(0, "{}", "\"tool_calls\""),
@@ -122,7 +122,7 @@ static void lists_without_an_index_follow_each_other(void **state)
                          "{\"token\":\"b\",\"logprob\":-1E2}],\"refusal\":[]}}]}");
 }
 
-/* Perplexity, for one, sends all that has been said so far with each piece. */
+/* Perplexity, for one, sends the whole answer so far with each piece. */
 static void a_message_beside_the_delta_is_not_said_again(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /*
- * Answers of providers: how much has been said, and which numbers of tokens are believed.
+ * Answers of providers: the weight of their text, and which numbers of tokens are believed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -183,15 +183,15 @@ static void what_has_come_of_a_whole_answer_that_was_cut_off_is_counted(void **s
     int64_t before = 0;
     for (size_t length = 0; length < sizeof text; length++) {
         struct completion_progress progress;
-        char *cut =
-            memory_copy_text(text, length); /* of that length, so that none is read behind it */
+        char *cut = memory_copy_text(
+            text, length); /* no byte more, so that reading beyond the end is found */
         assert_non_null(cut);
         completion_read_cut_off((struct slice){cut, length}, &scratch, &progress);
         memory_release(cut);
         arena_reset(&scratch);
         assert_in_range(progress.output_weight, before, before + 1);
         before = progress.output_weight;
-        /* Half a number is none. */
+        /* Half a number is not believed. */
         bool has_input = length > (size_t)(strstr(text, "123,") + strlen("123") - text);
         assert_int_equal(progress.input_tokens, has_input ? 123 : 0);
         bool has_output = length > (size_t)(strstr(text, "45,") + strlen("45") - text);

@@ -1,6 +1,6 @@
 /*
- * The rules that single texts keep, each at its edges: what is taken and in which normal form, what
- * is refused and with which words; and what happens where there is no room for it.
+ * The kinds of settings, each at its edges: which texts are accepted and in which normal form, which
+ * are refused and in which words; and what happens when memory runs out.
  */
 #include "config_fixture.h"
 
@@ -187,7 +187,7 @@ static const struct kind_case cases[] = {
     {"<budget>", "lots", NULL},
 };
 
-/* What a refusal says of texts of a kind, where all say the same. */
+/* The phrase that refuses a text of each kind, where it is the same for all texts. */
 static const char *const phrases[][2] = {
     {"one|Two", "is not one of one|Two"},
     {"<token>", "is not a name as HTTP allows it"},

@@ -515,7 +515,7 @@ static void what_a_reload_cannot_change_is_remarked(void **state)
     remarks.text[0] = '\0';
     config_each_stale(running, running, note_remark, &remarks);
     assert_string_equal(remarks.text, "");
-    /* What cannot be compared for want of memory is not said to have changed. */
+    /* A setting that cannot be compared for want of memory is not reported as changed. */
     memory_fail_after(1);
     config_each_stale(running, fixture->config, note_remark, &remarks);
     memory_fail_after(0);

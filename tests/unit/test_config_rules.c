@@ -1,6 +1,6 @@
 /*
- * What must hold for all settings together, each rule at its edges: which secrets are none, which
- * paths may not be opened, and that every fault is told.
+ * The rules for all settings together, each at its edges: which secrets are too weak, which paths may
+ * not be opened, and that every fault is told.
  */
 #include "config_fixture.h"
 

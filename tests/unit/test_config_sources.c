@@ -1,5 +1,5 @@
 /*
- * Where config/ looks for what was said, and what it says of a name: files and variables, the nearest
+ * Where config/ looks for settings, and its messages about names: files and variables, the nearest
  * setting, and descriptions that do not fit.
  */
 #include "config_fixture.h"

@@ -1,4 +1,4 @@
-/* Whose work a thread does: a value of its own, kept with work that is posted and restored around it. */
+/* The context of a thread: kept with work that is posted, and restored around it. */
 #include "pump_help.h"
 
 #include "base/context.h"
@@ -95,7 +95,7 @@ static void work_for_owner(void *context)
 {
     struct job *job = context;
     CHECK(is_of(job->owner));
-    /* What a task makes of its context is over with it. */
+    /* A context that a task sets must not outlive it. */
     const struct context other = somebody("somebody else");
     context_replace(&other);
     atomic_fetch_add(job->done, 1);

@@ -14,7 +14,7 @@
 
 #define NOT_MEMORY "/proc"
 
-/* What the file system of an open directory is said to be; all zeros: what it is. */
+/* The file system that an open directory pretends to be on; all zeros: the real one. */
 static struct {
     unsigned long type;
     uint64_t size; /* bytes */

@@ -453,7 +453,7 @@ static void program_that_stops_ends_requests_and_closes_what_is_idle(void **stat
     kill(getpid(), SIGTERM);
     kill(getpid(), SIGINT);
     expect_closed(kept);
-    /* Who has sent nothing yet may have a request on its way. */
+    /* A peer that has sent nothing yet may have a request on its way, so it is kept a while. */
     expect_closed(silent);
     assert_true(clock_monotonic_nanoseconds() - began > SECOND);
     assert_int_equal(scene.answers, 1);

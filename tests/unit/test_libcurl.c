@@ -50,7 +50,7 @@ static void a_missing_library_is_an_outage_of_calls_each_time(void **state)
         arena_destroy(&arena);
     }
     assert_int_equal(looks, 1);
-    /* It is said once, with what the system says of it. */
+    /* It is logged once, with the system's message. */
     assert_int_equal(log_open("test", LOG_INFO, NULL), STATUS_OK);
     assert_true(read(log, line, sizeof line - 1) > 0);
     assert_non_null(strstr(line, "\"level\":\"ERROR\""));

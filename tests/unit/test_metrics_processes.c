@@ -1,6 +1,5 @@
 /*
- * What metrics tell about processes: by program, of live ones only, and their processor time for
- * good.
+ * Metrics of processes: by program, of live ones only; processor time also counts that of ended ones.
  */
 #include "metrics_help.h"
 
@@ -19,7 +18,7 @@ static double read_sample(const char *text, const char *name)
     return strtod(found + strlen(name), NULL);
 }
 
-/* Several ticks of the processor's time, however long a busy machine takes to give them. */
+/* Uses several ticks of processor time, however long that takes on a busy machine. */
 static void burn_processor_time(void)
 {
     clock_t start = clock();
@@ -105,7 +104,7 @@ static int be_the_second_twin(void *context)
     return be_a_twin(context, FEW_DESCRIPTORS, MUCH_MEMORY);
 }
 
-/* What runs into a limit is one process; the newest is the one that was started last. */
+/* One process runs into a limit, not their sum; the start time is that of the newest one. */
 static void processes_of_one_program_make_one_value_each(void **state)
 {
     (void)state;

@@ -413,7 +413,7 @@ static void size_and_members_of_a_point_are_limited(void **state)
             points_release(&points);
         }
     }
-    /* Also what takes more memory to look at than there is for a point. */
+    /* Also a value whose check takes more memory than a point may. */
     static const char *const large[][2] = {{"\"\\u0061", "\":1"},
                                            {"\"x\":{\"", "\":1}"},
                                            {"\"time\":{\"", "\":1}"},

@@ -1,6 +1,6 @@
 /*
- * One slot and one group of the table of rate limits: what is told of a limit is exact, to the
- * nanosecond, and who gets which slot.
+ * One slot and one group of the table of rate limits: the numbers that a slot tells are exact to the
+ * nanosecond; and which key gets which slot.
  */
 #include "ratelimit_help.h"
 
@@ -218,7 +218,7 @@ static void a_slot_is_found_by_both_halves_of_its_hash(void **state)
     struct ratelimit_rule rule = rule_of(RATELIMIT_FIXED_WINDOW, 1000, 5);
     memset(&group, 0, sizeof group);
     assert_int_equal(ratelimit_group_find(&group, &rule), -1);
-    /* What lies behind the tags is none of them. */
+    /* The bytes behind the tags are not taken for tags. */
     group.slots[0].hash = rule.tag;
     rule.hash = 0;
     assert_int_equal(ratelimit_group_find(&group, &rule), -1);

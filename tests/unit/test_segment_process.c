@@ -227,7 +227,7 @@ static void proc_is_looked_into_once_a_second(void **state)
     assert_int_equal(atomic_load(looked) >> 32, guest->process.generation);
     uint32_t now = (uint32_t)(clock_boot_nanoseconds() / 1000000000);
     assert_in_range(now - (uint32_t)atomic_load(looked), 0, 10);
-    /* What this second has seen stands for all of it: a zombie is noticed in the next one. */
+    /* A look counts for its whole second: a zombie is noticed in the next one. */
     kill(pid, SIGKILL);
     siginfo_t information;
     assert_int_equal(waitid(P_PID, (id_t)pid, &information, WEXITED | WNOWAIT), 0);

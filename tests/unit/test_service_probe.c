@@ -1,6 +1,5 @@
 /*
- * Asking services whether they are well, each in the words of its protocol; and the list of those
- * that there are.
+ * Probes of services, each in its own protocol, and the list of the services to probe.
  */
 #include "config_fixture.h"
 
@@ -431,7 +430,7 @@ static void what_the_suite_leans_on_is_listed_in_order(void **state)
     forget(&listed);
 }
 
-/* What is wrong stands in a line of its own, whatever was said before. */
+/* A fault stands on a line of its own, after any lines that were there before. */
 static void a_fault_of_the_list_is_told_behind_others(void **state)
 {
     static const char *const settings[][2] = {

@@ -212,7 +212,7 @@ static void a_connection_that_breaks_in_a_transaction_is_given_up_at_once(void *
     struct storage *other = open_items(database, 50);
     assert_int_equal(add_item(other, 2), STATUS_OK);
     storage_close(other);
-    /* Whoever has it still is told so, until he connects anew. */
+    /* Its holder is told so until it connects again. */
     assert_int_equal(storage_transaction(connection, work_insert, &item), STATUS_UNAVAILABLE);
     assert_ptr_equal(connect_to(database->storage), connection);
     assert_false(connection->is_broken);
@@ -220,7 +220,7 @@ static void a_connection_that_breaks_in_a_transaction_is_given_up_at_once(void *
     assert_int_equal(count_items(database->storage), 2);
 }
 
-/* What others read with it goes on to its end. */
+/* Statements that are still read on it go on to their end. */
 static void a_broken_connection_is_opened_anew_when_nothing_uses_it(void **state)
 {
     struct database *database = *state;

@@ -265,7 +265,7 @@ static void times_have_a_minute_of_leeway(void **state)
     }
 }
 
-/* NumericDate, RFC 7519 section 2: the fraction is cut. */
+/* NumericDate, RFC 7519 section 2: the fraction is cut off. */
 static void times_may_have_a_fraction(void **state)
 {
     (void)state;

@@ -320,7 +320,7 @@ static void note_name(void *context)
     sem_post(&thread->done);
 }
 
-/* For whoever looks which of them is busy. */
+/* So that tools such as top show which thread is busy. */
 static void threads_are_named_by_their_program_and_what_they_do(void **state)
 {
     (void)state;

@@ -98,7 +98,7 @@ static void on_broken_pipe(int number)
     (void)number;
 }
 
-/* Who has thought of broken pipes keeps what he has said of them. */
+/* A program with a handler for SIGPIPE keeps it. */
 static void a_handler_of_broken_pipes_stays(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /*
- * What a text weighs, and so how many tokens are estimated where nobody tells them.
+ * The weight of a text, from which tokens are estimated where the provider does not tell them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,7 +41,7 @@ static void a_character_of_chinese_japanese_or_korean_is_a_token(void **state)
         {"\xef\xbc\x81\xef\xa4\x80", 2},             /* ！ and a compatibility ideograph */
         {"\xf0\xa0\x80\x80\xf0\xbf\xbf\xbf", 2},     /* of the second and third plane */
         {"ab\xe4\xbd\xa0yz", 2},
-        /* Their neighbours are none. */
+        /* The neighbours of these ranges weigh 1. */
         {"\xe2\xb9\xbf\xea\x80\x80\xea\xaf\xbf\xed\x9e\xa4", 1},
         {"\xef\xa3\xbf\xef\xac\x80\xef\xbf\xb0\xf0\x9f\xbf\xbf", 1},
     };
