@@ -127,7 +127,7 @@ def list_of_charts(place):
 
 @line("list of charts, last page", (100, 1_000, 10_000))
 def end_of_the_list_of_charts(place):
-    """Pages are counted off: up to CHARTS_PER_OWNER that must not matter."""
+    """The rows before a page are skipped one by one: with as many charts as CHARTS_PER_OWNER allows, that must not show."""
     for size in place.sizes:
         fill_charts(place, size)
         yield lambda: place.get(f"/api/charts?page={size // 50}&page_size=50")

@@ -174,7 +174,7 @@ def memory_kilobytes(pid, field):
 
 
 def run_cgi(program, environment):
-    """One run of a program as plain CGI: seconds with fork and exec, and processor seconds of its own."""
+    """Runs a program once as plain CGI: elapsed seconds with fork and exec, and its own processor seconds."""
     began = time.perf_counter()
     run = subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     said = run.stdout.read()

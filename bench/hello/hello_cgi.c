@@ -1,6 +1,6 @@
 /*
- * hello_cgi: the shortest correct program on libfcgi that also runs as plain CGI, to compare the start
- * of ours with.
+ * hello_cgi: the shortest correct program on libfcgi that also runs as plain CGI. The start of our
+ * programs is compared with its start.
  */
 #include <fcgi_stdio.h>
 
