@@ -93,8 +93,9 @@ static const char *range_fault(const struct page *page, const struct number *num
                                                 : NULL;
 }
 
-/* False when answered. In a body every fault is a field of one 422. In a query only text that is no
- * whole number is 422; a number that is out of range is 400, and the first of these is told. */
+/* False when answered. In a body all faults are fields of one 422. In a query that is so for values
+ * that are not numbers and for a count with a fraction; otherwise the first number that is out of range
+ * is told, as 400. */
 static bool read_page(struct request *request, struct page *page)
 {
     *page = (struct page){
