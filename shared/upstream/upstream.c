@@ -604,19 +604,9 @@ void upstream_pause(struct upstream_call *call, bool paused)
     }
 }
 
-int upstream_status_code(const struct upstream_call *call)
-{
-    return call->head.status_code;
-}
-
 bool upstream_has_sent(const struct upstream_call *call)
 {
     return call->has_sent;
-}
-
-const char *upstream_header(struct upstream_call *call, const char *name)
-{
-    return upstream_head_find(&call->head, name);
 }
 
 int64_t upstream_retry_after(const struct upstream_call *call)

@@ -97,12 +97,9 @@ enum status upstream_start(struct upstream *upstream, const struct upstream_requ
 void upstream_pause(struct upstream_call *call, bool paused);
 /* Ends it at once; the connection of an HTTP/1 call is closed. May be called from a handler. */
 void upstream_cancel(struct upstream_call *call);
-int upstream_status_code(const struct upstream_call *call);
 /* Whether the other side may have seen the request, and so whether it may cost money: there was a
  * connection when the request's turn came. To be asked in `done` or before upstream_cancel. */
 bool upstream_has_sent(const struct upstream_call *call);
-/* A response header's value ("" when absent), valid until the call is done. */
-const char *upstream_header(struct upstream_call *call, const char *name);
 
 #define UPSTREAM_RETRY_AFTER_MAXIMUM 86400000 /* milliseconds: a day */
 

@@ -7,6 +7,7 @@
 
 #include "pump_help.h"
 #include "transport/pump_upstream.h"
+#include "upstream/upstream_pool.h"
 #include "upstream_server.h"
 
 static struct upstream_server server;
@@ -44,9 +45,8 @@ static inline void on_answered(struct upstream_call *upstream_call, int status_c
     struct call *call = context;
     CHECK(!call->is_starting);
     call->status_code = status_code;
-    CHECK(upstream_status_code(upstream_call) == status_code);
     snprintf(call->content_type, sizeof(call->content_type), "%s",
-             upstream_header(upstream_call, "CONTENT-type"));
+             upstream_head_find(&upstream_call->head, "CONTENT-type"));
     atomic_fetch_add(&call->answers, 1);
 }
 
