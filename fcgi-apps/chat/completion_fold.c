@@ -255,7 +255,7 @@ enum status completion_fold_add(struct completion_fold *fold, struct slice chunk
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
-static bool is_told(const struct fold_node *node, const char *name)
+static bool has_member(const struct fold_node *node, const char *name)
 {
     const struct fold_node *member = node->first;
     while (member != NULL && !slice_equals(member->name, name)) {
@@ -285,7 +285,7 @@ static void write_name(const char *name, size_t length, struct buffer *out)
 static void write_object(const struct fold_node *node, bool is_call, struct buffer *out)
 {
     const char *comma = "";
-    bool is_said = slice_equals(node->name, "delta");
+    bool becomes_message = slice_equals(node->name, "delta");
     buffer_append_char(out, '{');
     for (const struct fold_node *member = node->first; member != NULL; member = member->next) {
         bool is_delta = slice_equals(member->name, "delta");
@@ -298,7 +298,7 @@ static void write_object(const struct fold_node *node, bool is_call, struct buff
         write_node(member, out);
         comma = ",";
     }
-    if (is_said && !is_told(node, "content")) {
+    if (becomes_message && !has_member(node, "content")) {
         buffer_append_text(out, comma);
         buffer_append_text(out, "\"content\":null");
     }

@@ -17,7 +17,6 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/clock.h"
-#include "base/random.h"
 #include "base/text.h"
 #include "http/errors.h"
 #include "http/router.h"

@@ -44,10 +44,9 @@ struct scene {
     atomic_int turns;
     atomic_int reloads;
     atomic_int stops;
-    atomic_int faults; /* of what must hold when all is over */
+    atomic_int faults; /* checks after the server's end that failed */
     sem_t inside;      /* a handler waits for the gate */
     sem_t gate;
-    int errands; /* sockets that brought one */
     void (*errand)(struct fastcgi_connection *connection);
     struct fastcgi_connection *subject;
 };
