@@ -13,7 +13,7 @@ NO_JSON = [b"{", b"{}x", b"{} {}", b"[1,", b"{'a':1}", b'{"a":1,}', b'{"a":1,"a"
            b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":01}', b'{"a":+1}', b'{"a":"\xff"}', b'{"a":"\\ud800"}', b'{"a":"\x01"}',
            b"\xef\xbb\xbf{}", b"// \n{}", b'{"a":' + b"[" * 70 + b"]" * 70 + b"}"]
 NO_OBJECT = [b"[]", b"[{}]", b"7", b"null", b"true", b'"{}"']
-# One of each kind, and texts and numbers at the ends of what members take.
+# A value of each JSON type, and texts and numbers at the bounds of members.
 VALUES = [None, True, 0, -1, 1.5, 101, 10001, 10 ** 15, "", "a b..", "x" * 129, "x" * 16385, [], [1], [[]], {}, {"a": 1}]
 # Texts that no schema can judge: they are compared with something stored, or with other members.
 BEYOND_SCHEMAS = {"refresh_token", "token", "current_password", "email", "username", "password", "chart_ids", "model"}

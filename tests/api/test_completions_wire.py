@@ -339,7 +339,7 @@ def test_what_has_come_of_a_whole_answer_when_its_client_leaves_is_charged(chat,
                        request_id="left-half")
     received = stub.last("half")
     assert wait_until(lambda: received.bytes_sent)
-    time.sleep(0.2)  # what was sent has arrived by then
+    time.sleep(0.2)  # the bytes that were sent have arrived by then
     client.leave()
     row, = wait_until(lambda: ledger(chat, "left-half"))
     assert (row["outcome"], row["input_tokens"], row["output_tokens"]) == ("cut_off", 2, 1)

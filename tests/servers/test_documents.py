@@ -18,7 +18,7 @@ from web_servers import base_environment, listens_on, stop, tool
 DOCUMENTS = ("README.md", *sorted(str(path.relative_to(ROOT)) for folder in ("docs", "deploy", "lighttpd", "nginx", "apache")
                                   for path in (ROOT / folder).rglob("*.md")))
 INSTALLED = "/usr/local"
-# The first line of each block, without its indentation, and who runs it where it is not a test below.
+# The first line of each block, without its indentation, and the test that runs it unless that is below.
 ELSEWHERE = {
     "script/server            # from": "test_script_server.py and the run of all tests",
     "fcgi-apps/   one folder": "test_the_map_of_the_readme_names_every_folder_of_the_code, below",

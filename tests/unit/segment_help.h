@@ -112,7 +112,7 @@ static inline void help_await(_Atomic uint32_t *flag, uint32_t value)
     }
 }
 
-/* As if live processes had all the slots that are free: our own, that hides when it has started. */
+/* Gives every free slot to a live process: this one, which does not say when it started. */
 static inline void help_fill_process_table(struct segment *segment)
 {
     for (size_t i = 0; i < SEGMENT_PROCESS_MAXIMUM; i++) {

@@ -1,5 +1,6 @@
 /*
- * The lists in which a client says what it takes, and the names of networks that clients belong to.
+ * The lists in which a client says which forms it accepts (Accept, Accept-Encoding), and networks of
+ * clients.
  */
 #include <setjmp.h>
 #include <stdarg.h>

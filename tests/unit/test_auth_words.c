@@ -27,7 +27,7 @@ static void texts_have_their_length_and_no_more(void **state)
         const char *body;
         size_t least;
         size_t most;
-        int status; /* of what fits */
+        int status; /* of a value that fits */
     } rows[] = {
         {"POST", "/auth/login", "{\"email\":\"%s\",\"password\":\"wrong one\"}", 1, 254, 401},
         {"POST", "/auth/login", "{\"username\":\"%s\",\"password\":\"wrong one\"}", 1, 254, 401},

@@ -332,8 +332,8 @@ static void programs_that_race_for_a_secret_get_the_same_one(void **state)
 
 /* --- Failing allocations -------------------------------------------------------------------- */
 
-/* Blocks of memory are larger than what is kept in them: what stands in front moves each piece in
- * turn to the beginning of one, where it needs a new block. */
+/* A block of memory has room for several pieces: a filler in front moves each piece in turn to the
+ * beginning of a block, where it needs a new one. */
 #define PADDING_MAXIMUM 4096
 #define PADDING_STEP    64
 

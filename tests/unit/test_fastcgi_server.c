@@ -1,5 +1,5 @@
 /*
- * The FastCGI side of the transport from within: how long everything may take, what is counted, and
+ * The FastCGI side of the transport from within: how long each step may take, what is counted, and
  * that nothing is left of it. What peers see of it is tested in tests/servers as well.
  */
 #include "fastcgi_scene.h"
@@ -212,7 +212,7 @@ static void request_that_does_not_come_in_time_is_408(void **state)
     on_event_thread(let_time_pass, connection);
     expect(peer, "408");
     assert_int_equal(scene.admissions, 0);
-    /* Its input has not ended: what the peer sends still is read to nowhere for a while. */
+    /* Its input has not ended: bytes that the peer still sends are discarded for a while. */
     expect_state(connection, FASTCGI_LINGERING, 0, 2, since);
     assert_seconds(seen.linger_end, 30, since);
     send_body(peer, 5, false);
@@ -352,7 +352,7 @@ static void hold_event_thread(struct fastcgi_connection *connection)
     scene.errand = leave_an_error;
 }
 
-/* Only an accept that fails for want of something pauses, not what happened before one. */
+/* Accepting pauses only when accept fails for want of resources, not for an older error. */
 static void accepting_goes_on_after_errors_of_others(void **state)
 {
     (void)state;

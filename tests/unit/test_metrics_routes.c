@@ -1,5 +1,5 @@
 /*
- * The route of the metrics program, through the whole pipeline: who may scrape, and what.
+ * The route of the metrics program, through the whole pipeline: who may scrape, and the answer.
  */
 #include "pipeline_help.h"
 

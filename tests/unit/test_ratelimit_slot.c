@@ -4,7 +4,7 @@
  */
 #include "ratelimit_help.h"
 
-/* --- what a slot tells ----------------------------------------------------------------------- */
+/* --- the numbers of a slot -------------------------------------------------------------------- */
 
 static struct ratelimit_rule rule_of(enum ratelimit_strategy strategy, uint64_t window,
                                      uint32_t limit)
@@ -199,7 +199,7 @@ static void a_repaired_slot_counts_what_its_buckets_hold(void **state)
     assert_int_equal(slot.total, 4);
 }
 
-/* --- who gets which slot --------------------------------------------------------------------- */
+/* --- which key has a slot -------------------------------------------------------------------- */
 
 static struct ratelimit_group group;
 

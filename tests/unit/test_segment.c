@@ -425,7 +425,7 @@ static int enter_a_pid_namespace(void *context)
     if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0) {
         return 77;
     }
-    /* /proc shows the namespace of who asks; this process stays outside, its children do not. */
+    /* /proc shows the reader's own pid namespace; this process stays outside, its children do not. */
     if (help_wait(help_fork(open_in_a_pid_namespace, context)) != 0) {
         return 1;
     }

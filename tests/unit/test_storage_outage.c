@@ -198,7 +198,7 @@ static enum status work_break(struct storage_connection *connection, void *conte
     return status != STATUS_OK ? status : STATUS_UNAVAILABLE;
 }
 
-/* It may hold the lock that everybody needs who writes. */
+/* It may hold the lock that every writer needs. */
 static void a_connection_that_breaks_in_a_transaction_is_given_up_at_once(void **state)
 {
     struct database *database = *state;
