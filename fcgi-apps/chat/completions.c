@@ -57,7 +57,7 @@ static void answer(struct completion *completion)
         return;
     }
     if (completion->outcome.failure == MODEL_OK) {
-        /* The provider's text goes out as it came, without another copy. */
+        /* The text of the answer goes out without another copy. */
         (void)response_json(request, 200);
         buffer_release(&request->response.body);
         request->response.body = completion->call.answer;
