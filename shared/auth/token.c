@@ -37,8 +37,7 @@ struct token_keys {
     _Atomic(EVP_MAC_CTX *) prepared; /* NULL until then; only ever duplicated */
     char *secret;
     size_t secret_length;
-    const char
-        *purpose; /* the key is derived from the secret for it; NULL: the secret is the key */
+    const char *purpose; /* for which the key is derived; NULL: the secret is the key */
     char *issuer;
     char *audience;
 };

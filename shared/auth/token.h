@@ -25,8 +25,8 @@ struct token_keys;
  * used when a token is issued or verified. */
 enum status token_keys_create(struct token_keys **out, struct slice secret, const char *issuer,
                               const char *audience) MUST_CHECK;
-/* As token_keys_create, with the key that digest_derive makes for `purpose` (static text) from a secret
- * of any length. */
+/* As token_keys_create, with the key that digest_derive makes for `purpose` (static text) from a
+ * secret of any length. */
 enum status token_keys_derive(struct token_keys **out, struct slice secret, const char *purpose,
                               const char *issuer, const char *audience) MUST_CHECK;
 void token_keys_release(struct token_keys *keys);

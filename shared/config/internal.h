@@ -126,9 +126,8 @@ struct config_origin {
 };
 
 struct config_entry {
-    const char *name; /* as given */
-    const char
-        *known_as; /* without CONSOUL_ and aliases; equals `name` for settings of the table */
+    const char *name;        /* as given */
+    const char *known_as;    /* config_plain_name of it: without CONSOUL_ and aliases */
     const char *compared_as; /* config_compared_name of known_as */
     const char *value;
     const struct config_origin *origin;
