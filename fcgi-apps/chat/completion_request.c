@@ -3,6 +3,7 @@
  */
 #include "completion_request.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -221,14 +222,23 @@ static enum status read_stream(struct reader *reader, const struct json_value *v
     return STATUS_OK;
 }
 
-/* What is no number of tokens is for the provider to judge. Of two maxima some providers read one
- * and some the other. */
+/* What is no number of tokens is for the provider to judge. A number counts however it is spelled
+ * (1e4, "10000"), since some provider may take it. Of two maxima some providers read one and some
+ * the other. */
 static enum status read_maximum(struct reader *reader, const struct json_value *value)
 {
-    int64_t number;
-    if (value->kind == JSON_NUMBER && text_parse_integer(value->text, &number) == STATUS_OK &&
-        number > reader->out->output_maximum && number <= OUTPUT_MAXIMUM) {
-        reader->out->output_maximum = number;
+    struct slice text = value->text;
+    double number;
+    if (value->kind == JSON_STRING) {
+        text = (struct slice){text.data + 1, text.length - 2};
+    }
+    if ((value->kind != JSON_NUMBER && value->kind != JSON_STRING) ||
+        text_parse_double(slice_trim(text), &number) != STATUS_OK || !(number > 0)) {
+        return STATUS_OK;
+    }
+    int64_t maximum = number < (double)OUTPUT_MAXIMUM ? (int64_t)ceil(number) : OUTPUT_MAXIMUM;
+    if (maximum > reader->out->output_maximum) {
+        reader->out->output_maximum = maximum;
     }
     return STATUS_OK;
 }
