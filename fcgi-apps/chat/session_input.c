@@ -8,10 +8,12 @@
 #include "completion_request.h"
 #include "http/fields.h"
 
+/* "." and ".." could be written but never be named in a path again. */
 static bool is_session_id(const char *text)
 {
     size_t length = strlen(text);
-    if (length == 0 || length > SESSION_ID_MAXIMUM) {
+    if (length == 0 || length > SESSION_ID_MAXIMUM || strcmp(text, ".") == 0 ||
+        strcmp(text, "..") == 0) {
         return false;
     }
     for (size_t i = 0; i < length; i++) {
@@ -27,9 +29,10 @@ static bool is_session_id(const char *text)
 
 static void add_bad_id(struct request *request, const char *source, const char *name)
 {
-    problem_add_field(request, source, name,
-                      "Should be 1 to 128 letters, digits, '_', '.', ':' or '-'",
-                      "string_pattern_mismatch");
+    problem_add_field(
+        request, source, name,
+        "Should be 1 to 128 letters, digits, '_', '.', ':' or '-', and not '.' or '..'",
+        "string_pattern_mismatch");
 }
 
 static bool is_too_long(const struct request *request, const char *name)

@@ -139,6 +139,8 @@ def test_a_provider_that_does_not_stream_serves_as_well(chat, stream):
     ({"session_id": "a/b", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "é", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": " a", "message": "x"}, "E004", ["body", "session_id"]),
+    ({"session_id": ".", "message": "x"}, "E004", ["body", "session_id"]),
+    ({"session_id": "..", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "a ", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "/", "message": "x"}, "E004", ["body", "session_id"]),
     ({"session_id": "x" * 129, "message": "x"}, "E004", ["body", "session_id"]),
