@@ -133,3 +133,8 @@ enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_d
     buffer_release(text);
     return status;
 }
+
+enum status answer_body_end(struct answer_body *body, sse_dispatch *dispatch, void *context)
+{
+    return body->form == ANSWER_EVENTS ? sse_end(&body->events, dispatch, context) : STATUS_OK;
+}

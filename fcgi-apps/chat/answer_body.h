@@ -42,10 +42,14 @@ struct answer_body {
 void answer_body_init(struct answer_body *body, size_t maximum);
 void answer_body_release(struct answer_body *body);
 
-/* Calls `dispatch` for each event that these bytes complete. An event or a value that is not complete
- * when the body ends was cut off. STATUS_INVALID: something other than JSON follows a JSON value.
- * STATUS_TOO_LARGE, STATUS_NO_MEMORY. */
+/* Calls `dispatch` for each event that these bytes complete. STATUS_INVALID: something other than
+ * JSON follows a JSON value. STATUS_TOO_LARGE, STATUS_NO_MEMORY. */
 enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_dispatch *dispatch,
                              void *context) MUST_CHECK;
+
+/* The body has ended as its framing says: calls `dispatch` for a last event that lacks its blank
+ * line, as some providers send it. Such an event may also have been cut off. */
+enum status answer_body_end(struct answer_body *body, sse_dispatch *dispatch,
+                            void *context) MUST_CHECK;
 
 #endif

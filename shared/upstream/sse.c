@@ -173,3 +173,9 @@ enum status sse_feed(struct sse_parser *parser, struct slice bytes, sse_dispatch
     }
     return status;
 }
+
+enum status sse_end(struct sse_parser *parser, sse_dispatch *dispatch, void *context)
+{
+    enum status status = sse_feed(parser, slice_of("\n"), dispatch, context);
+    return status == STATUS_OK ? sse_feed(parser, slice_of("\n"), dispatch, context) : status;
+}

@@ -3,7 +3,7 @@
  *
  * Pure: no sockets. Handles CR, LF and CRLF split anywhere between calls, a leading BOM, comments,
  * several data lines, fields without a colon. An event is dispatched at its blank line; what is
- * left at the end without one is dropped, as the standard says.
+ * left at the end without one is dropped, as the standard says, unless sse_end is called.
  */
 #ifndef UPSTREAM_SSE_H
 #define UPSTREAM_SSE_H
@@ -41,5 +41,9 @@ void sse_release(struct sse_parser *parser);
  * stick. */
 enum status sse_feed(struct sse_parser *parser, struct slice bytes, sse_dispatch *dispatch,
                      void *context) MUST_CHECK;
+
+/* The text has ended, and not because it was cut off: dispatches an event that lacks its last line
+ * end or its blank line. */
+enum status sse_end(struct sse_parser *parser, sse_dispatch *dispatch, void *context) MUST_CHECK;
 
 #endif

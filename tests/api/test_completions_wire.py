@@ -197,7 +197,7 @@ def test_a_stream_may_be_spelled_in_many_ways(chat, stub, name):
 
 
 TRUNCATED = {
-    "end-without-a-blank-line": stream(frames()[:-1]),
+    "end-within-the-last-event": stream(frames()[:-4]),
     "length-too-short": stream(frames() + DONE, length=len(frames() + DONE) - 30),
     "reset-within-an-event": [stream(frames([FIRST, SECOND]) + b"data: {"), 0.1, None],
     "done-without-finish": stream(frames([FIRST, SECOND]) + DONE),
@@ -248,6 +248,9 @@ FORMS = {
     "stream-behind-a-mark": stream(b"\xef\xbb\xbf" + STREAMED, kind=b"application/json"),
     "stream-behind-comments": stream(b": wait\n\n" * 3 + STREAMED, kind=b"application/json"),
     "stream-without-done": stream(frames(EVENTS + [COUNTED])),
+    "stream-without-blank-lines": stream(STREAMED.replace(b"\n\n", b"\n")),
+    "stream-without-its-last-blank-line": stream(frames(EVENTS + [COUNTED]).removesuffix(b"\n")),
+    "stream-without-its-last-line-end": stream(frames(EVENTS + [COUNTED]).removesuffix(b"\n\n")),
     "whole": answer(AT_ONCE),
     "whole-called-a-stream": answer(AT_ONCE, kind=b"text/event-stream"),
     "whole-called-text": answer(AT_ONCE, kind=b"text/html"),

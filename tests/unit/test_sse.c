@@ -39,6 +39,33 @@ static enum status parse(struct slice input, size_t size, struct buffer *out)
     return status;
 }
 
+static void an_end_that_is_said_completes_the_last_event(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input, *events;
+    } cases[] = {
+        {"data: one\n\ndata: two\n", "message|one|;message|two|;"},
+        {"data: one\n\nevent: x\ndata: two", "message|one|;x|two|;"},
+        {"data: one\r", "message|one|;"},
+        {"data: one\n\n", "message|one|;"},
+        {"event: x\nid: 7", ""},
+        {": comment", ""},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sse_parser parser;
+        struct buffer out;
+        sse_init(&parser);
+        buffer_init(&out, 1 << 20);
+        assert_int_equal(sse_feed(&parser, slice_of(cases[i].input), write_down, &out), STATUS_OK);
+        assert_int_equal(sse_end(&parser, write_down, &out), STATUS_OK);
+        assert_string_equal(buffer_text(&out), cases[i].events);
+        buffer_release(&out);
+        sse_release(&parser);
+    }
+}
+
 /* The same events, however the bytes are split. */
 static void expect(const char *input, size_t length, const char *events)
 {
@@ -236,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(event_is_dispatched_at_its_blank_line),
         cmocka_unit_test(unfinished_event_is_dropped),
+        cmocka_unit_test(an_end_that_is_said_completes_the_last_event),
         cmocka_unit_test(lines_end_with_lf_cr_or_crlf),
         cmocka_unit_test(byte_order_mark_is_skipped_only_at_the_start),
         cmocka_unit_test(several_data_lines_are_joined_by_lf),
