@@ -376,10 +376,18 @@ static void receive_offloaded(struct pump *pump, struct pump_message *message)
     mark(stream);
 }
 
+/* For the stream's owner, whoever has asked for it: one stream may put another to work. */
+static void do_work(struct stream *stream)
+{
+    const struct context before = context_enter(&stream->origin);
+    stream->work(stream->work_context);
+    context_leave(&before);
+}
+
 static void run_offload(void *context)
 {
     struct stream *stream = context;
-    stream->work(stream->work_context);
+    do_work(stream);
     stream->message.receive = receive_offloaded;
     pump_send(stream->pump, &stream->message);
 }
@@ -388,9 +396,7 @@ static void run_offload(void *context)
 static void receive_offload(struct pump *pump, struct pump_message *message)
 {
     struct stream *stream = stream_of_message(message);
-    const struct context before = context_enter(&stream->origin);
-    stream->work(stream->work_context);
-    context_leave(&before);
+    do_work(stream);
     receive_offloaded(pump, message);
 }
 

@@ -1,5 +1,5 @@
 /* The context of a thread: kept with work that is posted, and restored around it. */
-#include "pump_help.h"
+#include "pump_client.h"
 
 #include "base/context.h"
 
@@ -200,6 +200,48 @@ static void a_descriptor_of_the_pump_has_the_context_it_was_watched_in(void **st
     close(ends[1]);
 }
 
+/* --- Streams --------------------------------------------------------------------------------- */
+
+static void look_whose_it_is(void *context)
+{
+    struct client *client = context;
+    CHECK(is_of("ada"));
+    atomic_fetch_add(&client->works, 1);
+}
+
+static void end_when_offloaded(struct stream *stream, void *context)
+{
+    CHECK(is_of("ada"));
+    on_offloaded(stream, context);
+    end(context);
+}
+
+static void put_to_work(void *context)
+{
+    struct client *client = context;
+    const struct context other = somebody("grace");
+    const struct context before = context_enter(&other);
+    stream_offload(client->stream, look_whose_it_is);
+    context_leave(&before);
+}
+
+static void work_of_a_stream_is_its_owners_whoever_asks_for_it(void **state)
+{
+    struct scene *scene = *state;
+    struct stream_handlers handlers = counting;
+    struct client client;
+    handlers.offloaded = end_when_offloaded;
+    const struct context owner = somebody("ada");
+    const struct context before = context_enter(&owner);
+    start_client(scene->pump, &client, &handlers);
+    context_leave(&before);
+    await(&client.starts, 1);
+    on_pump(scene->pump, put_to_work, &client);
+    wait_for(&client.over);
+    assert_int_equal(client.works, 1);
+    close_client(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +253,7 @@ int main(void)
         TEST(what_is_posted_to_the_pump_has_the_context_of_its_sender),
         TEST(a_timer_of_the_pump_has_the_context_it_was_set_in),
         TEST(a_descriptor_of_the_pump_has_the_context_it_was_watched_in),
+        TEST(work_of_a_stream_is_its_owners_whoever_asks_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
