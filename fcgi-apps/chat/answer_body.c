@@ -33,9 +33,9 @@ static size_t skip_blanks(const struct buffer *text, size_t at)
     return at;
 }
 
-static bool begins_as_json(const struct buffer *text)
+static bool begins_as_json(const struct buffer *text, size_t at)
 {
-    return text->data[0] == '{' || text->data[0] == '[';
+    return text->data[at] == '{' || text->data[at] == '[';
 }
 
 /* --- Values ---------------------------------------------------------------------------------- */
@@ -65,27 +65,36 @@ static void scan_value(struct answer_body *body)
 static enum status take_values(struct answer_body *body, sse_dispatch *dispatch, void *context)
 {
     struct buffer *text = &body->text;
+    size_t start = 0; /* of the value */
     for (;;) {
-        if (body->scanned == 0) {
-            buffer_consume(text, skip_blanks(text, 0));
-            if (text->length == 0 || !begins_as_json(text)) {
-                return text->length == 0 ? STATUS_OK : STATUS_INVALID;
+        if (body->scanned == start) {
+            start = body->scanned = skip_blanks(text, start);
+            if (start < text->length && !begins_as_json(text, start)) {
+                return STATUS_INVALID;
             }
         }
         scan_value(body);
         size_t next = skip_blanks(text, body->scanned);
+        if (body->is_value_complete && next == text->length) {
+            /* Blanks that keep the connection open are looked at once. */
+            buffer_truncate(text, body->scanned);
+            next = body->scanned;
+        }
         bool is_alone = body->form == ANSWER_TEXT && next == text->length;
         if (!body->is_value_complete || is_alone) {
-            return STATUS_OK;
+            break;
         }
-        struct sse_event event = {
-            .type = slice_of("message"), .data = {text->data, body->scanned}, .id = slice_of("")};
+        struct sse_event event = {.type = slice_of("message"),
+                                  .data = {text->data + start, body->scanned - start},
+                                  .id = slice_of("")};
         body->form = ANSWER_VALUES;
         dispatch(&event, context);
-        buffer_consume(text, next);
-        body->scanned = 0;
+        start = body->scanned = next;
         body->is_value_complete = false;
     }
+    buffer_consume(text, start);
+    body->scanned -= start;
+    return STATUS_OK;
 }
 
 /* --- Telling the forms apart ----------------------------------------------------------------- */
@@ -124,7 +133,7 @@ enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_d
         if (!skip_beginning(text)) {
             return STATUS_OK;
         }
-        body->form = begins_as_json(text) ? ANSWER_TEXT : ANSWER_EVENTS;
+        body->form = begins_as_json(text, 0) ? ANSWER_TEXT : ANSWER_EVENTS;
     }
     if (body->form != ANSWER_EVENTS) {
         return take_values(body, dispatch, context);

@@ -28,7 +28,8 @@ enum answer_form {
 
 struct answer_body {
     enum answer_form form;
-    struct buffer text; /* ANSWER_TEXT: all that has come; ANSWER_VALUES: the unfinished value */
+    /* ANSWER_TEXT: all that has come, without trailing blanks; ANSWER_VALUES: the unfinished value. */
+    struct buffer text;
     /* Private: */
     struct sse_parser events;
     size_t scanned; /* of `text` */

@@ -185,7 +185,7 @@ static const struct form_case forms[] = {
     {"data: a\n\ndata: b\n\n", ANSWER_EVENTS, "<a><b>", ""},
     {"\xef\xbb\xbf\n: x\n\ndata: {\n\n", ANSWER_EVENTS, "<{>", ""},
     {"<html>\n\n", ANSWER_EVENTS, "", ""},
-    {"{\"a\":\n[1]}\n\n ", ANSWER_TEXT, "", "{\"a\":\n[1]}\n\n "},
+    {"{\"a\":\n[1]}\n\n ", ANSWER_TEXT, "", "{\"a\":\n[1]}"},
     {"\xef\xbb\xbf [{}]", ANSWER_TEXT, "", "[{}]"},
     {"{\"a\":\"}{\\\"}{\\\\\"}", ANSWER_TEXT, "", "{\"a\":\"}{\\\"}{\\\\\"}"},
     {"{\"a\":[{", ANSWER_TEXT, "", "{\"a\":[{"},
@@ -245,6 +245,20 @@ static void a_text_has_a_maximum(void **state)
     answer_body_release(&body);
 }
 
+static void blanks_behind_a_value_take_no_room(void **state)
+{
+    (void)state;
+    struct answer_body body;
+    answer_body_init(&body, 16);
+    assert_int_equal(answer_body_feed(&body, slice_of("{\"a\":1} "), note, NULL), STATUS_OK);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(answer_body_feed(&body, slice_of("\n "), note, NULL), STATUS_OK);
+    }
+    assert_int_equal(body.form, ANSWER_TEXT);
+    assert_string_equal(buffer_text(&body.text), "{\"a\":1}");
+    answer_body_release(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_body_tells_its_form_however_it_is_cut),
         cmocka_unit_test(what_is_no_value_behind_a_value_is_refused),
         cmocka_unit_test(a_text_has_a_maximum),
+        cmocka_unit_test(blanks_behind_a_value_take_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
