@@ -15,6 +15,11 @@
 #define ARENA_FACTOR 8
 #define FIRST_ROOM   64
 
+/* Members and elements are looked for one by one, for there are few. A chunk of many thousands would
+ * keep the pump from everything else, so the time that it may take grows with its length only. */
+#define STEPS_OF_A_CHUNK 10000
+#define STEPS_OF_A_BYTE  16
+
 #define NO_INDEX INT64_C(-1)
 
 struct fold_node {
@@ -80,6 +85,19 @@ static enum status replace(struct completion_fold *fold, struct fold_node *node,
     return append(fold, node, text);
 }
 
+/* False when there have been too many. */
+static bool step(struct completion_fold *fold)
+{
+    fold->steps_left -= fold->steps_left > 0;
+    return fold->steps_left > 0;
+}
+
+/* Why there is no such child and can be none. */
+static enum status why_not(const struct completion_fold *fold)
+{
+    return fold->steps_left == 0 ? STATUS_TOO_LARGE : STATUS_NO_MEMORY;
+}
+
 /* A new child; elements with an index stand in its order. */
 static struct fold_node *add_child(struct completion_fold *fold, struct fold_node *parent,
                                    struct slice name, int64_t index)
@@ -97,8 +115,11 @@ static struct fold_node *add_child(struct completion_fold *fold, struct fold_nod
     if (parent->last != NULL && parent->last->index <= index) {
         at = &parent->last->next;
     }
-    while (*at != NULL && (*at)->index <= index) {
+    while (*at != NULL && (*at)->index <= index && step(fold)) {
         at = &(*at)->next;
+    }
+    if (fold->steps_left == 0) {
+        return NULL;
     }
     node->next = *at;
     *at = node;
@@ -110,21 +131,27 @@ static struct fold_node *member_of(struct completion_fold *fold, struct fold_nod
                                    struct slice name)
 {
     struct fold_node *node = parent->first;
-    while (node != NULL && (node->name.length != name.length ||
-                            memcmp(node->name.data, name.data, name.length) != 0)) {
+    while (node != NULL &&
+           (node->name.length != name.length ||
+            memcmp(node->name.data, name.data, name.length) != 0) &&
+           step(fold)) {
         node = node->next;
     }
-    return node != NULL ? node : add_child(fold, parent, name, NO_INDEX);
+    return fold->steps_left == 0 ? NULL
+           : node != NULL        ? node
+                                 : add_child(fold, parent, name, NO_INDEX);
 }
 
 static struct fold_node *element_of(struct completion_fold *fold, struct fold_node *parent,
                                     int64_t index)
 {
     struct fold_node *node = index == NO_INDEX ? NULL : parent->first;
-    while (node != NULL && node->index != index) {
+    while (node != NULL && node->index != index && step(fold)) {
         node = node->next;
     }
-    return node != NULL ? node : add_child(fold, parent, slice_of(""), index);
+    return fold->steps_left == 0 ? NULL
+           : node != NULL        ? node
+                                 : add_child(fold, parent, slice_of(""), index);
 }
 
 /* --- Putting together ------------------------------------------------------------------------ */
@@ -170,7 +197,7 @@ static enum status merge_object(struct completion_fold *fold, struct fold_node *
             continue; /* some repeat the whole answer so far beside the delta */
         }
         struct fold_node *member = member_of(fold, node, walk.name);
-        status = member == NULL ? STATUS_NO_MEMORY
+        status = member == NULL ? why_not(fold)
                                 : merge(fold, member, &walk.value, is_delta ? IN_DELTA : place);
     }
     return json_walk_end(status);
@@ -201,7 +228,7 @@ static enum status merge_array(struct completion_fold *fold, struct fold_node *n
         int64_t index = index_of(&walk.value);
         struct fold_node *element = element_of(fold, node, index);
         if (element == NULL) {
-            return STATUS_NO_MEMORY;
+            return why_not(fold);
         }
         status = index == NO_INDEX ? replace(fold, element, JSON_NUMBER, walk.value.text)
                                    : merge(fold, element, &walk.value, place);
@@ -242,12 +269,13 @@ enum status completion_fold_add(struct completion_fold *fold, struct slice chunk
         }
         *fold->root = (struct fold_node){.kind = JSON_OBJECT, .index = NO_INDEX};
     }
+    fold->steps_left = STEPS_OF_A_CHUNK + STEPS_OF_A_BYTE * chunk.length;
     enum status status = json_walk_object(&walk, chunk);
     while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         bool is_choices = slice_equals(walk.name, "choices");
         struct fold_node *member = member_of(fold, fold->root, walk.name);
         status = member == NULL
-                     ? STATUS_NO_MEMORY
+                     ? why_not(fold)
                      : merge(fold, member, &walk.value, is_choices ? IN_CHOICE : OUTSIDE);
     }
     return json_walk_end(status);

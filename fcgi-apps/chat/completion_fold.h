@@ -22,14 +22,15 @@ struct completion_fold {
     struct fold_node *root; /* NULL: nothing was added */
     size_t length;          /* of all texts */
     size_t maximum;
+    size_t steps_left; /* private: of looking for members and elements in this chunk */
 };
 
 /* All texts together may have `maximum` bytes. Allocates nothing. */
 void completion_fold_init(struct completion_fold *fold, size_t maximum);
 void completion_fold_release(struct completion_fold *fold);
 
-/* `chunk` is one that completion_read_chunk has read and mended. STATUS_TOO_LARGE;
- * STATUS_NO_MEMORY. */
+/* `chunk` is one that completion_read_chunk has read and mended. STATUS_TOO_LARGE, also when so many
+ * members or elements have to be told apart that it would take long; STATUS_NO_MEMORY. */
 enum status completion_fold_add(struct completion_fold *fold, struct slice chunk) MUST_CHECK;
 
 /* Appends the whole answer, a "chat.completion". */

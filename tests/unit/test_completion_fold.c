@@ -149,6 +149,68 @@ static void more_than_an_answer_may_hold_is_refused(void **state)
     completion_fold_release(&fold);
 }
 
+struct crowd {
+    const char *first;           /* what stands before the crowd */
+    const char *before, *behind; /* each number of it */
+    const char *last;
+    int count;
+    enum status status;
+};
+
+static enum status add_crowd(struct completion_fold *fold, const struct crowd *crowd)
+{
+    struct buffer chunk;
+    buffer_init(&chunk, 2 * TEXT_MAXIMUM);
+    buffer_append_text(&chunk, "{\"choices\":[{\"index\":0,\"delta\":{\"x\":");
+    buffer_append_text(&chunk, crowd->first);
+    for (int i = 0; i < crowd->count; i++) {
+        buffer_append_text(&chunk, i > 0 ? "," : "");
+        buffer_append_text(&chunk, crowd->before);
+        buffer_append_integer(&chunk, i);
+        buffer_append_text(&chunk, crowd->behind);
+    }
+    buffer_append_text(&chunk, crowd->last);
+    buffer_append_text(&chunk, "}}]}");
+    assert_int_equal(buffer_status(&chunk), STATUS_OK);
+    enum status status = completion_fold_add(fold, (struct slice){chunk.data, chunk.length});
+    buffer_release(&chunk);
+    return status;
+}
+
+static void more_than_can_be_told_apart_in_time_is_refused(void **state)
+{
+    (void)state;
+    static const struct crowd crowds[] = {
+        {"[", "{\"id\":\"call\",\"index\":", "}", "]", 500, STATUS_OK},
+        {"[", "{\"index\":", "}", "]", 40000, STATUS_TOO_LARGE},
+        {"[", "{\"type\":\"a\",\"number\":", "}", "]", 10000, STATUS_OK},
+        {"[{\"index\":7},", "", "", "]", 40000, STATUS_TOO_LARGE},
+        {"{", "\"", "\":0", "}", 200, STATUS_OK},
+        {"{", "\"", "\":0", "}", 40000, STATUS_TOO_LARGE},
+    };
+    for (size_t i = 0; i < sizeof crowds / sizeof crowds[0]; i++) {
+        struct completion_fold fold;
+        completion_fold_init(&fold, TEXT_MAXIMUM);
+        assert_int_equal(add_crowd(&fold, &crowds[i]), crowds[i].status);
+        completion_fold_release(&fold);
+    }
+}
+
+/* One by one, as they come, they are no trouble. */
+static void many_calls_may_come_one_by_one(void **state)
+{
+    (void)state;
+    struct completion_fold fold;
+    completion_fold_init(&fold, TEXT_MAXIMUM);
+    for (int i = 0; i < 3000; i++) {
+        char first[64];
+        snprintf(first, sizeof first, "[{\"index\":%d,\"function\":{\"arguments\":\"a\"}}]", i);
+        assert_int_equal(add_crowd(&fold, &(struct crowd){first, "", "", "", 0, STATUS_OK}),
+                         STATUS_OK);
+    }
+    completion_fold_release(&fold);
+}
+
 static void a_fold_without_memory_says_so(void **state)
 {
     (void)state;
@@ -269,6 +331,8 @@ int main(void)
         cmocka_unit_test(lists_without_an_index_follow_each_other),
         cmocka_unit_test(a_message_beside_the_delta_is_not_said_again),
         cmocka_unit_test(more_than_an_answer_may_hold_is_refused),
+        cmocka_unit_test(more_than_can_be_told_apart_in_time_is_refused),
+        cmocka_unit_test(many_calls_may_come_one_by_one),
         cmocka_unit_test(a_fold_without_memory_says_so),
         cmocka_unit_test(a_body_tells_its_form_however_it_is_cut),
         cmocka_unit_test(what_is_no_value_behind_a_value_is_refused),
