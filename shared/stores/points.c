@@ -125,7 +125,7 @@ struct reader {
     struct member members[POINT_MEMBER_MAXIMUM];
     int roles[POINT_MEMBER_MAXIMUM]; /* of the names at each position, as last seen there */
     size_t known;                    /* positions that hold a name and a role */
-    struct arena scratch;            /* of one point */
+    struct arena scratch;            /* of one member, or of the names */
 };
 
 static enum status refuse(struct reader *reader, enum points_problem_kind kind, const char *member,
@@ -263,9 +263,12 @@ static enum status check_names_within(struct reader *reader, const struct json_v
         return STATUS_OK;
     }
     /* A value that is too large for the scratch arena is also too large for a point. */
-    return value->text.length > POINT_TEXT_MAXIMUM
-               ? refuse_size(reader)
-               : refuse_text(reader, json_validate(value->text, &reader->scratch));
+    if (value->text.length > POINT_TEXT_MAXIMUM) {
+        return refuse_size(reader);
+    }
+    enum status status = json_validate(value->text, &reader->scratch);
+    arena_reset(&reader->scratch);
+    return refuse_text(reader, status);
 }
 
 static enum status check_other(struct reader *reader, const struct json_value *value)

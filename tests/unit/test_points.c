@@ -428,6 +428,20 @@ static void size_and_members_of_a_point_are_limited(void **state)
         assert_int_equal(problem.kind, POINTS_RULE);
         assert_string_equal(problem.message, "The point is too large");
     }
+    buffer_reset(&text);
+    buffer_append_text(&text, "[{\"time\":1,\"value\":1");
+    for (int member = 0; member < 40; member++) {
+        buffer_append_format(&text, ",\"m%d\":{\"\":0", member);
+        for (int name = 0; name < 800; name++) {
+            buffer_append_format(&text, ",\"%d\":0", name);
+        }
+        buffer_append_char(&text, '}');
+    }
+    buffer_append_text(&text, "}]");
+    assert_int_equal(
+        points_scan(&points, (struct slice){text.data, text.length}, POINT_VALUE, &problem),
+        STATUS_INVALID);
+    assert_string_equal(problem.message, "The point is too large");
     for (int count = POINT_MEMBER_MAXIMUM; count <= POINT_MEMBER_MAXIMUM + 1; count++) {
         buffer_reset(&text);
         buffer_append_text(&text, "[{\"time\":1,\"value\":1");
