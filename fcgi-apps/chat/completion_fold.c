@@ -29,10 +29,12 @@ struct fold_node {
     char *text;          /* of a string the text between its quotes */
     size_t length, room;
     struct fold_node *first, *last, *next; /* members or elements */
+    struct json_value
+        told; /* of a member in the object that is being read; .text.data NULL: none */
 };
 
 /* Where a value stands. */
-enum place { OUTSIDE, IN_CHOICE, IN_DELTA };
+enum place { AT_TOP, OUTSIDE, IN_CHOICE, IN_DELTA };
 
 void completion_fold_init(struct completion_fold *fold, size_t maximum)
 {
@@ -185,22 +187,49 @@ static enum status merge_string(struct completion_fold *fold, struct fold_node *
                : replace(fold, node, JSON_STRING, inside);
 }
 
-static enum status merge_object(struct completion_fold *fold, struct fold_node *node,
+static enum place place_within(enum place place, struct slice name)
+{
+    if (place == AT_TOP) {
+        return slice_equals(name, "choices") ? IN_CHOICE : OUTSIDE;
+    }
+    return place == IN_CHOICE && slice_equals(name, "delta") ? IN_DELTA : place;
+}
+
+/* Of a member that is there twice the last counts, as it does for everybody else. */
+static enum status find_members(struct completion_fold *fold, struct fold_node *node,
                                 struct slice text, enum place place)
 {
     struct json_walk walk;
     enum status status = json_walk_object(&walk, text);
-    node->kind = JSON_OBJECT;
     while (status == STATUS_OK && json_walk_member(&walk, &status)) {
-        bool is_delta = place == IN_CHOICE && slice_equals(walk.name, "delta");
         if (place == IN_CHOICE && slice_equals(walk.name, "message")) {
             continue; /* some repeat the whole answer so far beside the delta */
         }
         struct fold_node *member = member_of(fold, node, walk.name);
-        status = member == NULL ? why_not(fold)
-                                : merge(fold, member, &walk.value, is_delta ? IN_DELTA : place);
+        if (member == NULL) {
+            return why_not(fold);
+        }
+        member->told = walk.value;
     }
     return json_walk_end(status);
+}
+
+static enum status merge_object(struct completion_fold *fold, struct fold_node *node,
+                                struct slice text, enum place place)
+{
+    enum status status = find_members(fold, node, text, place);
+    struct fold_node *member = node->first;
+    node->kind = JSON_OBJECT;
+    for (; status == STATUS_OK && member != NULL; member = member->next) {
+        const struct json_value told = member->told;
+        member->told = (struct json_value){.text = {.data = NULL}};
+        if (!step(fold)) {
+            status = STATUS_TOO_LARGE;
+        } else if (told.text.data != NULL) {
+            status = merge(fold, member, &told, place_within(place, member->name));
+        }
+    }
+    return status;
 }
 
 static int64_t index_of(const struct json_value *element)
@@ -261,7 +290,6 @@ static enum status merge(struct completion_fold *fold, struct fold_node *node,
 
 enum status completion_fold_add(struct completion_fold *fold, struct slice chunk)
 {
-    struct json_walk walk;
     if (fold->root == NULL) {
         fold->root = arena_allocate(&fold->arena, sizeof *fold->root);
         if (fold->root == NULL) {
@@ -270,15 +298,7 @@ enum status completion_fold_add(struct completion_fold *fold, struct slice chunk
         *fold->root = (struct fold_node){.kind = JSON_OBJECT, .index = NO_INDEX};
     }
     fold->steps_left = STEPS_OF_A_CHUNK + STEPS_OF_A_BYTE * chunk.length;
-    enum status status = json_walk_object(&walk, chunk);
-    while (status == STATUS_OK && json_walk_member(&walk, &status)) {
-        bool is_choices = slice_equals(walk.name, "choices");
-        struct fold_node *member = member_of(fold, fold->root, walk.name);
-        status = member == NULL
-                     ? why_not(fold)
-                     : merge(fold, member, &walk.value, is_choices ? IN_CHOICE : OUTSIDE);
-    }
-    return json_walk_end(status);
+    return merge_object(fold, fold->root, chunk, AT_TOP);
 }
 
 /* --- Writing --------------------------------------------------------------------------------- */

@@ -122,6 +122,18 @@ static void lists_without_an_index_follow_each_other(void **state)
                          "{\"token\":\"b\",\"logprob\":-1E2}],\"refusal\":[]}}]}");
 }
 
+static void of_a_member_that_is_there_twice_the_last_counts(void **state)
+{
+    (void)state;
+    static const char *const chunks[CHUNKS_MAXIMUM] = {
+        SAYS("{\"content\":\"a\"}"),
+        SAYS("{\"content\":\"x\",\"content\":\"b\"}"),
+        "{\"choices\":[],\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"delta\":"
+        "{\"content\":\"c\"},\"finish_reason\":\"stop\"}]}",
+    };
+    check_folded(chunks, WHOLE("{\"content\":\"abc\"}", "\"stop\""));
+}
+
 /* Perplexity, for one, sends the whole answer so far with each piece. */
 static void a_message_beside_the_delta_is_not_said_again(void **state)
 {
@@ -329,6 +341,7 @@ int main(void)
         cmocka_unit_test(calls_of_tools_are_put_together_by_their_index),
         cmocka_unit_test(choices_stand_in_the_order_of_their_index),
         cmocka_unit_test(lists_without_an_index_follow_each_other),
+        cmocka_unit_test(of_a_member_that_is_there_twice_the_last_counts),
         cmocka_unit_test(a_message_beside_the_delta_is_not_said_again),
         cmocka_unit_test(more_than_an_answer_may_hold_is_refused),
         cmocka_unit_test(more_than_can_be_told_apart_in_time_is_refused),
