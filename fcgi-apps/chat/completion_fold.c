@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "completion_reader.h"
 #include "json/walk.h"
 
 /* A text's room doubles as it grows and the arena gives none back, so a text takes at most four times
@@ -239,8 +240,7 @@ static int64_t index_of(const struct json_value *element)
     enum status status =
         element->kind == JSON_OBJECT ? json_walk_object(&walk, element->text) : STATUS_NOT_FOUND;
     while (status == STATUS_OK && json_walk_member(&walk, &status)) {
-        if (slice_equals(walk.name, "index") &&
-            (text_parse_integer(walk.value.text, &index) != STATUS_OK || index < 0)) {
+        if (slice_equals(walk.name, "index") && !completion_get_count(&walk.value, &index)) {
             index = NO_INDEX;
         }
     }

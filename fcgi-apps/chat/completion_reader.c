@@ -80,8 +80,7 @@ static void set_member(struct reading *reading, struct slice object, const struc
     completion_mend(&reading->mender, object.data + 1, 0, slice_of(member));
 }
 
-/* 10.0 and "10" are 10 as well: not every language has integers. */
-static bool get_count(const struct json_value *value, int64_t *out)
+bool completion_get_count(const struct json_value *value, int64_t *out)
 {
     int64_t number = -1;
     double real;
@@ -169,11 +168,11 @@ static enum status read_usage(struct reading *reading, struct slice text)
     enum status status = json_walk_object(&walk, text);
     while (status == STATUS_OK && json_walk_member(&walk, &status)) {
         if (slice_equals_ignoring_case(walk.name, "prompt_tokens")) {
-            (void)get_count(&walk.value, &input);
+            (void)completion_get_count(&walk.value, &input);
         } else if (slice_equals_ignoring_case(walk.name, "completion_tokens")) {
-            (void)get_count(&walk.value, &output);
+            (void)completion_get_count(&walk.value, &output);
         } else if (slice_equals_ignoring_case(walk.name, "total_tokens")) {
-            (void)get_count(&walk.value, &total);
+            (void)completion_get_count(&walk.value, &total);
         }
     }
     take_usage(reading->progress, input, output, total);
@@ -277,7 +276,8 @@ static enum status read_tool_call(struct reading *reading, struct slice text, in
     enum status status = find_fields(reading, text, fields, 3);
     int64_t index = (int64_t)place;
     if (status == STATUS_OK && !reading->is_whole) {
-        bool is_told = is_kind(&fields[0], JSON_NUMBER) && get_count(&fields[0].value, &index);
+        bool is_told =
+            is_kind(&fields[0], JSON_NUMBER) && completion_get_count(&fields[0].value, &index);
         int64_t number = is_told ? renumber_tool_call(progress, choice, index, &fields[1])
                                  : number_tool_call(progress, choice, place, &fields[1]);
         if (!is_told || number != index) {
@@ -440,7 +440,7 @@ static enum status read_index(struct reading *reading, struct slice object,
                               const struct field *field, size_t place, int64_t *index)
 {
     if (is_kind(field, JSON_NUMBER)) {
-        return get_count(&field->value, index) && *index < COMPLETION_CHOICES_MAXIMUM
+        return completion_get_count(&field->value, index) && *index < COMPLETION_CHOICES_MAXIMUM
                    ? STATUS_OK
                    : STATUS_INVALID;
     }

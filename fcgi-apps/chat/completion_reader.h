@@ -18,6 +18,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "json/scan.h"
 
 #define COMPLETION_UNTOLD          INT64_C(-1)
 #define COMPLETION_CHOICES_MAXIMUM 128 /* as many as OpenAI allows for `n` */
@@ -73,6 +74,10 @@ enum status completion_read_chunk(struct slice text, bool hides_usage, struct ar
 enum status completion_read_whole(struct slice text, struct arena *scratch,
                                   struct completion_progress *progress,
                                   struct completion_chunk *chunk, struct buffer *mended) MUST_CHECK;
+
+/* Also reads 10.0 and "10" as 10: not every language has integers. False when the value is no number
+ * of things. */
+bool completion_get_count(const struct json_value *value, int64_t *out);
 
 /* Reads the part that has come of a whole answer that was cut off, only to count it into `progress`,
  * which is reset first. Out of memory, nothing is counted. */

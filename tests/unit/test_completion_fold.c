@@ -107,6 +107,17 @@ static void choices_stand_in_the_order_of_their_index(void **state)
                          "\"finish_reason\":\"length\"}]}");
 }
 
+static void an_index_may_be_spelled_in_other_ways(void **state)
+{
+    (void)state;
+    static const char *const chunks[CHUNKS_MAXIMUM] = {
+        CHOICE(0.0, "{\"content\":\"a\"}", "null"),
+        CHOICE(0e0, "{\"content\":\"b\"}", "null"),
+        CHOICE(0, "{\"content\":\"c\"}", "\"stop\""),
+    };
+    check_folded(chunks, WHOLE("{\"content\":\"abc\"}", "\"stop\""));
+}
+
 static void lists_without_an_index_follow_each_other(void **state)
 {
     (void)state;
@@ -340,6 +351,7 @@ int main(void)
         cmocka_unit_test(what_stands_outside_of_choices_counts_as_it_was_told_last),
         cmocka_unit_test(calls_of_tools_are_put_together_by_their_index),
         cmocka_unit_test(choices_stand_in_the_order_of_their_index),
+        cmocka_unit_test(an_index_may_be_spelled_in_other_ways),
         cmocka_unit_test(lists_without_an_index_follow_each_other),
         cmocka_unit_test(of_a_member_that_is_there_twice_the_last_counts),
         cmocka_unit_test(a_message_beside_the_delta_is_not_said_again),
