@@ -107,7 +107,7 @@ static bool is_success(const struct model_call *call)
 }
 
 /* A whole answer that is cut off has been paid for as far as it came, just like the chunks of a
- * stream. */
+ * stream: its text counts, and so does the usage that it told once a choice had begun. */
 static void count_cut_off(struct model_call *call)
 {
     const struct buffer *text = &call->received.text;
@@ -115,7 +115,8 @@ static void count_cut_off(struct model_call *call)
         arena_reset(&call->scratch);
         completion_read_cut_off((struct slice){buffer_text(text), text->length}, &call->scratch,
                                 &call->progress);
-        call->has_answered = call->progress.output_weight > 0;
+        call->has_answered = call->progress.output_weight > 0 ||
+                             (call->progress.has_usage && completion_is_complete(&call->progress));
     }
 }
 

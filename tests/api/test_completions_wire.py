@@ -313,6 +313,9 @@ CUT_OFF = {  # with the tokens of its output, and whether these are an estimate
     "within-an-escape": (answer(WHOLE[:MIDDLE - 3], length=len(WHOLE)), 1, 1),
     "before-the-usage": (answer(WHOLE[:WHOLE.index(b', "usage"')], length=len(WHOLE)), 2, 1),
     "reset-within-the-text": ([answer(WHOLE[:MIDDLE], length=len(WHOLE)), 0.1, None], 1, 1),
+    # This one tells its usage before it says anything.
+    "behind-the-usage": (answer(b'{"usage":{"prompt_tokens":11,"completion_tokens":5},"choices":[{"index":0,'
+                                b'"message":{"content":"', length=len(WHOLE)), 5, 0),
     # Of this one, as much as fits into the largest answer that is read.
     "larger-than-may-be": (answer(WHOLE.replace(b"h\\u", b"h" * (9 << 20) + b"\\u")), 2 << 20, 1),
 }
