@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "json/scan.h"
+
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 void answer_body_init(struct answer_body *body, size_t maximum)
@@ -97,6 +99,68 @@ static enum status take_values(struct answer_body *body, sse_dispatch *dispatch,
     return STATUS_OK;
 }
 
+/* --- Events ---------------------------------------------------------------------------------- */
+
+struct listener {
+    sse_dispatch *dispatch;
+    void *context;
+    bool hears_the_last; /* which may have been cut off */
+};
+
+/* Some providers leave out the blank line between chunks, and one event has several of them. */
+static bool has_a_chunk_in_each_line(struct slice data)
+{
+    struct slice line;
+    if (memchr(data.data, '\n', data.length) == NULL) {
+        return false;
+    }
+    while (slice_split(&data, '\n', &line)) {
+        line = slice_trim(line);
+        bool is_object =
+            line.length > 1 && line.data[0] == '{' && line.data[line.length - 1] == '}';
+        if (!is_object && !slice_equals_ignoring_case(line, "[DONE]")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_whole(struct slice data)
+{
+    struct json_scanner scanner;
+    struct json_value value;
+    json_scan_start(&scanner, data);
+    return slice_equals_ignoring_case(data, "[DONE]") ||
+           (json_scan_value(&scanner, &value) == STATUS_OK && json_scan_at_end(&scanner));
+}
+
+static void pass_on(const struct sse_event *event, void *context)
+{
+    const struct listener *listener = context;
+    struct slice data = slice_trim(event->data);
+    struct slice line;
+    bool has_lines = has_a_chunk_in_each_line(data);
+    if (listener->hears_the_last && !has_lines && !is_whole(data)) {
+        return;
+    }
+    if (!has_lines) {
+        listener->dispatch(event, listener->context);
+        return;
+    }
+    while (slice_split(&data, '\n', &line)) {
+        const struct sse_event one = {
+            .type = event->type, .data = slice_trim(line), .id = event->id};
+        listener->dispatch(&one, listener->context);
+    }
+}
+
+static enum status feed_events(struct answer_body *body, struct slice bytes, sse_dispatch *dispatch,
+                               void *context)
+{
+    struct listener listener = {.dispatch = dispatch, .context = context};
+    return sse_feed(&body->events, bytes, pass_on, &listener);
+}
+
 /* --- Telling the forms apart ----------------------------------------------------------------- */
 
 /* Removes blanks and byte order marks, which may precede any form; false while nothing else has
@@ -122,7 +186,7 @@ enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_d
 {
     struct buffer *text = &body->text;
     if (body->form == ANSWER_EVENTS) {
-        return sse_feed(&body->events, bytes, dispatch, context);
+        return feed_events(body, bytes, dispatch, context);
     }
     buffer_append(text, bytes.data, bytes.length);
     enum status status = buffer_status(text);
@@ -138,12 +202,13 @@ enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_d
     if (body->form != ANSWER_EVENTS) {
         return take_values(body, dispatch, context);
     }
-    status = sse_feed(&body->events, (struct slice){text->data, text->length}, dispatch, context);
+    status = feed_events(body, (struct slice){text->data, text->length}, dispatch, context);
     buffer_release(text);
     return status;
 }
 
 enum status answer_body_end(struct answer_body *body, sse_dispatch *dispatch, void *context)
 {
-    return body->form == ANSWER_EVENTS ? sse_end(&body->events, dispatch, context) : STATUS_OK;
+    struct listener listener = {.dispatch = dispatch, .context = context, .hears_the_last = true};
+    return body->form == ANSWER_EVENTS ? sse_end(&body->events, pass_on, &listener) : STATUS_OK;
 }

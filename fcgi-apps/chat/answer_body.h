@@ -6,7 +6,7 @@
  * connection open, and any Content-Type or none. So the bytes decide, not the header: an answer that
  * begins as JSON is read as JSON, any other as an event stream, whose unknown lines are ignored.
  * JSON is one text until a second value begins; from then on each value is taken as the data of an
- * event.
+ * event. An event with a chunk in each of its lines is as many events.
  */
 #ifndef CHAT_ANSWER_BODY_H
 #define CHAT_ANSWER_BODY_H
@@ -49,7 +49,7 @@ enum status answer_body_feed(struct answer_body *body, struct slice bytes, sse_d
                              void *context) MUST_CHECK;
 
 /* The body has ended as its framing says: calls `dispatch` for a last event that lacks its blank
- * line, as some providers send it. Such an event may also have been cut off. */
+ * line, as some providers send it. One that is no whole JSON was cut off and is dropped. */
 enum status answer_body_end(struct answer_body *body, sse_dispatch *dispatch,
                             void *context) MUST_CHECK;
 

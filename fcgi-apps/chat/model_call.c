@@ -14,7 +14,6 @@
 #include "chat.h"
 #include "log/log.h"
 #include "transport/pump_upstream.h"
-#include "json/scan.h"
 
 #define ERROR_BODY_MAXIMUM   ((size_t)64 << 10) /* read of an error */
 #define SCRATCH_MAXIMUM      ((size_t)64 << 20)
@@ -309,33 +308,6 @@ static void take_chunk(struct model_call *call, struct completion_progress *prog
     chat_trim(frame);
 }
 
-static void take_data(struct model_call *call, struct slice data)
-{
-    if (slice_equals_ignoring_case(data, "[DONE]")) {
-        end_stream(call);
-    } else {
-        take_chunk(call, &call->progress, data);
-    }
-}
-
-/* Some providers leave out the blank line between chunks, and one event has several of them. */
-static bool has_a_chunk_in_each_line(struct slice data)
-{
-    struct slice line;
-    if (memchr(data.data, '\n', data.length) == NULL) {
-        return false;
-    }
-    while (slice_split(&data, '\n', &line)) {
-        line = slice_trim(line);
-        bool is_object =
-            line.length > 1 && line.data[0] == '{' && line.data[line.length - 1] == '}';
-        if (!is_object && !slice_equals_ignoring_case(line, "[DONE]")) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void on_event(const struct sse_event *event, void *context)
 {
     struct model_call *call = context;
@@ -347,26 +319,10 @@ static void on_event(const struct sse_event *event, void *context)
         fail_with(call, data);
     } else if (data.length == 0 || slice_equals(event->type, "ping")) {
         return; /* keeps the connection open, as comments do */
-    } else if (has_a_chunk_in_each_line(data)) {
-        struct slice line;
-        while (!call->is_over && slice_split(&data, '\n', &line)) {
-            take_data(call, slice_trim(line));
-        }
+    } else if (slice_equals_ignoring_case(data, "[DONE]")) {
+        end_stream(call);
     } else {
-        take_data(call, data);
-    }
-}
-
-/* One that was cut off is as if it had not come. */
-static void on_last_event(const struct sse_event *event, void *context)
-{
-    struct json_scanner scanner;
-    struct json_value value;
-    struct slice data = slice_trim(event->data);
-    json_scan_start(&scanner, data);
-    if (slice_equals_ignoring_case(data, "[DONE]") || has_a_chunk_in_each_line(data) ||
-        (json_scan_value(&scanner, &value) == STATUS_OK && json_scan_at_end(&scanner))) {
-        on_event(event, context);
+        take_chunk(call, &call->progress, data);
     }
 }
 
@@ -473,7 +429,7 @@ static void on_done(struct upstream_call *upstream, enum upstream_result result,
         return;
     }
     if (result == UPSTREAM_COMPLETE && is_success(call)) {
-        enum status status = answer_body_end(&call->received, on_last_event, call);
+        enum status status = answer_body_end(&call->received, on_event, call);
         if (status != STATUS_OK && !call->is_over) {
             fail_to_read(call, status);
         }
