@@ -1,8 +1,10 @@
 """Providers that are odd, in passing trouble, or of another opinion: what their clients hear, how
 often they are asked, and what is charged."""
+import contextlib
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -317,12 +319,24 @@ def test_an_earlier_refusal_hides_no_call_from_the_ledger(suite, stub, refusal, 
     assert row["is_estimated"] and row["input_tokens"] > 0
 
 
+@pytest.fixture
+def full_port():
+    """A port where no connection is ever made: its queue is full, so the kernel drops what asks for one."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
 @despite_lighttpd
 @STREAMED
-def test_what_was_never_sent_costs_nothing(suite, stub, stream):
+def test_what_was_never_sent_costs_nothing(suite, stub, full_port, stream):
     """The provider's address takes no connection; the client leaves."""
     private = suite.start(environment_for(
-        stub, PROVIDER_FAR_BASE_URL="http://198.51.100.1:9/v1", UPSTREAM_CONNECT_TIMEOUT="30"))
+        stub, PROVIDER_FAR_BASE_URL=f"http://127.0.0.1:{full_port}/v1", UPSTREAM_CONNECT_TIMEOUT="30"))
     body = {"model": "far/x", "stream": stream,
             "messages": [{"role": "user", "content": "x" * 40000}]}
 
